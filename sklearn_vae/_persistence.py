@@ -1,0 +1,52 @@
+"""Building a model and turning it into plain arrays: what is pickled instead of live nets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from ._images import InputSpec
+from .model import VAE, Likelihood
+from .nn import Network
+
+
+def build_model(
+    spec: InputSpec,
+    network: Network,
+    z_dim: int,
+    likelihood: Likelihood,
+    X: np.ndarray | None = None,
+) -> VAE:
+    """Return a new VAE on the CPU; vectors are standardised by X, where it is given."""
+    scaling = spec.scaling(X, standardise=not likelihood.bounded)
+    fresh = likelihood.for_data(bounded=likelihood.bounded)
+    try:
+        return VAE(scaling, network, z_dim, fresh)
+    except RuntimeError as error:  # torch's word for modules that do not fit together
+        raise ValueError(
+            f"network={network!r} cannot process inputs of shape {spec.shape} with z_dim={z_dim}: "
+            f"{error}"
+        ) from error
+
+
+def weights_to_arrays(model: VAE) -> dict[str, np.ndarray]:
+    """Return the model's state as arrays in host memory; the model stays where it is."""
+    return {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
+
+
+def load_arrays(model: VAE, arrays: dict[str, np.ndarray]) -> VAE:
+    """Load what :func:`weights_to_arrays` returned."""
+    # np.array copies: arrays from a memory-mapped joblib file are read-only.
+    model.load_state_dict({name: torch.from_numpy(np.array(a)) for name, a in arrays.items()})
+    return model
+
+
+def to_cpu(state: Any) -> Any:
+    """Return nested dicts and lists of tensors, such as an optimiser's state, on the CPU."""
+    if isinstance(state, torch.Tensor):
+        return state.detach().cpu()
+    if isinstance(state, dict):
+        return {key: to_cpu(value) for key, value in state.items()}
+    return [to_cpu(value) for value in state] if isinstance(state, list) else state

@@ -1,0 +1,315 @@
+"""The VAE as a scikit-learn transformer."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import Tags, check_array, check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from ._base import FEATURES, BaseVAE
+from ._images import chunk_rows
+from .training import exact_inference
+
+
+class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
+    """Variational autoencoder: images or vectors to latent features and back.
+
+    Trains an encoder and a decoder without labels by maximising the evidence lower bound (ELBO)
+    [1]_ and transforms each sample to features from the encoder. Labels are never learnt from:
+    the ``y`` that a pipeline passes along at most stratifies the validation split.
+
+    Parameters
+    ----------
+    z_dim : int, default=32
+        Dimensions of the latent space. 16 to 64 suit small grey images, 128 CIFAR-10.
+
+    network : {"auto", "mlp", "conv", "conv-bn"}, Network or (encoder, decoder), default="auto"
+        - ``"mlp"``: fully connected, 512-256; vectors and small images.
+        - ``"conv"``: three stride-2 convolutions, 32-64-128 channels, and their mirror image.
+        - ``"conv-bn"``: six convolutions up to 1024 channels with BatchNorm and LeakyReLU; about
+          ten times the cost.
+        - ``"auto"``: see Notes.
+        - a :class:`~sklearn_vae.nn.Network` such as ``nn.MLP(hidden=(400,))``.
+        - a pair of torch modules: the encoder maps ``(n, c, h, w)`` (or ``(n, d)``) to any
+          activations, the decoder ``(n, z_dim)`` to ``(n, c, h, w)`` without a final sigmoid.
+          Each fit trains copies. See :class:`~sklearn_vae.nn.Custom`.
+
+    image_shape : tuple of int, default=None
+        What one row of a flattened X is: (height, width), (height, width, channels) or (channels,
+        height, width). None for arrays of images, and for rows that are not images.
+
+    likelihood : {"auto", "bernoulli", "gaussian", "bce+mse", "discretized-logistic"} or \
+            Likelihood, default="auto"
+        p(x|z). ``"gaussian"`` learns one variance; ``model.Gaussian(scale=0.1)`` fixes it.
+        ``"bce+mse"`` is binary cross-entropy + 0.5 squared error. ``"auto"``: see Notes.
+
+    beta : float, default=1.0
+        Weight of the KL term. 1 is the ELBO; smaller keeps more detail in the latent mean.
+
+    kl_warmup : float, default=0
+        Epochs over which the KL term's weight rises from 0 to ``beta``.
+
+    free_bits : float, default=0.0
+        Nats per latent dimension that the KL term does not charge; against posterior collapse.
+
+    augment : {"auto", "geometric", "natural"}, float, callable or None, default="auto"
+        Changes the images that the encoder sees in training, while the decoder rebuilds the
+        clean ones: the latent code forgets what the changes vary. ``"geometric"`` rotates,
+        shifts, scales, shears and bends; ``"natural"`` shifts, scales, mirrors and changes
+        colours. A number is a strength, 1 being customary for the kind of image. A callable, such
+        as any torchvision v2 transform, gets the batch, float (n, c, h, w) in [0, 1], on the
+        device (torchvision draws once per batch, the named ones once per image). None for a
+        plain VAE: better likelihoods and sharper reconstructions, weaker features.
+
+    features : {"mean", "mean+std", "hidden"}, default="mean"
+        What :meth:`transform` returns: the posterior mean (``z_dim`` columns); mean and standard
+        deviation (twice as many); or the encoder's last activations, averaged to a 3 x 3 grid
+        and standardised, so that an RBF kernel works on them as they stand. ``"hidden"`` gives
+        the best classifiers. Can be changed after fit with ``set_params``.
+
+    max_epochs : int or "auto", default="auto"
+        Passes over X. ``"auto"`` follows the size of X: 600,000 samples are shown, in no fewer
+        than 10 epochs and no more than 200.
+
+    batch_size : int, default=128
+        Samples per step.
+
+    lr : float, default=1e-3
+        Learning rate of the optimiser; the peak of the schedule.
+
+    lr_schedule : {"cosine", "constant"}, default="cosine"
+        ``"cosine"`` rises over the first 5 % of the steps and falls to 0 at the end.
+
+    optimizer : {"adam", "adamw", "sgd"} or callable, default="adam"
+        A callable gets the parameters and ``lr=``, as torch's optimizer classes do.
+
+    validation_fraction : float, default=None
+        Share of X held out for the validation loss: shuffled by ``random_state``, stratified by
+        ``y`` where that is possible. None is 0.1 with ``patience``, else 0.
+
+    patience : int, default=None
+        Stop after so many epochs without a better validation loss, and return to the best
+        epoch's weights. None trains for ``max_epochs``.
+
+    warm_start : bool, default=False
+        Let ``fit`` continue from the present weights for ``max_epochs`` more epochs.
+
+    device : str or torch.device, default="auto"
+        ``"auto"`` takes cuda, else mps, else the CPU.
+
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Of the forward pass in training; the loss and everything after training are float32.
+        ``"auto"`` is float32.
+
+    compile : bool, default=False
+        Train through ``torch.compile``. Pays for long trainings only.
+
+    callbacks : list, default=None
+        skorch callbacks. Each fit works on copies; see ``net_.callbacks_``.
+
+    random_state : int, RandomState instance or None, default=None
+        Weights, shuffling, posterior noise, augmentation and samples. The same int gives the
+        same model, bit for bit on one CPU with one number of threads. torch's global generator is
+        left as it was; None draws one number from NumPy's, as everywhere in scikit-learn.
+
+    verbose : int, default=0
+        1: a progress bar. 2: one line per epoch.
+
+    Attributes
+    ----------
+    module_ : torch.nn.Module
+        The trained VAE (:class:`~sklearn_vae.model.VAE`).
+    net_ : skorch.NeuralNet
+        The net that trained it; not there after loading.
+    history_ : list of dict
+        Per epoch: ``epoch``, ``train_loss``, ``train_log_likelihood``, ``train_kl`` (and
+        ``valid_`` likewise), in nats per sample, ``lr``, ``dur`` in seconds.
+    n_iter_ : int
+        Epochs trained.
+    device_ : torch.device
+        Where the module is.
+    n_features_in_ : int
+        Values in one sample.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Column names, where X was a data frame.
+
+    See Also
+    --------
+    sklearn.decomposition.PCA : Linear features, the control to beat.
+    sklearn.frozen.FrozenEstimator : Keeps a pre-trained VAE as it is inside a pipeline.
+
+    Notes
+    -----
+    What ``"auto"`` stands for, by kind of data:
+
+    ================  ===========  ================  ===============
+    X                 network      likelihood        augment
+    ================  ===========  ================  ===============
+    grey images       conv         bernoulli         geometric
+    colour images     conv         bernoulli         natural
+    uint8, bool rows  mlp          bernoulli         None
+    other rows        mlp          gaussian          None
+    ================  ===========  ================  ===============
+
+    Rows of any range are standardised inside the model; their scores are log-densities in the
+    units of X nevertheless.
+
+    References
+    ----------
+    .. [1] Kingma, Welling, "Auto-Encoding Variational Bayes", ICLR 2014,
+       https://arxiv.org/abs/1312.6114
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.svm import SVC
+    >>> from sklearn_vae import VAETransformer
+    >>> X, y = load_digits(return_X_y=True)
+    >>> X = (X / 16).reshape(-1, 8, 8)
+    >>> vae = VAETransformer(8, network="mlp", max_epochs=3, device="cpu", random_state=0)
+    >>> vae.fit_transform(X).shape
+    (1797, 8)
+    >>> pipeline = make_pipeline(vae, SVC()).fit(X[:1000], y[:1000])
+    >>> bool(pipeline.score(X[1000:], y[1000:]) > 0.5)
+    True
+    """
+
+    @property
+    def _n_features_out(self) -> int:
+        return {
+            "mean": self.module_.z_dim,
+            "mean+std": 2 * self.module_.z_dim,
+            "hidden": self.module_.n_hidden,
+        }[self.features]
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Return the features of each sample: by default the posterior mean.
+
+        Parameters
+        ----------
+        X : array-like, torch.Tensor or torch.utils.data.Dataset
+            Samples in the form that :meth:`fit` saw. A memory-mapped array is read in chunks.
+
+        Returns
+        -------
+        Z : ndarray of shape (n, z_dim), (n, 2 * z_dim) or (n, n_hidden), float32
+            What ``features`` asks for.
+
+        Raises
+        ------
+        ValueError
+            When X differs from the fitted data in shape, dtype or range.
+        """
+        check_is_fitted(self)
+        if self.features not in FEATURES:
+            raise ValueError(f"features={self.features!r}; use one of {', '.join(FEATURES)}.")
+        data = self._read(X, reset=False)
+        out = np.empty((len(data), self._n_features_out), np.float32)
+        start = 0
+        with exact_inference():
+            for raw in self._chunks(data):
+                Z = self._encode(self.module_.scaling(self._to_device(raw)))
+                out[start : start + len(raw)] = Z.cpu().numpy()
+                start += len(raw)
+        return out
+
+    def inverse_transform(self, Z: Any) -> np.ndarray:
+        """Decode latent codes to the mean of p(x|z).
+
+        Parameters
+        ----------
+        Z : array-like of shape (n, z_dim)
+            Latent codes, for example posterior means.
+
+        Returns
+        -------
+        X : ndarray of shape (n, ...)
+            In the layout, range and dtype of the fitted X.
+        """
+        check_is_fitted(self)
+        Z = check_array(Z, dtype=np.float32, estimator=self)
+        model = self.module_
+        if Z.shape[1] != model.z_dim:
+            raise ValueError(
+                f"Z has {Z.shape[1]} columns; latent codes have z_dim={model.z_dim}. Only "
+                "features='mean' can be decoded."
+            )
+        out: np.ndarray | None = None
+        rows = chunk_rows(self.spec_)
+        with exact_inference():
+            for start in range(0, len(Z), rows):
+                z = torch.from_numpy(np.array(Z[start : start + rows])).to(self.device_)
+                x = model.scaling.inverse(model.conditional(z).mean).cpu().numpy()
+                restored = self.spec_.restore(x)
+                if out is None:
+                    out = np.empty((len(Z), *restored.shape[1:]), restored.dtype)
+                out[start : start + len(z)] = restored
+        assert out is not None
+        return out
+
+    def reconstruct(self, X: Any) -> np.ndarray:
+        """Encode each sample to its posterior mean and decode it again.
+
+        Parameters
+        ----------
+        X : array-like, torch.Tensor or torch.utils.data.Dataset
+            Samples in the form that :meth:`fit` saw.
+
+        Returns
+        -------
+        X_hat : ndarray
+            Of the shape, layout, range and dtype of X.
+        """
+        check_is_fitted(self)
+        data = self._read(X, reset=False)
+        parts = []
+        with exact_inference():
+            for raw in self._chunks(data):
+                model = self.module_
+                z = model.posterior(model.scaling(self._to_device(raw))).loc
+                x = model.scaling.inverse(model.conditional(z).mean).cpu().numpy()
+                parts.append(self.spec_.restore(x))
+        return np.concatenate(parts)
+
+    def sample(
+        self, n_samples: int = 1, *, random_state: int | np.random.RandomState | None = None
+    ) -> np.ndarray:
+        """Draw latent codes from the prior and decode them to the mean of p(x|z).
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            How many.
+        random_state : int, RandomState instance or None, default=None
+            None takes the estimator's own ``random_state``.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, ...)
+            In the layout, range and dtype of the fitted X.
+        """
+        check_is_fitted(self)
+        if not isinstance(n_samples, Integral) or n_samples < 1:
+            raise ValueError(f"n_samples={n_samples!r}: give an int >= 1.")
+        rng = check_random_state(self.random_state if random_state is None else random_state)
+        return self.inverse_transform(rng.standard_normal((int(n_samples), self.module_.z_dim)))
+
+    def _encode(self, x: torch.Tensor) -> torch.Tensor:
+        if self.features == "hidden":
+            return self.module_.hidden(x)
+        q = self.module_.posterior(x)
+        return q.loc if self.features == "mean" else torch.cat([q.loc, q.scale], 1)
+
+    def __sklearn_tags__(self) -> Tags:
+        """Return scikit-learn's tags: float32 comes out, n-D and 2-D arrays go in."""
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        tags.input_tags.three_d_array = True
+        tags.non_deterministic = False
+        return tags

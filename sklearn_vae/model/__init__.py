@@ -1,0 +1,24 @@
+"""The VAE as a torch module: likelihoods, posterior and prior, and the terms of its bound."""
+
+from ._elbo import ELBOTerms, NegativeELBO
+from ._likelihoods import (
+    BCEMSE,
+    LIKELIHOODS,
+    Bernoulli,
+    DiscretizedLogistic,
+    Gaussian,
+    Likelihood,
+)
+from ._vae import VAE
+
+__all__ = [
+    "BCEMSE",
+    "LIKELIHOODS",
+    "VAE",
+    "Bernoulli",
+    "DiscretizedLogistic",
+    "ELBOTerms",
+    "Gaussian",
+    "Likelihood",
+    "NegativeELBO",
+]

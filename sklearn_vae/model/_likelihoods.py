@@ -1,0 +1,193 @@
+"""Likelihoods p(x|z): from a decoder's output to a torch distribution over x.
+
+A likelihood is a torch module called with the decoder's output, ``(n, n_params * c, h, w)`` or
+``(n, n_params * d)``; it returns a ``torch.distributions.Distribution`` whose samples have the
+shape of x. ``bounded`` tells that x lies in [0, 1], where means pass through a sigmoid.
+"""
+
+from __future__ import annotations
+
+import copy
+from math import log
+from typing import Any
+
+import torch
+import torch.distributions as td
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+MIN_LOG_SCALE = -6.0
+"""Floor of learnt log standard deviations: a constant image must not make the density infinite."""
+
+
+class Likelihood(nn.Module):
+    """Base of all likelihoods."""
+
+    n_params: int = 1
+    """Decoder outputs per value of x."""
+    needs_bounded: bool = False
+    """Whether x must lie in [0, 1]."""
+    bounded: bool = True
+
+    def for_data(self, *, bounded: bool) -> Likelihood:
+        """Return a fresh copy for data in [0, 1] (``bounded``) or of any range."""
+        new = copy.deepcopy(self)
+        new.bounded = bounded
+        return new
+
+    def forward(self, params: Tensor) -> td.Distribution:
+        """Return the distribution of x that a decoder's output stands for."""
+        raise TypeError(f"{type(self).__name__} must define forward(params) -> Distribution.")
+
+    def _location(self, params: Tensor) -> Tensor:
+        return torch.sigmoid(params) if self.bounded else params
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+    def __eq__(self, other: object) -> bool:
+        """Compare by kind and settings, as scikit-learn's clone and search expect."""
+        return type(self) is type(other) and repr(self) == repr(other)
+
+    __hash__ = nn.Module.__hash__
+
+
+class Bernoulli(Likelihood):
+    """Independent Bernoulli values: exact for binary images.
+
+    Grey values in (0, 1) enter as probabilities, ``x log p + (1 - x) log(1 - p)``: the customary
+    cross-entropy, a bound for randomly binarised pixels rather than a density of grey values.
+    """
+
+    needs_bounded = True
+
+    def forward(self, params: Tensor) -> td.Distribution:
+        """Return Bernoulli(sigmoid(params))."""
+        return td.Bernoulli(logits=params, validate_args=False)
+
+
+class Gaussian(Likelihood):
+    """Independent normal values around the decoder's mean.
+
+    Parameters
+    ----------
+    scale : float or "learned", default="learned"
+        Standard deviation, in units of the [0, 1] image or of the standardised vector.
+        ``"learned"`` fits one value for all of x along with the weights [1]_ (at least
+        ``exp(-6)``), which balances the two terms of the ELBO without a ``beta``.
+
+    References
+    ----------
+    .. [1] Rybkin, Daniilidis, Levine, "Simple and Effective VAE Training with Calibrated
+       Decoders", ICML 2021.
+    """
+
+    log_scale: Tensor
+
+    def __init__(self, scale: float | str = "learned") -> None:
+        super().__init__()
+        if scale != "learned" and (isinstance(scale, str) or not scale > 0):
+            raise ValueError(f"Gaussian(scale={scale!r}): give a number > 0 or 'learned'.")
+        self.scale = scale
+        if isinstance(scale, str):
+            self.log_scale = nn.Parameter(torch.zeros(()))
+        else:
+            self.register_buffer("log_scale", torch.tensor(log(scale)))
+
+    def for_data(self, *, bounded: bool) -> Likelihood:
+        """Return a fresh copy; images start from a learnt scale of 0.2, vectors from 1."""
+        new = super().for_data(bounded=bounded)
+        assert isinstance(new, Gaussian)
+        if new.scale == "learned" and bounded:
+            with torch.no_grad():
+                new.log_scale.fill_(log(0.2))
+        return new
+
+    def forward(self, params: Tensor) -> td.Distribution:
+        """Return Normal(mean, scale)."""
+        scale = self.log_scale.clamp(min=MIN_LOG_SCALE).exp()
+        return td.Normal(self._location(params), scale, validate_args=False)
+
+    def __repr__(self) -> str:
+        return f"Gaussian(scale={self.scale!r})"
+
+
+class BCEMSE(Likelihood):
+    """Binary cross-entropy + 0.5 x squared error, each summed over the image.
+
+    The product of a Bernoulli and a unit-variance Gaussian around one mean, up to its constant.
+    It is not normalised, so its "log-likelihood" compares models of this kind only.
+    """
+
+    needs_bounded = True
+
+    def forward(self, params: Tensor) -> td.Distribution:
+        """Return the product distribution around sigmoid(params)."""
+        return _BernoulliTimesNormal(logits=params, validate_args=False)
+
+
+class DiscretizedLogistic(Likelihood):
+    """Logistic density integrated over each of 256 grey levels: a true probability of 8-bit pixels.
+
+    The decoder gives a mean and a log-scale for every value. Log-likelihoods are of discrete
+    pixels, so that ``-log p / (d log 2)`` is the bits per dimension of the literature.
+
+    References
+    ----------
+    .. [1] Kingma et al., "Improved Variational Inference with Inverse Autoregressive Flow",
+       NeurIPS 2016; Salimans et al., "PixelCNN++", ICLR 2017.
+    """
+
+    n_params = 2
+    needs_bounded = True
+
+    def forward(self, params: Tensor) -> td.Distribution:
+        """Return the discretised logistic with the two halves of ``params``."""
+        loc, log_scale = params.chunk(2, dim=1)
+        # Decoders start near 0: a log-scale of about -2 is a sensible spread for [0, 1] pixels.
+        return _DiscretizedLogistic(torch.sigmoid(loc), (log_scale - 2.0).clamp(min=-7.0))
+
+
+LIKELIHOODS: dict[str, type[Likelihood]] = {
+    "bernoulli": Bernoulli,
+    "gaussian": Gaussian,
+    "bce+mse": BCEMSE,
+    "discretized-logistic": DiscretizedLogistic,
+}
+"""Likelihoods by the name that ``VAETransformer(likelihood=...)`` takes."""
+
+
+class _BernoulliTimesNormal(td.Bernoulli):
+    def log_prob(self, value: Tensor) -> Tensor:
+        return super().log_prob(value) - 0.5 * (value - self.mean).square()
+
+
+class _DiscretizedLogistic(td.Distribution):
+    arg_constraints: dict[str, Any] = {}  # noqa: RUF012 (torch's own convention)
+
+    def __init__(self, loc: Tensor, log_scale: Tensor) -> None:
+        self.loc = loc
+        self.log_scale = log_scale
+        super().__init__(batch_shape=loc.shape, validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.loc
+
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        shape = torch.Size(sample_shape) + self.loc.shape
+        u = torch.rand(shape, device=self.loc.device).clamp(1e-6, 1 - 1e-6)
+        x = self.loc + self.log_scale.exp() * (u.log() - torch.log1p(-u))
+        return (x.clamp(0, 1) * 255).round() / 255
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log of the mass of the bin [value - 1/510, value + 1/510]; the end bins reach out."""
+        half = 1 / 510
+        inv_scale = torch.exp(-self.log_scale)
+        centred = value - self.loc
+        upper = (centred + half) * inv_scale
+        lower = (centred - half) * inv_scale
+        # log(sigmoid(a) - sigmoid(b)) = logsigmoid(a) + logsigmoid(-b) + log(1 - exp(b - a))
+        inside = F.logsigmoid(upper) + F.logsigmoid(-lower) + torch.log(-torch.expm1(lower - upper))
+        log_p = torch.where(value < half, F.logsigmoid(upper), inside)
+        return torch.where(value > 1 - half, F.logsigmoid(-lower), log_p)

@@ -1,0 +1,162 @@
+"""The variational autoencoder itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import log, prod
+
+import torch
+import torch.distributions as td
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..nn._network import Network
+from ..nn._scaling import Scaling
+from ._elbo import ELBOTerms
+from ._likelihoods import Likelihood
+
+POOLED = 3
+"""Side of the grid that hidden feature maps are averaged to."""
+
+
+class VAE(nn.Module):
+    """A VAE with diagonal Gaussian posterior and standard normal prior [1]_.
+
+    Parameters
+    ----------
+    scaling : Scaling
+        Raw batches to network input and back.
+    network : Network
+        Builds the encoder and the decoder.
+    z_dim : int
+        Dimensions of the latent space.
+    likelihood : Likelihood
+        Decoder output to the distribution of x.
+
+    References
+    ----------
+    .. [1] Kingma, Welling, "Auto-Encoding Variational Bayes", ICLR 2014.
+    """
+
+    feature_loc: Tensor
+    feature_scale: Tensor
+
+    def __init__(
+        self, scaling: Scaling, network: Network, z_dim: int, likelihood: Likelihood
+    ) -> None:
+        super().__init__()
+        shape = scaling.shape
+        self.z_dim = z_dim
+        self.scaling = scaling
+        self.encoder = network.encoder(shape)
+        self.decoder = network.decoder(z_dim, (likelihood.n_params * shape[0], *shape[1:]))
+        self.likelihood = likelihood
+        hidden, n_features = self._check_sizes(shape)
+        self.posterior_head = nn.Linear(prod(hidden), 2 * z_dim)
+        self.register_buffer("feature_loc", torch.zeros(n_features))
+        self.register_buffer("feature_scale", torch.ones(n_features))
+
+    def posterior(self, x: Tensor) -> td.Normal:
+        """Return q(z|x), a batch of (n, z_dim) independent normals, for scaled x."""
+        activations = self.encoder(x).flatten(1)
+        loc, log_var = self.posterior_head(activations).float().chunk(2, dim=1)
+        return td.Normal(loc, (0.5 * log_var.clamp(-20, 20)).exp(), validate_args=False)
+
+    def conditional(self, z: Tensor) -> td.Distribution:
+        """Return p(x|z) over scaled x, for z of shape (n, z_dim)."""
+        return self.likelihood(self.decoder(z).float())
+
+    def forward(self, x: Tensor, target: Tensor) -> ELBOTerms:
+        """Return the terms of the ELBO of ``target`` with the posterior inferred from ``x``.
+
+        The two are the same but under augmentation, where the encoder sees a changed image. Any
+        posterior gives a valid bound on log p(target), so that one does, too.
+        """
+        q = self.posterior(x)
+        log_likelihood = self.log_likelihood(target, q.rsample())
+        return ELBOTerms(log_likelihood, td.kl_divergence(q, self.prior(q.loc)))
+
+    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        """Return log p(x|z) per sample in nats, for scaled x: shape (n,)."""
+        return self.conditional(z).log_prob(x).flatten(1).sum(1) + self.scaling.log_abs_det()
+
+    def prior(self, like: Tensor) -> td.Normal:
+        """Return p(z) on the device of ``like``: standard normal."""
+        zero = like.new_zeros(())
+        return td.Normal(zero, zero + 1, validate_args=False)
+
+    def elbo(self, x: Tensor, noise: Iterable[Tensor]) -> Tensor:
+        """Return the ELBO per sample in nats, the mean over k posterior draws.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, *shape)
+            Scaled images or vectors.
+        noise : iterable of k tensors of shape (n, z_dim)
+            Standard normal draws.
+        """
+        q = self.posterior(x)
+        log_px = torch.stack([self.log_likelihood(x, q.loc + q.scale * e) for e in noise]).mean(0)
+        return log_px - td.kl_divergence(q, self.prior(q.loc)).sum(1)
+
+    def importance_weighted(self, x: Tensor, noise: Iterable[Tensor]) -> Tensor:
+        """Return the importance-weighted bound log(1/k sum_k p(x, z_k) / q(z_k|x)) [1]_.
+
+        Same parameters as :meth:`elbo`. The bound rises with k towards log p(x).
+
+        References
+        ----------
+        .. [1] Burda, Grosse, Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016.
+        """
+        q = self.posterior(x)
+        p = self.prior(q.loc)
+        log_w = []
+        for e in noise:
+            z = q.loc + q.scale * e
+            log_ratio = (p.log_prob(z) - q.log_prob(z)).sum(1)
+            log_w.append(self.log_likelihood(x, z) + log_ratio)
+        return torch.logsumexp(torch.stack(log_w), 0) - log(len(log_w))
+
+    def hidden(self, x: Tensor) -> Tensor:
+        """Return pooled encoder activations, standardised by what :meth:`set_features` saw."""
+        return (self._pooled(self.encoder(x)) - self.feature_loc) / self.feature_scale
+
+    def set_features(self, total: Tensor, total_squares: Tensor, n: int) -> None:
+        """Standardise hidden features by the sums of raw activations over n samples."""
+        mean = total / n
+        std = (total_squares / n - mean.square()).clamp(min=0).sqrt()
+        self.feature_loc.copy_(mean)
+        self.feature_scale.copy_(torch.where(std > 1e-6, std, torch.ones_like(std)))
+
+    def raw_hidden(self, x: Tensor) -> Tensor:
+        """Return pooled encoder activations as they are, shape (n, n_hidden)."""
+        return self._pooled(self.encoder(x))
+
+    @property
+    def n_hidden(self) -> int:
+        """Number of hidden features."""
+        return len(self.feature_loc)
+
+    @staticmethod
+    def _pooled(activations: Tensor) -> Tensor:
+        if activations.dim() == 4:
+            h, w = activations.shape[-2:]
+            activations = F.adaptive_avg_pool2d(activations, (min(h, POOLED), min(w, POOLED)))
+        return activations.float().flatten(1)
+
+    def _check_sizes(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
+        """Run two zeros through encoder and decoder; also gives lazy modules their sizes."""
+        training = self.encoder.training
+        self.eval()
+        with torch.no_grad():
+            activations = self.encoder(torch.zeros(2, *shape))
+            decoded = self.decoder(torch.zeros(2, self.z_dim))
+        self.train(training)
+        expected = (2, self.likelihood.n_params * shape[0], *shape[1:])
+        if decoded.shape != expected:
+            raise ValueError(
+                f"The decoder returns shape {tuple(decoded.shape)} for two latent codes; "
+                f"{expected} is needed ({self.likelihood.n_params} per value of an input of "
+                f"shape {shape}, for likelihood {self.likelihood!r})."
+            )
+        return tuple(activations.shape[1:]), self._pooled(activations).shape[1]

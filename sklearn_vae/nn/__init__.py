@@ -1,0 +1,10 @@
+"""Encoders and decoders: plain torch, no knowledge of VAEs, skorch or scikit-learn."""
+
+from ._conv import Conv, ConvBN
+from ._mlp import MLP
+from ._network import Custom, Network
+
+NETWORKS: dict[str, type[Network]] = {"mlp": MLP, "conv": Conv, "conv-bn": ConvBN}
+"""Networks by the name that ``VAETransformer(network=...)`` takes."""
+
+__all__ = ["MLP", "NETWORKS", "Conv", "ConvBN", "Custom", "Network"]

@@ -1,0 +1,73 @@
+"""What every network is: a recipe for an encoder and a decoder of a given size."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+Shape = tuple[int, ...]
+
+
+class Network(ABC):
+    """A recipe for an encoder and its decoder.
+
+    A network holds hyperparameters only; its two methods build fresh modules. Subclasses are
+    frozen dataclasses, so that they compare by value, print as their own constructor call and
+    work as a scikit-learn parameter. Shapes exclude the batch: ``(c, h, w)`` for images, ``(d,)``
+    for vectors.
+    """
+
+    takes_vectors: bool = False
+    """Whether the encoder accepts shape ``(d,)``; images only when False."""
+
+    @abstractmethod
+    def encoder(self, shape: Shape) -> nn.Module:
+        """Return a module from ``(n, *shape)`` to activations ``(n, ...)`` of any shape."""
+
+    @abstractmethod
+    def decoder(self, z_dim: int, shape: Shape) -> nn.Module:
+        """Return a module from ``(n, z_dim)`` to ``(n, *shape)``, without a final non-linearity."""
+
+
+@dataclass(frozen=True, eq=False)
+class Custom(Network):
+    """A pair of user-made modules; each fit trains a copy, so the originals stay as they are.
+
+    Parameters
+    ----------
+    encoder_module : torch.nn.Module
+        Maps ``(n, *shape)`` to activations ``(n, ...)`` of any shape. The package adds the linear
+        layer from these activations to the posterior. Weights are kept as they are (a module that
+        was trained elsewhere stays trained).
+    decoder_module : torch.nn.Module
+        Maps ``(n, z_dim)`` to ``(n, k * c, h, w)`` or ``(n, k * d)``: the parameters of the
+        likelihood before any non-linearity, k per value (k is 1 but for ``"discretized-logistic"``,
+        where it is 2). Begin with ``torch.nn.LazyLinear`` so that ``z_dim`` can be tuned.
+    """
+
+    encoder_module: nn.Module
+    decoder_module: nn.Module
+    takes_vectors = True
+
+    def encoder(self, shape: Shape) -> nn.Module:
+        """Return a copy of the user's encoder."""
+        return copy.deepcopy(self.encoder_module)
+
+    def decoder(self, z_dim: int, shape: Shape) -> nn.Module:
+        """Return a copy of the user's decoder."""
+        return copy.deepcopy(self.decoder_module)
+
+
+class Reshape(nn.Module):
+    """Give each row of a batch a new shape."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(n, prod(shape))`` to ``(n, *shape)``."""
+        return x.reshape(-1, *self.shape)

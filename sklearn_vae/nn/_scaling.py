@@ -1,0 +1,79 @@
+"""Between the user's values and the network's: layout, range and standardisation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Scaling(nn.Module):
+    """The first and last step of a model: raw batches to network input and back.
+
+    Runs on the device, so that images travel there as uint8. It is part of the model, so that a
+    saved model holds all it needs.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        What the network sees, ``(c, h, w)`` or ``(d,)``.
+    raw_shape : tuple of int
+        The shape of one row of the user's array, for example ``(h, w, c)``.
+    channels_last : bool
+        Whether the row's channels, if any, come last.
+    maximum : float
+        The raw value that becomes 1: 255 for uint8, else 1.
+    loc, scale : Tensor of shape (d,) or None
+        Vectors of any range are standardised to ``(x - loc) / scale``.
+    """
+
+    loc: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        raw_shape: tuple[int, ...],
+        *,
+        channels_last: bool = False,
+        maximum: float = 1.0,
+        loc: Tensor | None = None,
+        scale: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        self.shape = shape
+        self.raw_shape = raw_shape
+        self.channels_last = channels_last
+        self.maximum = maximum
+        self.standardised = loc is not None and scale is not None
+        if loc is not None and scale is not None:
+            self.register_buffer("loc", loc.float())
+            self.register_buffer("scale", scale.float())
+
+    def forward(self, raw: Tensor) -> Tensor:
+        """Map ``(n, *raw_shape)`` of any dtype to ``(n, *shape)`` float32."""
+        if self.channels_last:
+            c, h, w = self.shape
+            # The permuted view keeps the memory as it is: torch's channels-last format.
+            x = raw.reshape(-1, h, w, c).permute(0, 3, 1, 2).to(torch.float32)
+        elif self.standardised:
+            # Before the cast: float64 columns with a large offset keep their small differences.
+            return ((raw.reshape(-1, *self.shape) - self.loc) / self.scale).to(torch.float32)
+        else:
+            x = raw.to(torch.float32).reshape(-1, *self.shape)
+        return x if self.maximum == 1.0 else x * (1.0 / self.maximum)
+
+    def inverse(self, x: Tensor) -> Tensor:
+        """Map ``(n, *shape)`` back to ``(n, *raw_shape)`` float32, in the raw range."""
+        if self.channels_last:
+            x = x.permute(0, 2, 3, 1)
+        x = x.reshape(-1, *self.raw_shape)
+        if self.standardised:
+            return x * self.scale + self.loc
+        return x * self.maximum
+
+    def log_abs_det(self) -> Tensor | float:
+        """Return what turns a log-density of standardised vectors into one of the raw ones.
+
+        Images have none: their densities are, as is the field's custom, on the [0, 1] scale.
+        """
+        return -self.scale.log().sum() if self.standardised else 0.0

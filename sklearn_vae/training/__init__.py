@@ -1,0 +1,26 @@
+"""Training: the skorch net, batch-level loading, devices, schedules, augmentation, progress."""
+
+from ._augment import AUGMENTATIONS, Augment, resolve_augment
+from ._batches import ArrayDataset, Batches, ItemDataset
+from ._device import exact_inference, resolve_device, seeded
+from ._net import VAENet
+from ._progress import EpochLog, ProgressBar
+from ._schedules import LR_SCHEDULES, kl_weight, learning_rate_factor
+
+__all__ = [
+    "AUGMENTATIONS",
+    "LR_SCHEDULES",
+    "ArrayDataset",
+    "Augment",
+    "Batches",
+    "EpochLog",
+    "ItemDataset",
+    "ProgressBar",
+    "VAENet",
+    "exact_inference",
+    "kl_weight",
+    "learning_rate_factor",
+    "resolve_augment",
+    "resolve_device",
+    "seeded",
+]

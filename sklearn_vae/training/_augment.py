@@ -1,0 +1,144 @@
+"""Augmentation of what the encoder sees: every image its own draw, by the batch, on the device."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Random geometry and colour, drawn anew for every image.
+
+    Unlike torchvision's transforms, which draw one set of parameters for a whole batch, each image
+    of a batch gets its own. Images are float in [0, 1], shape (n, c, h, w), any c, and stay so.
+
+    Parameters
+    ----------
+    rotate : float, default=0.0
+        Largest rotation, in degrees either way.
+    shift : float, default=0.0
+        Largest translation, as a fraction of the side.
+    scale : float, default=0.0
+        Largest change of size either way, as the logarithm of the factor.
+    shear : float, default=0.0
+        Largest shear, in degrees either way.
+    elastic : float, default=0.0
+        Standard deviation of a smooth displacement field, as a fraction of half the side:
+        4 x 4 normal draws, interpolated bicubically (after Simard et al., ICDAR 2003).
+    flip : bool, default=False
+        Mirror half of the images left to right.
+    brightness, contrast, saturation : float, default=0.0
+        Largest relative change either way. Saturation is for three channels only.
+    fill : {"zeros", "border", "reflection"}, default="zeros"
+        What lies outside the image.
+
+    Examples
+    --------
+    >>> import torch
+    >>> Augment(rotate=15, shift=0.1)(torch.rand(5, 1, 28, 28)).shape
+    torch.Size([5, 1, 28, 28])
+    """
+
+    rotate: float = 0.0
+    shift: float = 0.0
+    scale: float = 0.0
+    shear: float = 0.0
+    elastic: float = 0.0
+    flip: bool = False
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    fill: str = "zeros"
+
+    def strengthened(self, strength: float) -> Augment:
+        """Return the same augmentation with every range times ``strength``."""
+        scaled = {
+            f.name: getattr(self, f.name) * strength
+            for f in fields(self)
+            if isinstance(f.default, float)
+        }
+        return replace(self, **scaled)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return augmented copies of the images x."""
+        y = F.grid_sample(x, self._grid(x), padding_mode=self.fill, align_corners=False)
+        if self.brightness > 0:
+            y = y * (1 + _uniform(x, 1, 1, 1) * self.brightness)
+        if self.contrast > 0:
+            mean = y.mean((1, 2, 3), keepdim=True)
+            y = mean + (y - mean) * (1 + _uniform(x, 1, 1, 1) * self.contrast)
+        if self.saturation > 0 and x.shape[1] == 3:
+            grey = y.mean(1, keepdim=True)
+            y = grey + (y - grey) * (1 + _uniform(x, 1, 1, 1) * self.saturation)
+        return y.clamp(0, 1)
+
+    def _grid(self, x: Tensor) -> Tensor:
+        """Return where each output pixel is read from, (n, h, w, 2) in [-1, 1]."""
+        n, _, h, w = x.shape
+        angle = _uniform(x) * math.radians(self.rotate)
+        shear = torch.tan(_uniform(x) * math.radians(self.shear))
+        size_x = torch.exp(_uniform(x) * self.scale)
+        size_y = size_x * torch.exp(_uniform(x) * self.scale / 2)  # the aspect changes a little
+        mirror = torch.where(torch.rand_like(angle) < 0.5, -1.0, 1.0) if self.flip else 1.0
+        cos, sin = torch.cos(angle), torch.sin(angle)
+        shift = 2 * self.shift * _uniform(x, 2)
+        rows = [
+            torch.stack([mirror * size_x * cos, mirror * size_x * (cos * shear - sin)], 1),
+            torch.stack([size_y * sin, size_y * (sin * shear + cos)], 1),
+        ]
+        theta = torch.cat([torch.stack(rows, 1), shift[:, :, None]], 2)
+        grid = F.affine_grid(theta, [n, 1, h, w], align_corners=False)
+        if self.elastic > 0:
+            coarse = self.elastic * torch.randn(n, 2, 4, 4, device=x.device, dtype=x.dtype)
+            field = F.interpolate(coarse, size=(h, w), mode="bicubic", align_corners=True)
+            grid = grid + field.permute(0, 2, 3, 1)
+        return grid
+
+
+def _uniform(like: Tensor, *shape: int) -> Tensor:
+    """Return draws in (-1, 1), one (of ``shape``) per image of ``like``."""
+    return torch.rand(len(like), *shape, device=like.device, dtype=like.dtype) * 2 - 1
+
+
+AUGMENTATIONS: dict[str, Augment] = {
+    "geometric": Augment(rotate=15, shift=0.08, scale=0.12, shear=10, elastic=0.08),
+    "natural": Augment(
+        shift=0.1,
+        scale=0.2,
+        flip=True,
+        brightness=0.3,
+        contrast=0.3,
+        saturation=0.3,
+        fill="reflection",
+    ),
+}
+"""Augmentations by the name that ``VAETransformer(augment=...)`` takes."""
+
+
+def resolve_augment(
+    augment: str | float | Callable[[Tensor], Tensor] | None, shape: tuple[int, ...]
+) -> Callable[[Tensor], Tensor] | None:
+    """Return the batch operation for a name, a strength, a callable or None.
+
+    A number scales the customary augmentation of the kind of image: ``"geometric"`` for one
+    channel, ``"natural"`` for more; 0 is none. Vectors, of ``shape`` (d,), take callables only.
+    """
+    if augment is None or callable(augment):
+        return augment
+    if len(shape) == 1:
+        if augment in ("auto", 0):
+            return None
+        raise ValueError(
+            f"augment={augment!r} is for images, but X has rows of {shape[0]} values. Set "
+            "image_shape if they are images, or pass a callable on (n, d) tensors, or None."
+        )
+    usual = AUGMENTATIONS["geometric" if shape[0] == 1 else "natural"]
+    if isinstance(augment, str):
+        return usual if augment == "auto" else AUGMENTATIONS[augment]
+    return usual.strengthened(float(augment)) if augment > 0 else None

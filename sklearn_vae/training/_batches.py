@@ -1,0 +1,183 @@
+"""Batch-level loading: whole batches by index, never sample by sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Subset
+
+DEVICE_SHARE = 0.5
+"""Share of a GPU's free memory that the training images may take up."""
+
+
+class ArrayDataset(Dataset):
+    """Rows of an in-memory or memory-mapped array, fetched by the batch.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, ...)
+        Not copied, unless it is read-only and in memory (torch has no read-only tensors).
+        A memory-mapped file stays on disk.
+    """
+
+    def __init__(self, X: np.ndarray) -> None:
+        self.X = X
+        self.tensor = None if isinstance(X, np.memmap) else to_tensor(X)
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    def __getitem__(self, i: Any) -> Tensor:
+        return self.take(torch.as_tensor([i]))[0]
+
+    def take(self, index: Tensor) -> Tensor:
+        """Return the rows at ``index``, shape (k, ...), in the array's dtype."""
+        if self.tensor is not None:
+            return self.tensor.index_select(0, index)
+        return to_tensor(np.take(self.X, index.numpy(), axis=0))
+
+    def rows(self, start: int, stop: int) -> Tensor:
+        """Return consecutive rows, without a copy where they are in memory."""
+        return to_tensor(self.X[start:stop])
+
+
+def to_tensor(X: np.ndarray) -> Tensor:
+    """Return X as a tensor, sharing memory wherever torch can."""
+    if X.dtype.kind in "iu" and X.dtype != np.uint8:
+        X = X.astype(np.float32)
+    elif X.dtype.byteorder not in "=|":
+        X = X.astype(X.dtype.newbyteorder("="))
+    if not X.flags.writeable or any(stride < 0 for stride in X.strides):
+        X = np.array(X)  # also turns a np.memmap chunk into plain memory
+    return torch.from_numpy(X)
+
+
+class ItemDataset(Dataset):
+    """A user's torch Dataset, its items (x or (x, ...)) stacked to batches.
+
+    Parameters
+    ----------
+    data : torch.utils.data.Dataset
+        Map-style; its ``__getitems__`` is used where it has one.
+    """
+
+    def __init__(self, data: Dataset) -> None:
+        if not hasattr(data, "__len__"):
+            raise TypeError(
+                f"{type(data).__name__} has no length. Pass a map-style torch Dataset, or an array."
+            )
+        self.data = data
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, i: int) -> Tensor:
+        item = self.data[i]
+        x = item[0] if isinstance(item, (tuple, list)) else item
+        if not isinstance(x, Tensor):
+            raise TypeError(
+                f"The Dataset's items hold {type(x).__name__}; tensors are needed. Add "
+                "torchvision.transforms.v2.ToImage() to its transforms."
+            )
+        return x
+
+    def take(self, index: Tensor) -> Tensor:
+        """Return the items at ``index`` as one tensor, shape (k, ...)."""
+        if hasattr(self.data, "__getitems__"):
+            items = self.data.__getitems__(index.tolist())
+            return torch.stack([x[0] if isinstance(x, (tuple, list)) else x for x in items])
+        return torch.stack([self[i] for i in index.tolist()])
+
+    def rows(self, start: int, stop: int) -> Tensor:
+        """Return consecutive items."""
+        return self.take(torch.arange(start, stop))
+
+
+class Batches:
+    """Iterate over batches on the device; skorch's ``iterator_train`` and ``iterator_valid``.
+
+    The whole array moves to the GPU once when it fits into half of its free memory, as it is
+    (uint8 stays uint8); else each batch travels from pinned memory. Rows are shuffled anew in
+    every epoch. A last batch of a single row joins the one before: BatchNorm needs two.
+
+    Parameters
+    ----------
+    dataset : Dataset with ``take(index)``, or a Subset of one
+    batch_size : int
+    shuffle : bool, default=False
+    device : torch.device or str, default="cpu"
+
+    Yields
+    ------
+    x : Tensor of shape (batch_size, ...)
+    y : None
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        batch_size: int,
+        shuffle: bool = False,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.device = torch.device(device)
+        self.shuffle = shuffle
+        self.rows = torch.arange(len(dataset))
+        if isinstance(dataset, Subset):
+            self.rows = torch.as_tensor(np.asarray(dataset.indices))
+            dataset = dataset.dataset
+        self.dataset = _resident(dataset, self.rows, self.device)
+        if self.dataset is not dataset:  # the rows themselves moved
+            self.rows = torch.arange(len(self.rows), device=self.device)
+        self.bounds = batch_bounds(len(self.rows), batch_size)
+
+    def __len__(self) -> int:
+        return len(self.bounds)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, None]]:
+        rows = self.rows
+        if self.shuffle:
+            rows = rows[torch.randperm(len(rows), device=rows.device)]
+        for start, stop in self.bounds:
+            x = self.dataset.take(rows[start:stop])
+            if x.device != self.device:
+                if self.device.type == "cuda":
+                    x = x.pin_memory()
+                if self.device.type == "mps" and x.dtype == torch.float64:
+                    x = x.float()  # MPS has no float64
+                x = x.to(self.device, non_blocking=True)
+            yield x, None
+
+
+def batch_bounds(n: int, batch_size: int) -> Sequence[tuple[int, int]]:
+    """Return (start, stop) of each batch; a last batch of one row joins the one before."""
+    starts = list(range(0, n, batch_size))
+    if len(starts) > 1 and n - starts[-1] == 1:
+        starts.pop()
+    return list(zip(starts, [*starts[1:], n], strict=True))
+
+
+def _resident(dataset: Any, rows: Tensor, device: torch.device) -> Any:
+    """Return the rows as a dataset on the GPU where they fit, else the dataset as it is."""
+    tensor = getattr(dataset, "tensor", None)
+    if device.type != "cuda" or tensor is None:
+        return dataset
+    n_bytes = len(rows) * tensor[0].numel() * tensor.element_size()
+    if n_bytes > DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]:
+        return dataset
+    whole = len(rows) == len(tensor)
+    return _Resident((tensor if whole else tensor[rows]).to(device))
+
+
+class _Resident:
+    """Rows that live on the GPU."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+    def take(self, index: Tensor) -> Tensor:
+        return self.tensor.index_select(0, index)

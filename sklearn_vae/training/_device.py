@@ -1,0 +1,88 @@
+"""Which device to use, and what an inference pass on it must not do."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+
+import torch
+
+
+def resolve_device(device: str | torch.device, *, fallback: bool = False) -> torch.device:
+    """Return the torch device for ``"auto"`` (cuda, else mps, else cpu) or an explicit one.
+
+    Parameters
+    ----------
+    device : str or torch.device
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
+    fallback : bool, default=False
+        With True, a device that this machine lacks becomes the CPU, with a warning: a model
+        trained elsewhere must load. With False it is an error: training must not silently move.
+
+    Raises
+    ------
+    ValueError
+        For an unknown device, or one that this machine lacks.
+    """
+    if str(device) == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(
+            f"device={device!r} is not known; use 'auto', 'cpu', 'cuda', 'cuda:0' or 'mps'."
+        ) from error
+    if _available(resolved):
+        return resolved
+    if not fallback:
+        raise ValueError(
+            f"device={str(device)!r} is not available on this machine; use device='auto' or 'cpu'."
+        )
+    warnings.warn(
+        f"The model was set to device={str(device)!r}, which this machine lacks; it is on the CPU.",
+        UserWarning,
+        stacklevel=3,
+    )
+    return torch.device("cpu")
+
+
+def _available(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()
+    if device.type == "mps":
+        return torch.backends.mps.is_available()
+    return True
+
+
+@contextlib.contextmanager
+def exact_inference() -> Iterator[None]:
+    """Inference without gradients or TF32, so that a row's result does not depend on its batch."""
+    with torch.inference_mode():
+        if not torch.cuda.is_available():
+            yield
+            return
+        with torch.backends.cudnn.flags(
+            enabled=torch.backends.cudnn.enabled,
+            benchmark=False,
+            deterministic=True,
+            allow_tf32=False,
+        ):
+            yield
+
+
+@contextlib.contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch inside the block; the caller's generators are restored afterwards."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        if device.type == "mps":
+            state = torch.mps.get_rng_state()
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            if device.type == "mps":
+                torch.mps.set_rng_state(state)

@@ -1,0 +1,235 @@
+"""The skorch net that trains a VAE: skorch's callbacks and history around a lean loop."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback
+from skorch.dataset import unpack_data
+from torch import Tensor
+
+from ..model import VAE, ELBOTerms, NegativeELBO
+from ._batches import Batches, batch_bounds
+from ._progress import ProgressBar
+from ._schedules import kl_weight, learning_rate_factor
+
+BATCH_EVENTS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
+
+
+class _Stop(Exception):  # noqa: N818 (not an error)
+    """A callback asked for the end of training."""
+
+
+class VAENet(NeuralNet):
+    """A :class:`skorch.NeuralNet` whose module is a :class:`~sklearn_vae.model.VAE`.
+
+    Differences from skorch's loop, each for a measured reason: batches come whole from
+    :class:`Batches`; losses stay on the device until the epoch's end (no host-device sync per
+    step); ``train()`` is called once an epoch; the history keeps epoch rows only; Ctrl-C reaches
+    the caller. A callback that acts on single batches gets skorch's own loop.
+
+    Parameters
+    ----------
+    module : VAE
+    augment : callable or None
+        Changes the encoder's view of a batch in training.
+    beta, free_bits : float
+        See :class:`~sklearn_vae.model.NegativeELBO`.
+    lr_schedule : {"constant", "cosine"}
+    kl_warmup : float
+        Epochs over which the KL term's weight rises to ``beta``.
+    autocast : torch.dtype or None
+        Lower precision of the forward pass in training.
+    **kwargs
+        skorch's own parameters.
+    """
+
+    def __init__(
+        self,
+        module: VAE,
+        *,
+        augment: Callable[[Tensor], Tensor] | None = None,
+        beta: float = 1.0,
+        free_bits: float = 0.0,
+        lr_schedule: str = "constant",
+        kl_warmup: float = 0.0,
+        autocast: torch.dtype | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.augment = augment
+        self.beta = beta
+        self.free_bits = free_bits
+        self.lr_schedule = lr_schedule
+        self.kl_warmup = kl_warmup
+        self.autocast = autocast
+        super().__init__(
+            module,
+            criterion=NegativeELBO,
+            criterion__beta=beta,
+            criterion__free_bits=free_bits,
+            iterator_train=Batches,
+            iterator_train__shuffle=True,
+            iterator_train__device=kwargs["device"],
+            iterator_valid=Batches,
+            iterator_valid__device=kwargs["device"],
+            **kwargs,
+        )
+
+    @property
+    def _default_callbacks(self) -> list[tuple[str, Callback]]:
+        return []  # run_single_epoch records what skorch's scoring callbacks would
+
+    # -- the whole of a training ---------------------------------------------------------------
+
+    def train(self, dataset: Any, epochs: int) -> VAENet:
+        """Run ``epochs`` more epochs; unlike skorch's ``partial_fit``, Ctrl-C goes through."""
+        if not self.initialized_:
+            self.initialize()
+        n_rows = len(self.get_split_datasets(dataset, None)[0])
+        self.steps_per_epoch = len(batch_bounds(n_rows, self.batch_size))
+        self.n_steps = epochs * self.steps_per_epoch
+        self.step = 0
+        self.notify("on_train_begin", X=dataset, y=None)
+        try:
+            with contextlib.suppress(_Stop):
+                self.fit_loop(dataset, None, epochs=epochs)
+        finally:
+            self.notify("on_train_end", X=dataset, y=None)
+        return self
+
+    def notify(self, method_name: str, **cb_kwargs: Any) -> None:
+        """Call the callbacks; those that end a training by KeyboardInterrupt are told apart.
+
+        skorch's callbacks stop a training by raising KeyboardInterrupt, which is also what Ctrl-C
+        raises. Only here can the two be distinguished.
+        """
+        if method_name != "on_epoch_end":
+            super().notify(method_name, **cb_kwargs)
+            return
+        self.history.record("dur", time.perf_counter() - self._epoch_start)
+        try:
+            super().notify(method_name, **cb_kwargs)
+        except KeyboardInterrupt as error:
+            raise _Stop from error
+
+    def on_epoch_begin(self, net: Any, *args: Any, **kwargs: Any) -> None:
+        """Open the epoch's row and start its clock."""
+        super().on_epoch_begin(net, *args, **kwargs)
+        self._epoch_start = time.perf_counter()
+
+    # -- one epoch -----------------------------------------------------------------------------
+
+    def run_single_epoch(
+        self, iterator: Any, training: bool, prefix: str, step_fn: Any, **fit_params: Any
+    ) -> None:
+        """Run one epoch of training or validation and record its mean loss and terms."""
+        if iterator is None:
+            return
+        self._set_training(training)
+        self._totals: dict[str, Tensor] = {}
+        if self._wants_batches:
+            super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
+            self.history[-1]["batches"].clear()
+        else:
+            for batch in iterator:
+                step_fn(batch)
+                if training:
+                    self._advance_bars()
+        n = len(iterator.rows)
+        for name, total in self._totals.items():
+            self.history.record(f"{prefix}_{name}", total.item() / n)
+        if training:
+            self.history.record("lr", self._learning_rate)
+        self._check_finite(prefix)
+
+    def train_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
+        """Make one step of the optimiser, at the schedule's rate."""
+        self._apply_schedule()
+        self.step += 1
+        if self._wants_batches:
+            return super().train_step(batch, **fit_params)
+        self.optimizer_.zero_grad(set_to_none=True)
+        step = self.train_step_single(batch)
+        self.optimizer_.step()
+        return step
+
+    def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
+        """Compute the loss of a batch and its gradients."""
+        x, _ = unpack_data(batch)
+        # By the history's length: training that goes on does not warm up again.
+        epoch = (
+            len(self.history) - 1 + (self.step - 1) % self.steps_per_epoch / self.steps_per_epoch
+        )
+        loss, terms = self._loss(x, self.augment, kl_weight(epoch, self.kl_warmup))
+        loss.backward()
+        return {"loss": loss, "y_pred": terms}
+
+    def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
+        """Compute the loss of a batch at the full weight of the KL term, without augmentation."""
+        x, _ = unpack_data(batch)
+        with torch.no_grad():
+            loss, terms = self._loss(x, None, 1.0)
+        return {"loss": loss, "y_pred": terms}
+
+    def _loss(
+        self, raw: Tensor, augment: Callable[[Tensor], Tensor] | None, weight: float
+    ) -> tuple[Tensor, ELBOTerms]:
+        module = self.module_
+        with self._autocast():
+            target = module.scaling(raw)
+            view = target if augment is None else augment(target)
+            terms: ELBOTerms = module(view, target)
+        loss: Tensor = self.criterion_(terms, weight)
+        self._add("loss", loss.detach() * len(raw))
+        self._add("log_likelihood", terms.log_likelihood.detach().sum())
+        self._add("kl", terms.kl.detach().sum())
+        return loss, terms
+
+    def _add(self, name: str, value: Tensor) -> None:
+        total = self._totals.get(name)
+        # float32 would lose the later batches of a long epoch; MPS has nothing wider.
+        value = value if value.device.type == "mps" else value.double()
+        self._totals[name] = value if total is None else total.add_(value)
+
+    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
+        if self.autocast is None:
+            return contextlib.nullcontext()
+        return torch.autocast(torch.device(self.device).type, dtype=self.autocast)
+
+    def _apply_schedule(self) -> None:
+        factor = learning_rate_factor(self.lr_schedule, self.step / self.n_steps)
+        self._learning_rate = self.lr * factor
+        if self.lr_schedule != "constant":
+            for group in self.optimizer_.param_groups:
+                group["lr"] = self._learning_rate
+
+    def _check_finite(self, prefix: str) -> None:
+        """Stop at a loss that is not a number, once an epoch (a check per step would sync)."""
+        row = self.history[-1]
+        if not torch.isfinite(torch.tensor(row[f"{prefix}_loss"])):
+            raise FloatingPointError(
+                f"The {prefix} loss became {row[f'{prefix}_loss']} in epoch {row['epoch']}. Likely "
+                f"causes: a learning rate that is too large (lr={self.lr}), extreme values in X "
+                "(scale them), or bfloat16 (precision='float32'). The estimator was left as it was."
+            )
+
+    def _advance_bars(self) -> None:
+        for bar in self._bars():
+            bar.advance()
+
+    def _bars(self) -> Iterator[ProgressBar]:
+        return (cb for _, cb in self.callbacks_ if isinstance(cb, ProgressBar))
+
+    @property
+    def _wants_batches(self) -> bool:
+        """Whether any callback acts on single batches."""
+        return any(
+            getattr(type(cb), event) is not getattr(Callback, event)
+            for _, cb in self.callbacks_
+            for event in BATCH_EVENTS
+        )

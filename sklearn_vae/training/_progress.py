@@ -1,0 +1,43 @@
+"""What is printed during training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skorch.callbacks import Callback
+from tqdm.auto import tqdm
+
+
+class ProgressBar(Callback):
+    """A tqdm bar over all steps of a fit, with the losses of the last epoch beside it."""
+
+    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
+        """Open a bar as long as the planned training."""
+        self.bar_ = tqdm(total=net.n_steps, desc="VAE", unit="step", leave=True)
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Show the epoch's losses."""
+        row = net.history[-1]
+        shown = {k: f"{row[k]:.4g}" for k in ("train_loss", "valid_loss") if k in row}
+        self.bar_.set_postfix(epoch=row["epoch"], **shown)
+
+    def advance(self) -> None:
+        """Count one step."""
+        self.bar_.update()
+
+    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+        """Close the bar, finished or not."""
+        self.bar_.close()
+
+
+class EpochLog(Callback):
+    """One line per epoch: losses in nats, the terms of the ELBO, learning rate and seconds."""
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Print the epoch's row of the history."""
+        row = net.history[-1]
+        parts = [f"epoch {row['epoch']:>4}"]
+        for key in ("train_loss", "valid_loss", "train_log_likelihood", "train_kl", "lr"):
+            if key in row:
+                parts.append(f"{key} {row[key]:.5g}")
+        print("  ".join([*parts, f"{row['dur']:.1f} s"]))  # noqa: T201
