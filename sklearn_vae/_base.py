@@ -44,6 +44,8 @@ OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch
 FEATURES = ("mean", "mean+std", "hidden")
 AUTO_PASSES, AUTO_EPOCHS = 600_000, (10, 200)
 """``max_epochs="auto"``: so many sample passes, within these bounds of epochs."""
+SMALLEST_CHUNK = 16
+"""Rows that an inference pass has at least."""
 STATISTICS_ROWS = 10_000
 """Rows that the scale of hidden features is taken from."""
 
@@ -347,15 +349,12 @@ class BaseVAE(BaseEstimator):
     def _set_feature_scale(self, data: Rows) -> None:
         """Learn the scale of hidden features from rows spread over the data."""
         rows = _spread(len(data))
-        total = torch.zeros(self.module_.n_hidden, dtype=torch.float64)
-        squares = torch.zeros_like(total)
+        squares = torch.zeros(self.module_.n_hidden, dtype=torch.float64)
         with exact_inference():
             for index in rows.split(chunk_rows(self.spec_)):
-                x = self.module_.scaling(self._to_device(data.take(index)))
-                hidden = self.module_.raw_hidden(x).cpu().double()
-                total += hidden.sum(0)
-                squares += hidden.square().sum(0)
-            self.module_.set_features(total, squares, len(rows))
+                hidden = self.module_.raw_hidden(self._scaled(data.take(index)))
+                squares += hidden.cpu().double().square().sum(0)
+            self.module_.set_feature_scale(squares / len(rows))
 
     @contextlib.contextmanager
     def _unchanged_on_error(self) -> Iterator[None]:
@@ -455,16 +454,33 @@ class BaseVAE(BaseEstimator):
             likelihood = LIKELIHOODS[name]()
         return likelihood.for_data(bounded=intensity or likelihood.needs_bounded)
 
-    def _to_device(self, x: torch.Tensor) -> torch.Tensor:
-        if self.device_.type == "mps" and x.dtype == torch.float64:
-            x = x.float()
-        return x.to(self.device_)
+    def _scaled(self, raw: torch.Tensor) -> torch.Tensor:
+        """Return raw samples as the network's input, on the device."""
+        if self.device_.type == "mps" and raw.dtype == torch.float64:
+            raw = raw.float()  # MPS has no float64
+        return self.module_.scaling(raw.to(self.device_))
 
-    def _chunks(self, data: Rows) -> Iterator[torch.Tensor]:
-        """Yield raw samples, in host memory, by as many as are encoded at once."""
+    def _apply(self, data: Rows, function: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:
+        """Return ``function`` of all raw samples, computed by the chunk, in one array.
+
+        The function gets raw samples in host memory and returns a tensor of as many rows. Chunks
+        of few rows are filled up with copies: matrix products take another path for them, and a
+        sample's result should not depend, not even by rounding, on how many come with it.
+        """
         step = chunk_rows(self.spec_)
-        for start in range(0, len(data), step):
-            yield data.rows(start, min(start + step, len(data)))
+        out: np.ndarray | None = None
+        with exact_inference():
+            for start in range(0, len(data), step):
+                raw = data.rows(start, min(start + step, len(data)))
+                n = len(raw)
+                if n < SMALLEST_CHUNK:
+                    raw = raw[torch.arange(SMALLEST_CHUNK) % n]
+                result = function(raw)[:n].cpu().numpy()
+                if out is None:
+                    out = np.empty((len(data), *result.shape[1:]), result.dtype)
+                out[start : start + n] = result
+        assert out is not None  # validation refuses an empty X
+        return out
 
     # -- scores --------------------------------------------------------------------------------
 
@@ -496,12 +512,12 @@ class BaseVAE(BaseEstimator):
         data = self._read(X, reset=False)
         model = self.module_
         bound = model.importance_weighted if importance_weighted else model.elbo
-        scores = []
-        with exact_inference():
-            for raw in self._chunks(data):
-                noise = row_noise(raw.numpy(), int(n_samples), model.z_dim, self.device_)
-                scores.append(bound(model.scaling(self._to_device(raw)), noise).cpu().numpy())
-        return np.concatenate(scores)
+
+        def scores(raw: torch.Tensor) -> torch.Tensor:
+            noise = row_noise(raw.numpy(), int(n_samples), model.z_dim, self.device_)
+            return bound(self._scaled(raw), noise)
+
+        return self._apply(data, scores)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean ELBO of X in nats per sample; larger is better.

@@ -71,12 +71,11 @@ class InputSpec:
         )
 
     def restore(self, x: Array) -> Array:
-        """Return decoded values (raw range, float32) in the dtype of the fitted X."""
-        if self.dtype == "uint8":
-            return np.clip(np.rint(x), 0, 255).astype(np.uint8)
+        """Return decoded values (raw range; uint8 or float32) in the dtype of the fitted X."""
         if self.dtype == "bool":
             return x > 0.5
-        return x.astype(self.dtype if self.dtype in ("float16", "float64") else np.float32)
+        same = self.dtype in ("uint8", "float16", "float64")
+        return x.astype(self.dtype if same else np.float32, copy=False)
 
 
 def read_spec(X: Array, image_shape: tuple[int, ...] | None) -> InputSpec:

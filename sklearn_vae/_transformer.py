@@ -12,8 +12,7 @@ from sklearn.utils import Tags, check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import FEATURES, BaseVAE
-from ._images import chunk_rows
-from .training import exact_inference
+from .training import ArrayDataset
 
 
 class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
@@ -69,8 +68,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     features : {"mean", "mean+std", "hidden"}, default="mean"
         What :meth:`transform` returns: the posterior mean (``z_dim`` columns); mean and standard
         deviation (twice as many); or the encoder's last activations, averaged to a 3 x 3 grid
-        and standardised, so that an RBF kernel works on them as they stand. ``"hidden"`` gives
-        the best classifiers. Can be changed after fit with ``set_params``.
+        and scaled to mean square one, so that an RBF kernel works on them as they stand.
+        ``"hidden"`` gives the best classifiers. Can be changed after fit with ``set_params``.
 
     max_epochs : int or "auto", default="auto"
         Passes over X. ``"auto"`` follows the size of X: 600,000 samples are shown, in no fewer
@@ -210,14 +209,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         if self.features not in FEATURES:
             raise ValueError(f"features={self.features!r}; use one of {', '.join(FEATURES)}.")
         data = self._read(X, reset=False)
-        out = np.empty((len(data), self._n_features_out), np.float32)
-        start = 0
-        with exact_inference():
-            for raw in self._chunks(data):
-                Z = self._encode(self.module_.scaling(self._to_device(raw)))
-                out[start : start + len(raw)] = Z.cpu().numpy()
-                start += len(raw)
-        return out
+        return self._apply(data, lambda raw: self._encode(self._scaled(raw)))
 
     def inverse_transform(self, Z: Any) -> np.ndarray:
         """Decode latent codes to the mean of p(x|z).
@@ -240,18 +232,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
                 f"Z has {Z.shape[1]} columns; latent codes have z_dim={model.z_dim}. Only "
                 "features='mean' can be decoded."
             )
-        out: np.ndarray | None = None
-        rows = chunk_rows(self.spec_)
-        with exact_inference():
-            for start in range(0, len(Z), rows):
-                z = torch.from_numpy(np.array(Z[start : start + rows])).to(self.device_)
-                x = model.scaling.inverse(model.conditional(z).mean).cpu().numpy()
-                restored = self.spec_.restore(x)
-                if out is None:
-                    out = np.empty((len(Z), *restored.shape[1:]), restored.dtype)
-                out[start : start + len(z)] = restored
-        assert out is not None
-        return out
+        codes = ArrayDataset(np.ascontiguousarray(Z))
+        return self.spec_.restore(self._apply(codes, lambda z: self._decode(z.to(self.device_))))
 
     def reconstruct(self, X: Any) -> np.ndarray:
         """Encode each sample to its posterior mean and decode it again.
@@ -268,14 +250,10 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         """
         check_is_fitted(self)
         data = self._read(X, reset=False)
-        parts = []
-        with exact_inference():
-            for raw in self._chunks(data):
-                model = self.module_
-                z = model.posterior(model.scaling(self._to_device(raw))).loc
-                x = model.scaling.inverse(model.conditional(z).mean).cpu().numpy()
-                parts.append(self.spec_.restore(x))
-        return np.concatenate(parts)
+        model = self.module_
+        return self.spec_.restore(
+            self._apply(data, lambda raw: self._decode(model.posterior(self._scaled(raw)).loc))
+        )
 
     def sample(
         self, n_samples: int = 1, *, random_state: int | np.random.RandomState | None = None
@@ -305,6 +283,12 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
             return self.module_.hidden(x)
         q = self.module_.posterior(x)
         return q.loc if self.features == "mean" else torch.cat([q.loc, q.scale], 1)
+
+    def _decode(self, z: torch.Tensor) -> torch.Tensor:
+        """Return the mean of p(x|z) in the layout and range of the fitted X."""
+        x = self.module_.scaling.inverse(self.module_.conditional(z).mean)
+        # By the chunk: rounding all of a large result at once would need it in float32.
+        return x.round().clamp(0, 255).to(torch.uint8) if self.spec_.dtype == "uint8" else x
 
     def __sklearn_tags__(self) -> Tags:
         """Return scikit-learn's tags: float32 comes out, n-D and 2-D arrays go in."""

@@ -38,7 +38,6 @@ class VAE(nn.Module):
     .. [1] Kingma, Welling, "Auto-Encoding Variational Bayes", ICLR 2014.
     """
 
-    feature_loc: Tensor
     feature_scale: Tensor
 
     def __init__(
@@ -53,7 +52,6 @@ class VAE(nn.Module):
         self.likelihood = likelihood
         hidden, n_features = self._check_sizes(shape)
         self.posterior_head = nn.Linear(prod(hidden), 2 * z_dim)
-        self.register_buffer("feature_loc", torch.zeros(n_features))
         self.register_buffer("feature_scale", torch.ones(n_features))
 
     def posterior(self, x: Tensor) -> td.Normal:
@@ -118,15 +116,17 @@ class VAE(nn.Module):
         return torch.logsumexp(torch.stack(log_w), 0) - log(len(log_w))
 
     def hidden(self, x: Tensor) -> Tensor:
-        """Return pooled encoder activations, standardised by what :meth:`set_features` saw."""
-        return (self._pooled(self.encoder(x)) - self.feature_loc) / self.feature_scale
+        """Return pooled encoder activations, each of mean square one over the training data.
 
-    def set_features(self, total: Tensor, total_squares: Tensor, n: int) -> None:
-        """Standardise hidden features by the sums of raw activations over n samples."""
-        mean = total / n
-        std = (total_squares / n - mean.square()).clamp(min=0).sqrt()
-        self.feature_loc.copy_(mean)
-        self.feature_scale.copy_(torch.where(std > 1e-6, std, torch.ones_like(std)))
+        They are scaled, not centred: a unit that is zero stays zero, one that hardly varies is
+        not blown up, and distances, which are all that an RBF kernel sees, are the same.
+        """
+        return self.raw_hidden(x) / self.feature_scale
+
+    def set_feature_scale(self, mean_square: Tensor) -> None:
+        """Set the scale of hidden features from the mean square of :meth:`raw_hidden`."""
+        rms = mean_square.sqrt()
+        self.feature_scale.copy_(torch.where(rms > 0, rms, torch.ones_like(rms)))
 
     def raw_hidden(self, x: Tensor) -> Tensor:
         """Return pooled encoder activations as they are, shape (n, n_hidden)."""
@@ -135,7 +135,7 @@ class VAE(nn.Module):
     @property
     def n_hidden(self) -> int:
         """Number of hidden features."""
-        return len(self.feature_loc)
+        return len(self.feature_scale)
 
     @staticmethod
     def _pooled(activations: Tensor) -> Tensor:
