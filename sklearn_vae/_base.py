@@ -237,6 +237,7 @@ class BaseVAE(BaseEstimator):
         model.eval()
         self.module_, self.net_, self.device_ = model, net, device
         self.history_, self.n_iter_ = rows, len(rows)
+        self.__dict__.pop("_loaded_optimizer", None)
         self._resumable = partial or self.warm_start
         self._set_feature_scale(data)
 
@@ -302,11 +303,18 @@ class BaseVAE(BaseEstimator):
         """Continue with the history and, where it was kept, the state of the optimiser."""
         net.initialize()
         net.history.extend([*map(dict, self.history_)])
-        state = getattr(self, "_optimizer_state", None)
-        if hasattr(self, "net_"):
-            state = self.net_.optimizer_.state_dict()
-        if state is not None:
+        kind, state = self._optimizer_state()
+        if kind == type(net.optimizer_).__name__:  # another optimiser starts afresh
             net.optimizer_.load_state_dict(state)
+            for group in net.optimizer_.param_groups:
+                group["lr"] = self.lr
+
+    def _optimizer_state(self) -> tuple[str, dict[str, Any]]:
+        """Return the kind and the state of the optimiser, live or loaded."""
+        if hasattr(self, "net_"):
+            optimizer = self.net_.optimizer_
+            return type(optimizer).__name__, optimizer.state_dict()
+        return getattr(self, "_loaded_optimizer", ("", {}))
 
     def _split(self, n: int, y: Any, seed: int) -> tuple[Any, Any] | None:
         """Return shuffled rows for training and validation, or None without validation."""
@@ -540,11 +548,12 @@ class BaseVAE(BaseEstimator):
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
-        module, net = state.pop("module_", None), state.pop("net_", None)
+        module = state.pop("module_", None)
+        state.pop("net_", None)
         if module is not None:
             state["_weights"] = weights_to_arrays(module)
-            if self._resumable and net is not None:
-                state["_optimizer_state"] = to_cpu(net.optimizer_.state_dict())
+            if self._resumable:
+                state["_loaded_optimizer"] = to_cpu(self._optimizer_state())
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -44,9 +44,9 @@ def load_arrays(model: VAE, arrays: dict[str, np.ndarray]) -> VAE:
 
 
 def to_cpu(state: Any) -> Any:
-    """Return nested dicts and lists of tensors, such as an optimiser's state, on the CPU."""
+    """Return nested containers of tensors, such as an optimiser's state, on the CPU."""
     if isinstance(state, torch.Tensor):
         return state.detach().cpu()
     if isinstance(state, dict):
         return {key: to_cpu(value) for key, value in state.items()}
-    return [to_cpu(value) for value in state] if isinstance(state, list) else state
+    return type(state)(map(to_cpu, state)) if isinstance(state, (list, tuple)) else state

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,13 +27,17 @@ class ArrayDataset(Dataset):
 
     def __init__(self, X: np.ndarray) -> None:
         self.X = X
-        self.tensor = None if isinstance(X, np.memmap) else to_tensor(X)
 
     def __len__(self) -> int:
         return len(self.X)
 
     def __getitem__(self, i: Any) -> Tensor:
         return self.take(torch.as_tensor([i]))[0]
+
+    @cached_property
+    def tensor(self) -> Tensor | None:
+        """The whole array as a tensor, or None for a memory-mapped one."""
+        return None if isinstance(self.X, np.memmap) else to_tensor(self.X)
 
     def take(self, index: Tensor) -> Tensor:
         """Return the rows at ``index``, shape (k, ...), in the array's dtype."""
