@@ -357,12 +357,15 @@ class BaseVAE(BaseEstimator):
     def _set_feature_scale(self, data: Rows) -> None:
         """Learn the scale of hidden features from rows spread over the data."""
         rows = _spread(len(data))
-        squares = torch.zeros(self.module_.n_hidden, dtype=torch.float64)
+        total = torch.zeros(self.module_.n_hidden, dtype=torch.float64)
+        squares = torch.zeros_like(total)
         with exact_inference():
             for index in rows.split(chunk_rows(self.spec_)):
                 hidden = self.module_.raw_hidden(self._scaled(data.take(index)))
-                squares += hidden.cpu().double().square().sum(0)
-            self.module_.set_feature_scale(squares / len(rows))
+                hidden = hidden.cpu().double()
+                total += hidden.sum(0)
+                squares += hidden.square().sum(0)
+            self.module_.set_feature_scale(total / len(rows), squares / len(rows))
 
     @contextlib.contextmanager
     def _unchanged_on_error(self) -> Iterator[None]:

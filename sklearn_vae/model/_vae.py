@@ -38,6 +38,7 @@ class VAE(nn.Module):
     .. [1] Kingma, Welling, "Auto-Encoding Variational Bayes", ICLR 2014.
     """
 
+    feature_loc: Tensor
     feature_scale: Tensor
 
     def __init__(
@@ -52,6 +53,7 @@ class VAE(nn.Module):
         self.likelihood = likelihood
         hidden, n_features = self._check_sizes(shape)
         self.posterior_head = nn.Linear(prod(hidden), 2 * z_dim)
+        self.register_buffer("feature_loc", torch.zeros(n_features))
         self.register_buffer("feature_scale", torch.ones(n_features))
 
     def posterior(self, x: Tensor) -> td.Normal:
@@ -116,17 +118,22 @@ class VAE(nn.Module):
         return torch.logsumexp(torch.stack(log_w), 0) - log(len(log_w))
 
     def hidden(self, x: Tensor) -> Tensor:
-        """Return pooled encoder activations, each of mean square one over the training data.
+        """Return pooled encoder activations, scaled for any head: shape (n, n_hidden).
 
-        They are scaled, not centred: a unit that is zero stays zero, one that hardly varies is
-        not blown up, and distances, which are all that an RBF kernel sees, are the same.
+        They are centred, divided by the square root of their standard deviation over the training
+        data (half-way between leaving loud units loud and making all equal: better than either),
+        and each row is brought to length sqrt(n_hidden), so that the distances an RBF kernel sees
+        are of order one whatever the contrast of the image.
         """
-        return self.raw_hidden(x) / self.feature_scale
+        centred = (self.raw_hidden(x) - self.feature_loc) / self.feature_scale
+        return F.normalize(centred, dim=1) * self.n_hidden**0.5
 
-    def set_feature_scale(self, mean_square: Tensor) -> None:
-        """Set the scale of hidden features from the mean square of :meth:`raw_hidden`."""
-        rms = mean_square.sqrt()
-        self.feature_scale.copy_(torch.where(rms > 0, rms, torch.ones_like(rms)))
+    def set_feature_scale(self, mean: Tensor, mean_square: Tensor) -> None:
+        """Set the scale of hidden features from the first two moments of :meth:`raw_hidden`."""
+        std = (mean_square - mean.square()).clamp(min=0).sqrt()
+        std = torch.maximum(std, 0.01 * std.mean())  # units that hardly vary are not blown up
+        self.feature_loc.copy_(mean)
+        self.feature_scale.copy_(torch.where(std > 0, std, torch.ones_like(std)).sqrt())
 
     def raw_hidden(self, x: Tensor) -> Tensor:
         """Return pooled encoder activations as they are, shape (n, n_hidden)."""

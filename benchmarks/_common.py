@@ -1,0 +1,70 @@
+"""What the benchmark scripts share: versions, results as JSON, tables."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sklearn
+import skorch
+import torch
+
+import sklearn_vae
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def environment() -> dict[str, Any]:
+    """Return the versions, the device and the number of threads that figures depend on."""
+    if torch.cuda.is_available():
+        device = torch.cuda.get_device_name()
+    else:
+        device = "mps" if torch.backends.mps.is_available() else "cpu"
+    return {
+        "python": platform.python_version(),
+        **{m.__name__: m.__version__ for m in (np, sklearn, skorch, torch, sklearn_vae)},
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "machine": platform.machine(),
+    }
+
+
+def write_json(name: str, payload: Mapping[str, Any]) -> Path:
+    """Write results/NAME.json, floats to 6 significant digits (not finite: null)."""
+    path = RESULTS / f"{name}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(_plain(payload), indent=1, ensure_ascii=False) + "\n", "utf-8")
+    return path
+
+
+def _plain(value: Any) -> Any:
+    """Return value in types that JSON has, NumPy's and torch's arrays as lists."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (np.ndarray, np.generic, torch.Tensor)):
+        return _plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value
+
+
+def markdown_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Return the named columns of the rows as a Markdown table; floats to 4 digits."""
+
+    def cell(value: Any) -> str:
+        return f"{value:.4g}" if isinstance(value, (float, np.floating)) else str(value)
+
+    cells = [list(columns), *([cell(row.get(name, "")) for name in columns] for row in rows)]
+    widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
+    cells.insert(1, ["-" * width for width in widths])
+    return "\n".join(
+        "| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |"
+        for row in cells
+    )

@@ -1,0 +1,238 @@
+"""The main job from end to end: few labels, many unlabelled images, ordinary scikit-learn heads.
+
+    make demo                     # scikit-learn's 8 x 8 digits, about a minute on two cores
+    make demo DATA=mnist          # or fashion_mnist, cifar10, svhn, NAME.npz: a few minutes
+
+or ``python benchmarks/demo.py --help``. It tunes a VAE and a classifier in one pipeline, trains a
+VAE on all images without their labels, compares heads on a few labels with PCA and raw pixels,
+saves and loads the result, and draws demo/DATA.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import joblib
+import matplotlib
+import numpy as np
+from _common import environment, markdown_table
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.svm import SVC
+
+from sklearn_vae import VAETransformer
+from sklearn_vae.datasets import fetch_images
+from sklearn_vae.nn import Conv
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+C = [1, 10, 100]
+DRAWS = 5
+"""Different choices of the labelled images that accuracies are averaged over."""
+SEARCH_ROWS, SEARCH_EPOCHS = 2000, 20
+PASSES = 360_000 * 28**2
+"""Pixels shown to the VAE in pre-training: about two minutes on two cores."""
+
+Array = np.ndarray
+
+
+def settings(X: Array, epochs: int | None) -> dict[str, Any]:
+    """Return what the VAE is made with, chosen on held-out training images of the digits."""
+    n, height, width = X.shape[:3]
+    if min(height, width) < 16:
+        chosen = {"z_dim": 16, "network": Conv((64, 128), batch_norm=True), "lr": 2e-3}
+        chosen |= {"likelihood": "gaussian", "batch_size": 64, "max_epochs": 60}
+    else:
+        chosen = {"z_dim": 32 if X.ndim == 3 else 128, "network": Conv(batch_norm=True)}
+        chosen["max_epochs"] = int(np.clip(PASSES / (n * height * width), 4, 100))
+    if epochs is not None:
+        chosen["max_epochs"] = epochs
+    return {**chosen, "random_state": 0}
+
+
+def draw_labels(y: Array, per_class: int, seed: int) -> Array:
+    """Return the rows whose labels are known: ``per_class`` of each class."""
+    rng = np.random.default_rng(seed)
+    classes = [np.flatnonzero(y == label) for label in np.unique(y)]
+    return np.concatenate([rng.choice(rows, per_class, replace=False) for rows in classes])
+
+
+def as_rows(X: Array) -> Array:
+    """Return images as rows of values in [0, 1], for PCA and for heads on raw pixels."""
+    return X.reshape(len(X), -1) / np.float32(255 if X.dtype == np.uint8 else 1)
+
+
+def tuned(head: Any) -> GridSearchCV:
+    """Return the head with C chosen by cross-validation inside the rows that it gets."""
+    return GridSearchCV(head, {"C": C}, cv=3)
+
+
+def tune_together(X: Array, y: Array, X_test: Array, y_test: Array, vae: VAETransformer) -> None:
+    """VAE and head as one estimator; the cache fits each VAE once for all C and both heads."""
+    z_dims = [vae.z_dim // 2, vae.z_dim]
+    rows = []
+    with tempfile.TemporaryDirectory() as cache:
+        for name, head in (("svc", SVC()), ("logistic", LogisticRegression(max_iter=5000))):
+            start = time.perf_counter()
+            pipeline = Pipeline([("vae", vae), (name, head)], memory=cache)
+            grid = {"vae__z_dim": z_dims, f"{name}__C": C}
+            search = GridSearchCV(pipeline, grid, cv=3).fit(X, y)
+            rows.append(
+                {
+                    "pipeline": f"vae + {name}",
+                    **{key.split("__")[1]: value for key, value in search.best_params_.items()},
+                    "validation accuracy": f"{search.best_score_:.3f}",
+                    "test accuracy": f"{search.score(X_test, y_test):.3f}",
+                    "seconds": f"{time.perf_counter() - start:.1f}",
+                }
+            )
+    print(markdown_table(rows, list(rows[0])))
+
+
+def compare_features(
+    steps: dict[str, Any], X: Array, y: Array, draws: list[Array], X_test: Array, y_test: Array
+) -> None:
+    """Print the test accuracy of both heads on each kind of features."""
+    heads = {"SVC": tuned(SVC()), "LogisticRegression": tuned(LogisticRegression(max_iter=5000))}
+    rows = []
+    for name, step in steps.items():
+        Z_test = step.transform(X_test)
+        row = {"features": name, "columns": Z_test.shape[1]}
+        for head_name, head in heads.items():
+            scores = [head.fit(step.transform(X[i]), y[i]).score(Z_test, y_test) for i in draws]
+            row[head_name] = f"{np.mean(scores):.3f} ± {np.std(scores):.3f}"
+        rows.append(row)
+    print(markdown_table(rows, list(rows[0])))
+
+
+def save_and_load(pipeline: Pipeline, X_test: Array, weights: int) -> None:
+    """Check that the saved pipeline predicts the same here and in a new process."""
+    code = (
+        "import sys, joblib, numpy as np; model, X, out = sys.argv[1:]; "
+        "np.save(out, joblib.load(model).predict(np.load(X)))"
+    )
+    expected = pipeline.predict(X_test)
+    with tempfile.TemporaryDirectory() as folder:
+        model, images, out = (str(Path(folder, f)) for f in ("model.joblib", "X.npy", "y.npy"))
+        joblib.dump(pipeline, model)
+        np.save(images, X_test)
+        subprocess.run([sys.executable, "-c", code, model, images, out], check=True)
+        same = np.array_equal(joblib.load(model).predict(X_test), expected)
+        same_elsewhere = np.array_equal(np.load(out), expected)
+        size = Path(model).stat().st_size
+    print(f"equal predictions: {same} here, {same_elsewhere} in a new process")
+    print(f"file {size / 1e6:.2f} MB, of which weights {weights / 1e6:.2f} MB")
+    if not (same and same_elsewhere):
+        sys.exit("The loaded pipeline predicts differently.")
+
+
+def mosaic(images: Array, n_rows: int) -> Array:
+    """Return images, (n, h, w[, c]), as one picture with white gaps, values in [0, 1]."""
+    X = images / (255 if images.dtype == np.uint8 else 1)
+    factor = -(-96 // X.shape[1])
+    X = X.repeat(factor, 1).repeat(factor, 2)
+    gap = ((0, 0), (4, 4), (4, 4), (0, 0))[: X.ndim]
+    X = np.pad(X, gap, constant_values=1)
+    return np.concatenate(
+        [np.concatenate(list(row), axis=1) for row in np.split(X, n_rows)], axis=0
+    )
+
+
+def draw_picture(vae: VAETransformer, X: Array, path: Path, title: str) -> None:
+    """Draw originals, reconstructions, samples and the loss."""
+    n = len(X)
+    panels = [
+        ("Test images", mosaic(X, 1), 1),
+        ("Reconstructions", mosaic(vae.reconstruct(X), 1), 1),
+        ("Samples from the prior", mosaic(vae.sample(3 * n, random_state=0), 3), 3),
+    ]
+    figure = plt.figure(figsize=(11, 4.6), dpi=130, layout="constrained")
+    figure.suptitle(title, fontsize=13)
+    left, right = figure.subfigures(1, 2, width_ratios=(1.9, 1))
+    axes = left.subplots(3, 1, height_ratios=[height for *_, height in panels])
+    for axis, (name, picture, _) in zip(axes, panels, strict=True):
+        axis.imshow(picture, cmap="gray", vmin=0, vmax=1)
+        axis.set_title(name, fontsize=10, loc="left", pad=3)
+        axis.set_axis_off()
+    axis = right.subplots()
+    for key, label in (("train_loss", "training"), ("valid_loss", "validation")):
+        loss = [row[key] for row in vae.history_ if key in row]
+        if loss:
+            axis.plot(range(1, len(loss) + 1), loss, label=label, linewidth=2)
+    axis.set(xlabel="epoch", ylabel="negative ELBO (nats per image)")
+    axis.set_title("Loss", fontsize=10, loc="left")
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.grid(alpha=0.3)
+    axis.legend(frameon=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+
+
+def main() -> None:
+    """Run all steps."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", default="digits", help="name that fetch_images knows")
+    parser.add_argument("--labels-per-class", type=int, default=10)
+    parser.add_argument("--rows", type=int, default=60_000, help="unlabelled images at most")
+    parser.add_argument("--max-epochs", type=int, help="of the pre-training")
+    parser.add_argument("--out", type=Path, default=Path("demo"), help="folder of the picture")
+    args = parser.parse_args()
+    start = time.perf_counter()
+
+    def step(text: str) -> None:
+        print(f"\n[{time.perf_counter() - start:5.1f} s] {text}\n", flush=True)
+
+    print(", ".join(f"{key} {value}" for key, value in environment().items()))
+    train = fetch_images(args.data)
+    X, y = train.data[: args.rows], train.target[: args.rows]
+    X_test, y_test = fetch_images(args.data, subset="test", return_X_y=True)
+    vae = VAETransformer(**settings(X, args.max_epochs))
+    draws = [draw_labels(y, args.labels_per_class, seed) for seed in range(DRAWS)]
+    print(train.DESCR, f"{len(X_test)} more are held out as test set.")
+
+    known = np.arange(len(X))
+    if len(X) > SEARCH_ROWS:
+        known, _ = train_test_split(known, train_size=SEARCH_ROWS, stratify=y, random_state=0)
+    step(f"{len(known)} labelled images: VAE and head in one pipeline, tuned together")
+    short = clone(vae).set_params(max_epochs=min(vae.max_epochs, SEARCH_EPOCHS))
+    tune_together(X[known], y[known], X_test, y_test, short)
+
+    step(f"Pre-training on {len(X)} images without labels")
+    vae.set_params(validation_fraction=0.1, verbose=1).fit(X)
+
+    step(f"{len(draws[0])} labelled images, {DRAWS} draws: test accuracy, mean ± sd over the draws")
+    hidden = copy.deepcopy(vae).set_params(features="hidden")
+    flatten = FunctionTransformer(as_rows)
+    steps = {
+        "pixels": flatten,
+        "PCA": make_pipeline(flatten, PCA(vae.z_dim, random_state=0)).fit(X),
+        "VAE, mean": vae,
+        "VAE, hidden": hidden,
+    }
+    compare_features(steps, X, y, draws, X_test, y_test)
+
+    step("Frozen VAE + SVC in a pipeline: saved with joblib and loaded again")
+    pipeline = make_pipeline(FrozenEstimator(vae), tuned(SVC())).fit(X[draws[0]], y[draws[0]])
+    weights = sum(t.numel() * t.element_size() for t in vae.module_.state_dict().values())
+    save_and_load(pipeline, X_test, weights)
+
+    picture = args.out / f"{args.data}.png"
+    draw_picture(vae, X_test[:12], picture, f"{args.data}: {len(X)} images, no labels")
+    step(f"Drawn: {picture}")
+
+
+if __name__ == "__main__":
+    main()
