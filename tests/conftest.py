@@ -1,0 +1,42 @@
+"""Shared data: scikit-learn's digits, cut down."""
+
+import numpy as np
+import pytest
+import torch
+from helpers import tiny
+from sklearn.datasets import load_digits
+
+# The suite runs in parallel processes: threads inside each would only fight over the cores.
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def rows():
+    """200 digits, flattened, float64 in [0, 1]; read-only, as tests share them."""
+    X = load_digits().data[:200] / 16
+    X.setflags(write=False)
+    return X
+
+
+@pytest.fixture(scope="session")
+def images(rows):
+    """The same digits as (n, 8, 8)."""
+    return rows.reshape(-1, 8, 8)
+
+
+@pytest.fixture(scope="session")
+def labels():
+    """Their classes."""
+    return load_digits().target[:200]
+
+
+@pytest.fixture(scope="session")
+def fitted(images):
+    """A fitted estimator for tests that only read it; deep-copy it before any change."""
+    return tiny().fit(images)
+
+
+@pytest.fixture
+def rng():
+    """A generator of its own for every test."""
+    return np.random.default_rng(0)

@@ -1,0 +1,108 @@
+"""What several test modules share: a tiny estimator, comparisons, callbacks that leave traces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from skorch.callbacks import Callback
+
+from sklearn_vae import VAETransformer
+from sklearn_vae.nn import MLP
+
+QUICK = {
+    "z_dim": 3,
+    "network": MLP(hidden=(16,)),
+    "augment": None,
+    "max_epochs": 2,
+    "batch_size": 64,
+    "device": "cpu",
+    "random_state": 0,
+}
+
+
+def tiny(**changes):
+    """Return an unfitted estimator that trains in a blink, with some parameters changed."""
+    return VAETransformer(**{**QUICK, **changes})
+
+
+def weights(estimator):
+    """Return copies of all weights and buffers of a fitted estimator."""
+    return {name: value.clone() for name, value in estimator.module_.state_dict().items()}
+
+
+def same_weights(a, b):
+    """Whether two sets of weights, or two fitted estimators, agree bit for bit."""
+    a, b = (w if isinstance(w, dict) else weights(w) for w in (a, b))
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def synthetic_images(n, *shape, dtype="float32", seed=0):
+    """Return n noisy images of the given sample shape, in the range that belongs to dtype."""
+    rng = np.random.default_rng(seed)
+    brightness = rng.normal(0.5, 0.2, (n,) + (1,) * len(shape))
+    images = np.clip(brightness + rng.normal(0, 0.15, (n, *shape)), 0, 1)
+    if dtype == "uint8":
+        return np.round(images * 255).astype(np.uint8)
+    return images > 0.5 if dtype == "bool" else images.astype(dtype)
+
+
+class Trained(Callback):
+    """Counts, over all copies, how often a training began and how many epochs ran."""
+
+    trainings = 0
+    epochs = 0
+
+    def on_train_begin(self, net, **kwargs):
+        Trained.trainings += 1
+
+    def on_epoch_begin(self, net, **kwargs):
+        Trained.epochs += 1
+
+
+class CountFits(Callback):
+    """Writes one line per training into a file: processes share it."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def on_train_begin(self, net, **kwargs):
+        with Path(self.path).open("a") as file:
+            file.write(f"{net.module_.z_dim}\n")
+
+
+class RecordRows(Callback):
+    """Keeps the row numbers of both sides of the validation split."""
+
+    def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+        self.train_ = np.asarray(dataset_train.indices)
+        self.valid_ = np.asarray(dataset_valid.indices)
+
+
+class CountBatches(Callback):
+    """Counts the training batches and the rows in them."""
+
+    def initialize(self):
+        self.rows_ = []
+        return self
+
+    def on_batch_end(self, net, batch=None, training=None, **kwargs):
+        if training:
+            self.rows_.append(len(batch[0]))
+
+
+class Interrupt(Callback):
+    """A user who presses Ctrl-C in the given training batch."""
+
+    def __init__(self, batch=1):
+        self.batch = batch
+
+    def initialize(self):
+        self.seen_ = 0
+        return self
+
+    def on_batch_end(self, net, **kwargs):
+        self.seen_ += 1
+        if self.seen_ == self.batch:
+            raise KeyboardInterrupt

@@ -1,0 +1,135 @@
+"""Networks: shapes for every size of image, the published architectures, parameters by value."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from sklearn_vae.nn import MLP, NETWORKS, Conv, ConvBN, Custom
+
+SIZES = [(h, w) for h in range(8, 36) for w in sorted({h, 13 + h % 2})]
+
+
+def on_meta(network, shape, z_dim=4):
+    """Return the shapes of encoder and decoder output for two samples, without computing."""
+    with torch.device("meta"):
+        activations = network.encoder(shape)(torch.empty(2, *shape))
+        return activations.shape, network.decoder(z_dim, shape)(torch.empty(2, z_dim)).shape
+
+
+def modules(module, *kinds):
+    return [m for m in module.modules() if isinstance(m, kinds)]
+
+
+@pytest.mark.parametrize(
+    "network", [Conv(), Conv(channels=(4, 8), batch_norm=True), Conv(channels=(4,)), ConvBN()]
+)
+def test_decoder_returns_the_exact_size_of_every_image(network):
+    for h, w in SIZES:
+        activations, decoded = on_meta(network, (3, h, w))
+        assert decoded == (2, 3, h, w)
+        if isinstance(network, ConvBN):
+            assert activations[1] == 1024
+            assert min(activations[2:]) >= 2
+
+
+@pytest.mark.parametrize("shape", [(7,), (1, 8, 8), (3, 9, 13)])
+def test_mlp_takes_any_shape(shape):
+    activations, decoded = on_meta(MLP(hidden=(6, 5)), shape)
+    assert activations == (2, 5)
+    assert decoded == (2, *shape)
+
+
+def test_mlp_decoder_mirrors_the_encoder():
+    mlp = MLP(hidden=(400, 30))
+    widths = [(m.in_features, m.out_features) for m in modules(mlp.encoder((784,)), nn.Linear)]
+    assert widths == [(784, 400), (400, 30)]
+    widths = [(m.in_features, m.out_features) for m in modules(mlp.decoder(40, (784,)), nn.Linear)]
+    assert widths == [(40, 30), (30, 400), (400, 784)]
+
+
+def test_conv_is_the_network_asked_for():
+    conv = NETWORKS["conv"]()
+    with torch.device("meta"):
+        encoder, decoder = conv.encoder((3, 32, 32)), conv.decoder(128, (3, 32, 32))
+    layers = modules(encoder, nn.Conv2d)
+    assert [m.out_channels for m in layers] == [32, 64, 128]
+    assert all((m.kernel_size, m.stride, m.padding) == ((4, 4), (2, 2), (1, 1)) for m in layers)
+    assert len(modules(encoder, nn.ReLU)) == 3
+    assert on_meta(conv, (3, 32, 32), 128)[0] == (2, 128, 4, 4)
+    (start,) = modules(decoder, nn.Linear)
+    assert (start.in_features, start.out_features) == (128, 128 * 4 * 4)
+    layers = modules(decoder, nn.ConvTranspose2d)
+    assert [m.out_channels for m in layers] == [64, 32, 3]
+    assert all((m.kernel_size, m.stride, m.padding) == ((4, 4), (2, 2), (1, 1)) for m in layers)
+    assert isinstance(list(decoder.modules())[-1], nn.ConvTranspose2d)  # the sigmoid comes later
+
+
+def test_conv_bn_is_the_network_asked_for():
+    conv = NETWORKS["conv-bn"]()
+    with torch.device("meta"):
+        encoder, decoder = conv.encoder((3, 32, 32)), conv.decoder(128, (3, 32, 32))
+    layers = modules(encoder, nn.Conv2d)
+    assert [m.out_channels for m in layers] == [32, 64, 128, 256, 512, 1024]
+    assert all(m.kernel_size == (3, 3) for m in layers)
+    assert len(modules(encoder, nn.BatchNorm2d)) == len(modules(encoder, nn.LeakyReLU)) == 6
+    layers = modules(decoder, nn.ConvTranspose2d)
+    assert [m.in_channels for m in layers] == [512, 256, 128, 64, 32]
+    assert layers[-1].out_channels == 3
+    assert len(modules(decoder, nn.BatchNorm2d)) == 4
+    assert not modules(decoder, nn.ReLU, nn.Sigmoid)
+
+
+def test_batch_norm_follows_every_convolution_where_asked_for():
+    plain, normed = Conv(channels=(4, 8)), Conv(channels=(4, 8), batch_norm=True)
+    for part in (lambda n: n.encoder((1, 8, 8)), lambda n: n.decoder(3, (1, 8, 8))):
+        assert not modules(part(plain), nn.BatchNorm2d)
+        convolutions = modules(part(normed), nn.Conv2d, nn.ConvTranspose2d)
+        # BatchNorm has a shift of its own: a bias before it would have no effect.
+        assert [m.bias is None for m in convolutions].count(True) == len(
+            modules(part(normed), nn.BatchNorm2d)
+        )
+    assert len(modules(normed.encoder((1, 8, 8)), nn.BatchNorm2d)) == 2
+    assert len(modules(normed.decoder(3, (1, 8, 8)), nn.BatchNorm2d)) == 1
+
+
+@pytest.mark.parametrize(
+    "network", [MLP(hidden=(6,)), Conv(channels=(4, 8)), Conv(batch_norm=True)]
+)
+def test_networks_compare_print_and_hash_by_value(network):
+    again = eval(repr(network))
+    assert again == network
+    assert hash(again) == hash(network)
+    assert copy.deepcopy(network) == network
+    assert network != MLP(hidden=(7,))
+
+
+def test_every_call_builds_fresh_modules():
+    network = Conv(channels=(4,))
+    a, b = network.encoder((1, 8, 8)), network.encoder((1, 8, 8))
+    assert a is not b
+    assert not {p.data_ptr() for p in a.parameters()} & {p.data_ptr() for p in b.parameters()}
+
+
+def test_conv_refuses_images_that_it_would_halve_away():
+    with pytest.raises(ValueError, match=r"at least 16 pixels a side; got 8x8.*fewer channels"):
+        Conv(channels=(4, 4, 4, 4)).encoder((1, 8, 8))
+
+
+@pytest.mark.parametrize("hidden", [(), (0,), (16, -1)])
+def test_mlp_refuses_impossible_widths(hidden):
+    with pytest.raises(ValueError, match="width >= 1"):
+        MLP(hidden=hidden)
+
+
+def test_custom_hands_out_copies_that_keep_the_weights():
+    modules = nn.Linear(4, 3), nn.Linear(2, 4)
+    network = Custom(*modules)
+    copies = network.encoder((4,)), network.decoder(2, (4,))
+    for original, duplicate in zip(modules, copies, strict=True):
+        assert duplicate is not original
+        assert torch.equal(duplicate.weight, original.weight)
+        with torch.no_grad():
+            duplicate.weight.add_(1)
+        assert not torch.equal(duplicate.weight, original.weight)
