@@ -1,0 +1,146 @@
+"""Batch-level loading: every row once, unchanged, wherever the rows come from."""
+
+import numpy as np
+import pytest
+import torch
+from helpers import synthetic_images
+from torch.utils.data import Dataset, Subset, TensorDataset
+
+from sklearn_vae.training import ArrayDataset, Batches, ItemDataset
+from sklearn_vae.training._batches import batch_bounds, to_tensor
+
+
+def test_bounds_cover_every_row_once_and_never_leave_one_row_over():
+    for n in range(1, 60):
+        for batch_size in (1, 2, 3, 7, 16, 100):
+            bounds = batch_bounds(n, batch_size)
+            covered = [i for start, stop in bounds for i in range(start, stop)]
+            assert covered == list(range(n))
+            sizes = [stop - start for start, stop in bounds]
+            assert max(sizes) <= batch_size + 1
+            assert sizes[-1] > 1 or n == 1
+            assert all(size == batch_size for size in sizes[:-1])
+
+
+@pytest.mark.parametrize("n", [2, 17, 64, 65])
+@pytest.mark.parametrize("batch_size", [1, 16, 64])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_an_epoch_shows_every_row_once(n, batch_size, shuffle):
+    batches = Batches(ArrayDataset(np.arange(n)[:, None] * 1.0), batch_size, shuffle=shuffle)
+    seen = [x.flatten() for x, _ in batches]
+    assert len(seen) == len(batches)
+    seen = torch.cat(seen).numpy()
+    np.testing.assert_array_equal(np.sort(seen) if shuffle else seen, np.arange(n))
+
+
+def test_every_epoch_has_an_order_of_its_own():
+    batches = Batches(ArrayDataset(np.arange(100.0)[:, None]), 100, shuffle=True)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        (first, _), (second, _) = next(iter(batches)), next(iter(batches))
+    assert not torch.equal(first, second)
+    assert not torch.equal(first.flatten(), torch.arange(100.0, dtype=torch.float64))
+
+
+def test_a_subset_shows_its_own_rows_in_order():
+    rows = [9, 3, 3, 7]
+    batches = Batches(Subset(ArrayDataset(np.arange(20.0)[:, None]), rows), 3)
+    assert torch.cat([x for x, _ in batches]).flatten().tolist() == rows
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "bool", "float16", "float32", "float64"])
+def test_rows_keep_their_dtype_and_values(dtype):
+    X = synthetic_images(10, 8, 8, dtype=dtype)
+    batch = next(iter(Batches(ArrayDataset(X), 10)))[0]
+    assert batch.numpy().dtype == X.dtype
+    np.testing.assert_array_equal(batch.numpy(), X)
+
+
+@pytest.mark.parametrize("mode", ["r", "r+", "c"])
+@pytest.mark.parametrize("dtype", ["uint8", "float32", ">f4"])
+def test_memory_mapped_rows_come_through_unchanged(tmp_path, mode, dtype):
+    kind = "uint8" if dtype == "uint8" else "float32"
+    X = synthetic_images(30, 8, 8, dtype=kind).astype(dtype)
+    X.tofile(tmp_path / "X")
+    data = ArrayDataset(np.memmap(tmp_path / "X", dtype, mode, shape=X.shape))
+    assert data.tensor is None  # it stays on disk
+    index = torch.tensor([4, 29, 0])
+    np.testing.assert_array_equal(data.take(index).numpy(), X[index.numpy()])
+    np.testing.assert_array_equal(data.rows(3, 9).numpy(), X[3:9])
+    np.testing.assert_array_equal(np.concatenate([x.numpy() for x, _ in Batches(data, 8)]), X)
+
+
+ODD = {
+    "read-only": lambda X: np.frombuffer(X.tobytes(), X.dtype).reshape(X.shape),
+    "big-endian": lambda X: X.astype(X.dtype.newbyteorder(">")),
+    "fortran": np.asfortranarray,
+    "negative strides": lambda X: X[::-1, :, ::-1][::-1, :, ::-1],
+    "strided": lambda X: np.repeat(X, 2, axis=0)[::2],
+    "broadcast": lambda X: np.broadcast_to(X[:1], X.shape),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("dtype", ["uint8", "float16", "float64"])
+def test_arrays_of_any_memory_order(name, dtype):
+    X = ODD[name](synthetic_images(10, 8, 9, dtype=dtype))
+    before = X.copy()
+    data = ArrayDataset(X)
+    index = torch.tensor([3, 0])
+    np.testing.assert_array_equal(data.take(index).numpy(), before[[3, 0]])
+    np.testing.assert_array_equal(data.rows(2, 5).numpy(), before[2:5])
+    np.testing.assert_array_equal(X, before)
+
+
+def test_integers_of_vectors_become_float():
+    X = np.array([[-3, 70_000], [4, 5]])
+    assert to_tensor(X).dtype == torch.float32
+    np.testing.assert_array_equal(to_tensor(X).numpy(), X)
+
+
+def test_writeable_arrays_share_their_memory():
+    X = synthetic_images(10, 8, 8, dtype="uint8")
+    assert ArrayDataset(X).tensor.data_ptr() == X.ctypes.data
+
+
+class Items(Dataset):
+    """Items as given, one by one."""
+
+    def __init__(self, items):
+        self.items = items
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, i):
+        return self.items[i]
+
+
+class ManyItems(Items):
+    """With torch's optional fetching by the batch."""
+
+    def __getitems__(self, index):
+        return [self.items[i] for i in index]
+
+
+@pytest.mark.parametrize("kind", [Items, ManyItems])
+@pytest.mark.parametrize("wrap", [lambda x: x, lambda x: (x, 3), lambda x: [x, 3]])
+def test_items_of_a_dataset_are_stacked(kind, wrap):
+    X = torch.arange(24.0).reshape(6, 4)
+    data = ItemDataset(kind([wrap(x) for x in X]))
+    assert torch.equal(data.take(torch.tensor([5, 0])), X[[5, 0]])
+    assert torch.equal(data.rows(2, 4), X[2:4])
+    assert torch.equal(torch.cat([x for x, _ in Batches(data, 4)]), X)
+
+
+def test_tensor_dataset_with_labels():
+    X = torch.arange(24.0).reshape(6, 4)
+    data = ItemDataset(TensorDataset(X, torch.arange(6)))
+    assert torch.equal(data.take(torch.tensor([1, 4])), X[[1, 4]])
+
+
+@pytest.mark.parametrize("kind", [Items, ManyItems])
+def test_items_that_are_no_tensors_are_refused_with_the_remedy(kind):
+    data = ItemDataset(kind([np.zeros((8, 8))] * 3))
+    with pytest.raises(TypeError, match=r"ndarray; tensors are needed.*ToImage"):
+        data.take(torch.tensor([0, 1]))

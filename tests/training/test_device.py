@@ -1,0 +1,67 @@
+"""Devices, seeds and inference: nothing leaks out of the block."""
+
+import pytest
+import torch
+
+from sklearn_vae.training import exact_inference, resolve_device, seeded
+
+NO_CUDA = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+CPU = torch.device("cpu")
+
+
+def test_cpu_is_always_there():
+    assert resolve_device("cpu") == resolve_device(CPU) == CPU
+
+
+def test_auto_is_a_device_of_this_machine():
+    device = resolve_device("auto")
+    assert device.type in ("cpu", "cuda", "mps")
+    if not torch.cuda.is_available() and not torch.backends.mps.is_available():
+        assert device == CPU
+
+
+@NO_CUDA
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", torch.device("cuda")])
+def test_an_absent_device_is_an_error_in_training_and_a_warning_in_loading(device):
+    with pytest.raises(ValueError, match=r"device='cuda.*not available.*'auto' or 'cpu'"):
+        resolve_device(device)
+    with pytest.warns(UserWarning, match=r"device='cuda.*on the CPU"):
+        assert resolve_device(device, fallback=True) == CPU
+
+
+@pytest.mark.parametrize("device", ["tpu", "gpu", "", "meta", "xpu"])
+def test_other_devices_are_refused_with_those_that_are_allowed(device):
+    if device == "xpu" and torch.xpu.is_available():
+        pytest.skip("this machine has XPU")
+    with pytest.raises(ValueError, match=rf"device='{device}'.*'auto'.*'cpu'"):
+        resolve_device(device)
+
+
+def test_seeded_blocks_repeat_and_leave_the_callers_generator_alone():
+    before = torch.get_rng_state()
+    draws = []
+    for seed in (1, 1, 2):
+        with seeded(seed, CPU):
+            draws.append(torch.rand(3))
+        assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(draws[0], draws[1])
+    assert not torch.equal(draws[0], draws[2])
+
+
+def test_seeded_restores_the_generator_when_the_block_raises():
+    @seeded(1, CPU)
+    def interrupted():
+        torch.rand(3)
+        raise KeyboardInterrupt
+
+    before = torch.get_rng_state()
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_inference_takes_no_gradients_and_ends_with_the_block():
+    weight = torch.ones(2, requires_grad=True)
+    with exact_inference():
+        assert not (weight * 2).requires_grad
+    assert (weight * 2).requires_grad

@@ -1,0 +1,44 @@
+"""What training prints: nothing, a bar on stderr, or a line per epoch."""
+
+import re
+
+import pytest
+from helpers import CountBatches, tiny
+
+
+def test_silent_by_default(images, capsys):
+    tiny(verbose=0, patience=1, max_epochs=5).fit(images)
+    out, err = capsys.readouterr()
+    assert out == err == ""
+
+
+@pytest.mark.parametrize("callbacks", [None, [CountBatches()]])
+def test_a_bar_over_all_steps(images, capsys, callbacks):
+    tiny(verbose=1, batch_size=50, max_epochs=3, callbacks=callbacks).fit(images)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "100%" in err
+    assert "12/12" in err  # 3 epochs of 4 batches
+    assert "train_loss=" in err
+
+
+def test_the_bar_closes_when_training_fails(images, capsys):
+    estimator = tiny(verbose=1, optimizer="sgd", lr=1e30, lr_schedule="constant", max_epochs=5)
+    with pytest.raises(FloatingPointError):
+        estimator.fit(images)
+    assert capsys.readouterr().err.endswith("\n")
+
+
+@pytest.mark.parametrize("validation_fraction", [0, 0.2])
+def test_one_line_per_epoch(images, capsys, validation_fraction):
+    estimator = tiny(verbose=2, max_epochs=3, validation_fraction=validation_fraction)
+    estimator.fit(images)
+    out, err = capsys.readouterr()
+    assert err == ""
+    lines = out.splitlines()
+    assert len(lines) == 3
+    for line, row in zip(lines, estimator.history_, strict=True):
+        assert re.match(rf"epoch +{row['epoch']} ", line)
+        shown = float(re.search(r"train_loss (\S+)", line)[1])
+        assert shown == pytest.approx(row["train_loss"], rel=1e-4)
+        assert ("valid_loss" in line) == bool(validation_fraction)
