@@ -1,0 +1,102 @@
+"""Layouts, ranges and dtypes of arrays, and what is refused."""
+
+import numpy as np
+import pytest
+
+from sklearn_vae._images import check_same, check_values, chunk_rows, read_spec
+
+
+@pytest.mark.parametrize(
+    ("X_shape", "image_shape", "shape", "channels_last"),
+    [
+        ((8, 8), None, (1, 8, 8), False),
+        ((9, 13), None, (1, 9, 13), False),
+        ((9, 13, 1), None, (1, 9, 13), True),
+        ((9, 13, 2), None, (2, 9, 13), True),
+        ((17, 8, 3), None, (3, 17, 8), True),
+        ((17, 8, 4), None, (4, 17, 8), True),
+        ((3, 17, 8), None, (3, 17, 8), False),
+        ((4, 9, 13), None, (4, 9, 13), False),
+        ((117,), (9, 13), (1, 9, 13), False),
+        ((117,), (9, 13, 1), (1, 9, 13), True),
+        ((117,), (1, 9, 13), (1, 9, 13), False),
+        ((351,), (9, 13, 3), (3, 9, 13), True),
+        ((351,), [3, 9, 13], (3, 9, 13), False),
+        ((9, 13), (9, 13), (1, 9, 13), False),
+        ((351,), None, (351,), False),
+    ],
+)
+def test_layouts(X_shape, image_shape, shape, channels_last):
+    spec = read_spec(np.zeros((5, *X_shape), np.float32), image_shape)
+    assert spec.shape == shape
+    assert spec.raw_shape == X_shape
+    assert spec.channels_last == channels_last
+    assert spec.is_image == (len(shape) == 3)
+    assert spec.n_features == np.prod(X_shape)
+
+
+@pytest.mark.parametrize(
+    ("X_shape", "image_shape", "message"),
+    [
+        ((3, 16, 3), None, r"\(n, 3, 16, 3\) is ambiguous.*channels.*image_shape"),
+        ((5, 16, 16), None, r"ambiguous: neither end has 1 to 4 channels"),
+        ((144,), (3, 16, 3), r"image_shape=\(3, 16, 3\) is ambiguous"),
+        ((7, 8), None, r"7x8 pixels; at least 8x8 is needed.*network='mlp'"),
+        ((8, 7, 3), None, r"8x7 pixels; at least 8x8"),
+        ((28,), (4, 7), r"4x7 pixels; at least 8x8"),
+        ((2, 8, 8, 3), None, r"\(n, 2, 8, 8, 3\) is not a set of images: use \(n, height, width"),
+        ((64,), (64,), r"image_shape=\(64,\) is not a set of images"),
+        ((64,), (8, 9), r"image_shape=\(8, 9\) has 72 values.*rows of X have 64.*Set image_shape"),
+        ((8, 8), (16, 4), r"image_shape=\(16, 4\) does not match.*\(8, 8\).*image_shape=None"),
+    ],
+)
+def test_layouts_that_are_refused(X_shape, image_shape, message):
+    with pytest.raises(ValueError, match=message):
+        read_spec(np.zeros((5, *X_shape)), image_shape)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int8", "uint16", "complex64"])
+def test_images_of_other_dtypes_are_refused(dtype):
+    with pytest.raises(ValueError, match=rf"dtype {dtype}; images are uint8.*astype\(np.uint8\)"):
+        read_spec(np.zeros((5, 8, 8), dtype), None)
+    assert read_spec(np.zeros((5, 64), dtype), None).dtype == dtype  # vectors may be
+
+
+@pytest.mark.parametrize("value", [-0.01, 1.01, 255.0])
+def test_values_outside_the_unit_interval_are_refused_where_bounded(value):
+    X = np.array([[0.5, value]])
+    with pytest.raises(ValueError, match=rf"{value:g}.*Divide X"):
+        check_values(X, bounded=True, remedy="Divide X.")
+    check_values(X, bounded=False, remedy="")
+    check_values(np.array([[0.0, 1.0]]), bounded=True, remedy="")
+    check_values(np.array([[0, 255]], np.uint8), bounded=True, remedy="")
+
+
+def test_float_dtypes_may_differ_between_fit_and_transform_but_not_ranges():
+    spec = read_spec(np.zeros((5, 8, 8), np.float32), None)
+    for dtype in ("float16", "float64"):
+        check_same(np.zeros((2, 8, 8), dtype), spec, bounded=True)
+    for dtype in ("uint8", "bool", "int64"):
+        with pytest.raises(ValueError, match=rf"{dtype}.*fitted on float32.*Convert X"):
+            check_same(np.zeros((2, 8, 8), dtype), spec, bounded=True)
+    with pytest.raises(ValueError, match=r"\(9, 8\).*fitted on samples of shape \(8, 8\)"):
+        check_same(np.zeros((2, 9, 8), np.float32), spec, bounded=True)
+    with pytest.raises(ValueError, match=r"from 3 to 3.*Scale X as the fitted data were"):
+        check_same(np.full((2, 8, 8), 3.0), spec, bounded=True)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "bool", "float16", "float32", "float64"])
+def test_decoded_values_come_back_in_the_fitted_dtype(dtype):
+    spec = read_spec(np.zeros((5, 8, 8), dtype), None)
+    decoded = np.full((2, 8, 8), 200, np.uint8) if dtype == "uint8" else np.full((2, 8, 8), 0.75)
+    restored = spec.restore(decoded)
+    assert restored.dtype == dtype
+    assert (restored == decoded.astype(dtype)).all()
+
+
+def test_chunks_are_bounded_in_rows_and_bytes():
+    for side in (8, 28, 224, 2000):
+        spec = read_spec(np.zeros((1, side, side, 3), np.uint8), None)
+        rows = chunk_rows(spec)
+        assert 16 <= rows <= 4096
+        assert rows == 16 or rows * spec.n_features * 8 <= 2**25
