@@ -25,7 +25,7 @@ from ._images import InputSpec, check_same, check_values, chunk_rows, read_spec
 from ._noise import row_noise
 from ._persistence import build_model, load_arrays, to_cpu, weights_to_arrays
 from .model import LIKELIHOODS, VAE, Likelihood
-from .nn import NETWORKS, Custom, Network
+from .nn import MLP, NETWORKS, Conv, Custom, Network
 from .training import (
     AUGMENTATIONS,
     LR_SCHEDULES,
@@ -120,8 +120,8 @@ class BaseVAE(BaseEstimator):
         augment: str | float | Callable[[torch.Tensor], torch.Tensor] | None = "auto",
         features: str = "mean",
         max_epochs: int | str = "auto",
-        batch_size: int = 128,
-        lr: float = 1e-3,
+        batch_size: int = 256,
+        lr: float = 2e-3,
         lr_schedule: str = "cosine",
         optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
         validation_fraction: float | None = None,
@@ -189,6 +189,8 @@ class BaseVAE(BaseEstimator):
         with self._unchanged_on_error():
             again = self.warm_start and hasattr(self, "module_")
             data = self._read(X, reset=not again)
+            if again:
+                self._check_same_model()
             self._train(data, y, epochs=self._resolve_epochs(len(data)), again=again)
         return self
 
@@ -214,6 +216,8 @@ class BaseVAE(BaseEstimator):
         with self._unchanged_on_error():
             again = hasattr(self, "module_")
             data = self._read(X, reset=not again)
+            if again:
+                self._check_same_model()
             self._train(data, None, epochs=1, again=again, partial=True)
         return self
 
@@ -230,6 +234,7 @@ class BaseVAE(BaseEstimator):
             if again:
                 self._resume(net)
             net.train(data if split is None else Subset(data, split[0]), epochs)
+            net.train_split = None  # it holds the validation images
         rows = [
             {k: v for k, v in row.items() if k != "batches" and not k.endswith("_count")}
             for row in net.history
@@ -240,6 +245,17 @@ class BaseVAE(BaseEstimator):
         self.__dict__.pop("_loaded_optimizer", None)
         self._resumable = partial or self.warm_start
         self._set_feature_scale(data)
+
+    def _check_same_model(self) -> None:
+        """Refuse to go on training with parameters that ask for another model."""
+        now = (self.z_dim, self._resolve_network(), self._resolve_likelihood())
+        fitted = (self.module_.z_dim, self.network_, self.likelihood_)
+        for name, new, old in zip(("z_dim", "network", "likelihood"), now, fitted, strict=True):
+            if new != old:
+                raise ValueError(
+                    f"{name} is now {new!r}, but training would go on with a model that has "
+                    f"{old!r}. Set it back, or fit anew with warm_start=False."
+                )
 
     def _new_model(self, data: Rows) -> VAE:
         X = data.take(_spread(len(data))).numpy()
@@ -438,8 +454,10 @@ class BaseVAE(BaseEstimator):
     def _resolve_network(self) -> Network:
         network = self.network
         if isinstance(network, str):
-            name = ("conv" if self.spec_.is_image else "mlp") if network == "auto" else network
-            network = NETWORKS[name]()
+            if network == "auto":
+                network = Conv(batch_norm=True) if self.spec_.is_image else MLP()
+            else:
+                network = NETWORKS[network]()
         elif isinstance(network, tuple):
             if len(network) != 2 or not all(isinstance(m, torch.nn.Module) for m in network):
                 raise ValueError(

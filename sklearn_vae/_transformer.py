@@ -76,10 +76,10 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         Passes over X. ``"auto"`` follows the size of X: 600,000 samples are shown, in no fewer
         than 10 epochs and no more than 200.
 
-    batch_size : int, default=128
+    batch_size : int, default=256
         Samples per step.
 
-    lr : float, default=1e-3
+    lr : float, default=2e-3
         Learning rate of the optimiser; the peak of the schedule.
 
     lr_schedule : {"cosine", "constant"}, default="cosine"
@@ -147,14 +147,14 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     -----
     What ``"auto"`` stands for, by kind of data:
 
-    ================  ===========  ================  ===============
-    X                 network      likelihood        augment
-    ================  ===========  ================  ===============
-    grey images       conv         bernoulli         geometric
-    colour images     conv         bernoulli         natural
-    uint8, bool rows  mlp          bernoulli         None
-    other rows        mlp          gaussian          None
-    ================  ===========  ================  ===============
+    ================  =====================  ================  ===============
+    X                 network                likelihood        augment
+    ================  =====================  ================  ===============
+    grey images       Conv(batch_norm=True)  bernoulli         geometric
+    colour images     Conv(batch_norm=True)  bernoulli         natural
+    uint8, bool rows  mlp                    bernoulli         None
+    other rows        mlp                    gaussian          None
+    ================  =====================  ================  ===============
 
     Rows of any range are standardised inside the model; their scores are log-densities in the
     units of X nevertheless.

@@ -32,7 +32,7 @@ class Network(ABC):
         """Return a module from ``(n, z_dim)`` to ``(n, *shape)``, without a final non-linearity."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Custom(Network):
     """A pair of user-made modules; each fit trains a copy, so the originals stay as they are.
 

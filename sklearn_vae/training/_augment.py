@@ -107,7 +107,7 @@ def _uniform(like: Tensor, *shape: int) -> Tensor:
 
 
 AUGMENTATIONS: dict[str, Augment] = {
-    "geometric": Augment(rotate=15, shift=0.08, scale=0.12, shear=10, elastic=0.08),
+    "geometric": Augment(rotate=12, shift=0.06, scale=0.1, shear=8, elastic=0.06),
     "natural": Augment(
         shift=0.1,
         scale=0.2,

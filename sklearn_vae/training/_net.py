@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -94,6 +94,13 @@ class VAENet(NeuralNet):
         self.steps_per_epoch = len(batch_bounds(n_rows, self.batch_size))
         self.n_steps = epochs * self.steps_per_epoch
         self.step = 0
+        callbacks = [callback for _, callback in self.callbacks_]
+        self._bars = [cb for cb in callbacks if isinstance(cb, ProgressBar)]
+        self._batchwise = any(  # whether any callback acts on single batches
+            getattr(type(cb), event) is not getattr(Callback, event)
+            for cb in callbacks
+            for event in BATCH_EVENTS
+        )
         self.notify("on_train_begin", X=dataset, y=None)
         try:
             with contextlib.suppress(_Stop):
@@ -132,14 +139,12 @@ class VAENet(NeuralNet):
             return
         self._set_training(training)
         self._totals: dict[str, Tensor] = {}
-        if self._wants_batches:
+        if self._batchwise:
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
             self.history[-1]["batches"].clear()
         else:
             for batch in iterator:
                 step_fn(batch)
-                if training:
-                    self._advance_bars()
         n = len(iterator.rows)
         for name, total in self._totals.items():
             self.history.record(f"{prefix}_{name}", total.item() / n)
@@ -151,7 +156,9 @@ class VAENet(NeuralNet):
         """Make one step of the optimiser, at the schedule's rate."""
         self._apply_schedule()
         self.step += 1
-        if self._wants_batches:
+        for bar in self._bars:
+            bar.advance()
+        if self._batchwise:
             return super().train_step(batch, **fit_params)
         self.optimizer_.zero_grad(set_to_none=True)
         step = self.train_step_single(batch)
@@ -217,19 +224,3 @@ class VAENet(NeuralNet):
                 f"causes: a learning rate that is too large (lr={self.lr}), extreme values in X "
                 "(scale them), or bfloat16 (precision='float32'). The estimator was left as it was."
             )
-
-    def _advance_bars(self) -> None:
-        for bar in self._bars():
-            bar.advance()
-
-    def _bars(self) -> Iterator[ProgressBar]:
-        return (cb for _, cb in self.callbacks_ if isinstance(cb, ProgressBar))
-
-    @property
-    def _wants_batches(self) -> bool:
-        """Whether any callback acts on single batches."""
-        return any(
-            getattr(type(cb), event) is not getattr(Callback, event)
-            for _, cb in self.callbacks_
-            for event in BATCH_EVENTS
-        )
