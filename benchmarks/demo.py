@@ -15,6 +15,7 @@ import copy
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from typing import Any
 import joblib
 import matplotlib
 import numpy as np
+import torch
 from _common import environment, markdown_table
 from sklearn.base import clone
 from sklearn.decomposition import PCA
@@ -40,6 +42,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 C = [1, 10, 100]
+SMALL = 16
+"""Pixels a side below which images count as tiny."""
 DRAWS = 5
 """Different choices of the labelled images that accuracies are averaged over."""
 SEARCH_ROWS, SEARCH_EPOCHS = 2000, 20
@@ -52,11 +56,12 @@ Array = np.ndarray
 def settings(X: Array, epochs: int | None) -> dict[str, Any]:
     """Return what the VAE is made with, chosen on held-out training images of the digits."""
     n, height, width = X.shape[:3]
-    if min(height, width) < 16:
-        chosen = {"z_dim": 16, "network": Conv((64, 128), batch_norm=True), "lr": 2e-3}
-        chosen |= {"likelihood": "gaussian", "batch_size": 64, "max_epochs": 60}
+    if min(height, width) < SMALL:
+        network = Conv((64, 128), batch_norm=True)
+        chosen = {"z_dim": 16, "network": network, "likelihood": "gaussian", "batch_size": 64}
+        chosen |= {"augment": 1.5, "max_epochs": 60}
     else:
-        chosen = {"z_dim": 32 if X.ndim == 3 else 128, "network": Conv(batch_norm=True)}
+        chosen = {"z_dim": 32 if X.ndim == 3 else 128}
         chosen["max_epochs"] = int(np.clip(PASSES / (n * height * width), 4, 100))
     if epochs is not None:
         chosen["max_epochs"] = epochs
@@ -100,6 +105,7 @@ def tune_together(X: Array, y: Array, X_test: Array, y_test: Array, vae: VAETran
                 }
             )
     print(markdown_table(rows, list(rows[0])))
+    print("(the second search finds the VAEs of the first one in the cache)")
 
 
 def compare_features(
@@ -110,7 +116,7 @@ def compare_features(
     rows = []
     for name, step in steps.items():
         Z_test = step.transform(X_test)
-        row = {"features": name, "columns": Z_test.shape[1]}
+        row = {"features": name, "dimensions": Z_test.shape[1]}
         for head_name, head in heads.items():
             scores = [head.fit(step.transform(X[i]), y[i]).score(Z_test, y_test) for i in draws]
             row[head_name] = f"{np.mean(scores):.3f} ± {np.std(scores):.3f}"
@@ -151,32 +157,33 @@ def mosaic(images: Array, n_rows: int) -> Array:
     )
 
 
-def draw_picture(vae: VAETransformer, X: Array, path: Path, title: str) -> None:
-    """Draw originals, reconstructions, samples and the loss."""
-    n = len(X)
+def draw_picture(vae: VAETransformer, X: Array, path: Path, name: str) -> None:
+    """Draw originals, reconstructions, samples, a walk through the latent space, and the loss."""
+    ends = vae.transform(X[:2])
     panels = [
-        ("Test images", mosaic(X, 1), 1),
-        ("Reconstructions", mosaic(vae.reconstruct(X), 1), 1),
-        ("Samples from the prior", mosaic(vae.sample(3 * n, random_state=0), 3), 3),
+        ("Test images", X, 1),
+        ("Reconstructions", vae.reconstruct(X), 1),
+        ("Samples from the prior", vae.sample(2 * len(X), random_state=0), 2),
+        ("From one test image to another", vae.inverse_transform(np.linspace(*ends, len(X))), 1),
     ]
-    figure = plt.figure(figsize=(11, 4.6), dpi=130, layout="constrained")
-    figure.suptitle(title, fontsize=13)
+    figure = plt.figure(figsize=(11, 4.4), dpi=130, layout="constrained")
+    figure.suptitle(f"A VAE with {vae.z_dim} latent dimensions, trained on {name} without labels")
     left, right = figure.subfigures(1, 2, width_ratios=(1.9, 1))
-    axes = left.subplots(3, 1, height_ratios=[height for *_, height in panels])
-    for axis, (name, picture, _) in zip(axes, panels, strict=True):
-        axis.imshow(picture, cmap="gray", vmin=0, vmax=1)
-        axis.set_title(name, fontsize=10, loc="left", pad=3)
+    axes = left.subplots(len(panels), 1, height_ratios=[n_rows for *_, n_rows in panels])
+    for axis, (title, images, n_rows) in zip(axes, panels, strict=True):
+        axis.imshow(mosaic(images, n_rows), cmap="gray", vmin=0, vmax=1)
+        axis.set_title(title, fontsize=10, loc="left", pad=2)
         axis.set_axis_off()
     axis = right.subplots()
-    for key, label in (("train_loss", "training"), ("valid_loss", "validation")):
-        loss = [row[key] for row in vae.history_ if key in row]
-        if loss:
-            axis.plot(range(1, len(loss) + 1), loss, label=label, linewidth=2)
+    curves = np.array([[row["train_loss"], row["valid_loss"]] for row in vae.history_])
+    axis.plot(range(1, len(curves) + 1), curves, linewidth=2)
+    axis.legend(["training, augmented", "validation"], frameon=False)
+    low, high = curves.min(), curves[1:3].max()  # the first drop would dwarf the rest
+    axis.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
     axis.set(xlabel="epoch", ylabel="negative ELBO (nats per image)")
     axis.set_title("Loss", fontsize=10, loc="left")
     axis.spines[["top", "right"]].set_visible(False)
     axis.grid(alpha=0.3)
-    axis.legend(frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
 
@@ -192,28 +199,36 @@ def main() -> None:
     args = parser.parse_args()
     start = time.perf_counter()
 
-    def step(text: str) -> None:
+    def say(text: str) -> None:
         print(f"\n[{time.perf_counter() - start:5.1f} s] {text}\n", flush=True)
 
-    print(", ".join(f"{key} {value}" for key, value in environment().items()))
     train = fetch_images(args.data)
     X, y = train.data[: args.rows], train.target[: args.rows]
+    if min(X.shape[1:3]) < SMALL:
+        torch.set_num_threads(1)  # more would mostly wait for each other
+    print(", ".join(f"{key} {value}" for key, value in environment().items()))
     X_test, y_test = fetch_images(args.data, subset="test", return_X_y=True)
     vae = VAETransformer(**settings(X, args.max_epochs))
     draws = [draw_labels(y, args.labels_per_class, seed) for seed in range(DRAWS)]
-    print(train.DESCR, f"{len(X_test)} more are held out as test set.")
+    print(textwrap.fill(f"{train.DESCR} {len(X_test)} more are held out as test set.", 100))
 
     known = np.arange(len(X))
     if len(X) > SEARCH_ROWS:
         known, _ = train_test_split(known, train_size=SEARCH_ROWS, stratify=y, random_state=0)
-    step(f"{len(known)} labelled images: VAE and head in one pipeline, tuned together")
+    say(f"{len(known)} labelled images: VAE and head in one pipeline, tuned together")
     short = clone(vae).set_params(max_epochs=min(vae.max_epochs, SEARCH_EPOCHS))
     tune_together(X[known], y[known], X_test, y_test, short)
 
-    step(f"Pre-training on {len(X)} images without labels")
-    vae.set_params(validation_fraction=0.1, verbose=1).fit(X)
+    say(f"Pre-training on {len(X)} images without labels")
+    vae.set_params(validation_fraction=0.1, verbose=int(sys.stderr.isatty())).fit(X)
+    seconds = sum(row["dur"] for row in vae.history_)
+    losses = [vae.history_[i]["valid_loss"] for i in (0, -1)]
+    print(
+        f"{vae.n_iter_} epochs, {seconds:.1f} s; negative ELBO of the 10 % held out for validation "
+        f"from {losses[0]:.4g} to {losses[1]:.4g} nats per image"
+    )
 
-    step(f"{len(draws[0])} labelled images, {DRAWS} draws: test accuracy, mean ± sd over the draws")
+    say(f"{len(draws[0])} labelled images, {DRAWS} draws: test accuracy, mean ± sd over the draws")
     hidden = copy.deepcopy(vae).set_params(features="hidden")
     flatten = FunctionTransformer(as_rows)
     steps = {
@@ -224,14 +239,14 @@ def main() -> None:
     }
     compare_features(steps, X, y, draws, X_test, y_test)
 
-    step("Frozen VAE + SVC in a pipeline: saved with joblib and loaded again")
+    say("Frozen VAE + SVC in a pipeline: saved with joblib and loaded again")
     pipeline = make_pipeline(FrozenEstimator(vae), tuned(SVC())).fit(X[draws[0]], y[draws[0]])
     weights = sum(t.numel() * t.element_size() for t in vae.module_.state_dict().values())
     save_and_load(pipeline, X_test, weights)
 
     picture = args.out / f"{args.data}.png"
-    draw_picture(vae, X_test[:12], picture, f"{args.data}: {len(X)} images, no labels")
-    step(f"Drawn: {picture}")
+    draw_picture(vae, X_test[:12], picture, args.data)
+    say(f"Drawn: {picture}")
 
 
 if __name__ == "__main__":

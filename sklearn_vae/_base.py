@@ -479,7 +479,8 @@ class BaseVAE(BaseEstimator):
         if isinstance(likelihood, str):
             name = likelihood
             if name == "auto":
-                name = "bernoulli" if intensity else "gaussian"
+                colour = self.spec_.is_image and self.spec_.shape[0] > 1
+                name = "bernoulli" if intensity and not colour else "gaussian"
             likelihood = LIKELIHOODS[name]()
         return likelihood.for_data(bounded=intensity or likelihood.needs_bounded)
 

@@ -151,7 +151,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     X                 network                likelihood        augment
     ================  =====================  ================  ===============
     grey images       Conv(batch_norm=True)  bernoulli         geometric
-    colour images     Conv(batch_norm=True)  bernoulli         natural
+    colour images     Conv(batch_norm=True)  gaussian          natural
     uint8, bool rows  mlp                    bernoulli         None
     other rows        mlp                    gaussian          None
     ================  =====================  ================  ===============
