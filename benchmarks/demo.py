@@ -169,6 +169,7 @@ def draw_picture(vae: VAETransformer, X: Array, path: Path, name: str) -> None:
         axis.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
     axis.set(xlabel="epoch", ylabel="negative ELBO (nats per image)")
     axis.set_title("Loss", fontsize=10, loc="left")
+    axis.xaxis.get_major_locator().set_params(integer=True)
     axis.spines[["top", "right"]].set_visible(False)
     axis.grid(alpha=0.3)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -224,7 +225,7 @@ def main() -> None:
     save_and_load(pipeline, X_test, weights)
 
     picture = args.out / f"{args.data}.png"
-    draw_picture(vae, X_test[:12], picture, args.data)
+    draw_picture(vae, X_test[:: len(X_test) // 12][:12], picture, args.data)
     say(f"Drawn: {picture}")
 
 
