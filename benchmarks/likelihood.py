@@ -23,7 +23,6 @@ from sklearn_vae.nn import MLP
 VARIANTS = {
     "784-400-40": {},
     "784-400-40, KL warm-up": {"kl_warmup": 10},
-    "784-400-40, free bits 0.05": {"free_bits": 0.05},
     "784-512-256-40": {"network": MLP((512, 256))},
 }
 
@@ -82,12 +81,14 @@ def main() -> None:
                 }
             )
             print(results[-1], flush=True)
+            write_json(
+                args.out, {"environment": environment(), "args": vars(args), "results": results}
+            )
         if budget is None:
             start = time.perf_counter()
             VAETransformer(40, max_epochs=2, **settings).fit(X)
             budget = time.perf_counter() - start
     print(markdown_table(results, list(results[0])))
-    write_json(args.out, {"environment": environment(), "args": vars(args), "results": results})
 
 
 if __name__ == "__main__":

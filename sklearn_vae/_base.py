@@ -38,6 +38,7 @@ from .training import (
     resolve_augment,
     resolve_device,
     seeded,
+    spread_rows,
 )
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
@@ -46,8 +47,6 @@ AUTO_PASSES, AUTO_EPOCHS = 600_000, (10, 200)
 """``max_epochs="auto"``: so many sample passes, within these bounds of epochs."""
 SMALLEST_CHUNK = 16
 """Rows that an inference pass has at least."""
-STATISTICS_ROWS = 10_000
-"""Rows that the scale of hidden features is taken from."""
 
 
 Rows = ArrayDataset | ItemDataset
@@ -258,7 +257,7 @@ class BaseVAE(BaseEstimator):
                 )
 
     def _new_model(self, data: Rows) -> VAE:
-        X = data.take(_spread(len(data))).numpy()
+        X = data.take(spread_rows(len(data))).numpy()
         return build_model(self.spec_, self.network_, self.z_dim, self.likelihood_, X)
 
     def _make_net(
@@ -372,7 +371,7 @@ class BaseVAE(BaseEstimator):
 
     def _set_feature_scale(self, data: Rows) -> None:
         """Learn the scale of hidden features from rows spread over the data."""
-        rows = _spread(len(data))
+        rows = spread_rows(len(data))
         total = torch.zeros(self.module_.n_hidden, dtype=torch.float64)
         squares = torch.zeros_like(total)
         with exact_inference():
@@ -454,10 +453,7 @@ class BaseVAE(BaseEstimator):
     def _resolve_network(self) -> Network:
         network = self.network
         if isinstance(network, str):
-            if network == "auto":
-                network = Conv(batch_norm=True) if self.spec_.is_image else MLP()
-            else:
-                network = NETWORKS[network]()
+            network = self._usual_network() if network == "auto" else NETWORKS[network]()
         elif isinstance(network, tuple):
             if len(network) != 2 or not all(isinstance(m, torch.nn.Module) for m in network):
                 raise ValueError(
@@ -473,14 +469,21 @@ class BaseVAE(BaseEstimator):
             )
         return network
 
+    def _usual_network(self) -> Network:
+        if not self.spec_.is_image:
+            return MLP()
+        # A third halving would leave less than 2 x 2 of tiny images, and their code collapses.
+        return Conv((64, 128) if self.spec_.is_tiny else (32, 64, 128), batch_norm=True)
+
     def _resolve_likelihood(self) -> Likelihood:
         likelihood = self.likelihood
         intensity = self.spec_.is_intensity
         if isinstance(likelihood, str):
             name = likelihood
             if name == "auto":
-                colour = self.spec_.is_image and self.spec_.shape[0] > 1
-                name = "bernoulli" if intensity and not colour else "gaussian"
+                spec = self.spec_
+                gaussian = spec.is_tiny or spec.is_colour or not intensity
+                name = "gaussian" if gaussian else "bernoulli"
             likelihood = LIKELIHOODS[name]()
         return likelihood.for_data(bounded=intensity or likelihood.needs_bounded)
 
@@ -587,8 +590,3 @@ class BaseVAE(BaseEstimator):
             model = build_model(self.spec_, self.network_, z_dim, self.likelihood_)
             self.device_ = resolve_device(self.device, fallback=True)
             self.module_ = load_arrays(model, weights).to(self.device_).eval()
-
-
-def _spread(n: int) -> torch.Tensor:
-    """Return at most STATISTICS_ROWS row numbers, spread evenly over n rows."""
-    return torch.arange(0, n, -(-n // STATISTICS_ROWS))

@@ -43,6 +43,16 @@ class InputSpec:
         return len(self.shape) == 3
 
     @property
+    def is_colour(self) -> bool:
+        """Whether samples are images of more than one channel."""
+        return self.is_image and self.shape[0] > 1
+
+    @property
+    def is_tiny(self) -> bool:
+        """Whether samples are images of fewer than 16 pixels a side."""
+        return self.is_image and min(self.shape[1:]) < 16
+
+    @property
     def is_intensity(self) -> bool:
         """Whether values are intensities with a known range: uint8, bool, or any image."""
         return self.is_image or self.dtype in ("uint8", "bool")

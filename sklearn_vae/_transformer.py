@@ -147,14 +147,15 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     -----
     What ``"auto"`` stands for, by kind of data:
 
-    ================  =====================  ================  ===============
-    X                 network                likelihood        augment
-    ================  =====================  ================  ===============
-    grey images       Conv(batch_norm=True)  bernoulli         geometric
-    colour images     Conv(batch_norm=True)  gaussian          natural
-    uint8, bool rows  mlp                    bernoulli         None
-    other rows        mlp                    gaussian          None
-    ================  =====================  ================  ===============
+    =====================  ================================  ==========  ===========
+    X                      network                           likelihood  augment
+    =====================  ================================  ==========  ===========
+    grey images            Conv(batch_norm=True)             bernoulli   geometric
+    colour images          Conv(batch_norm=True)             gaussian    natural
+    images below 16 x 16   Conv((64, 128), batch_norm=True)  gaussian    by channels
+    uint8 and bool rows    mlp                               bernoulli   None
+    other rows             mlp                               gaussian    None
+    =====================  ================================  ==========  ===========
 
     Rows of any range are standardised inside the model; their scores are log-densities in the
     units of X nevertheless.

@@ -382,20 +382,23 @@ def test_uint8_and_bool_rows_are_intensities(dtype):
     assert estimator.reconstruct(X).dtype == dtype
 
 
-def test_auto_by_kind_of_data(images, rows):
+@pytest.mark.parametrize(
+    ("shape", "dtype", "network", "likelihood", "augment"),
+    [
+        ((8, 8), "float32", Conv(batch_norm=True), "bernoulli", "geometric"),
+        ((8, 8, 3), "uint8", Conv(batch_norm=True), "gaussian", "natural"),
+        ((64,), "uint8", MLP(), "bernoulli", None),
+        ((64,), "float32", MLP(), "gaussian", None),
+    ],
+)
+def test_auto_by_kind_of_data(shape, dtype, network, likelihood, augment):
+    X = synthetic_images(20, *shape, dtype=dtype)
     small = {"max_epochs": 1, "device": "cpu", "random_state": 0}
-    for X, network, likelihood in (
-        (images[:20], Conv(), "Bernoulli()"),
-        (rows[:20], MLP(), "Gaussian(scale='learned')"),
-    ):
-        auto = VAETransformer(3, **small).fit(X)
-        assert auto.network_ == network
-        assert repr(auto.likelihood_) == likelihood
-        named = {"augment": "geometric"} if X.ndim == 3 else {"augment": None}
-        explicit = VAETransformer(
-            3, network=network, likelihood=auto.likelihood_, **named, **small
-        ).fit(X)
-        assert same_weights(auto, explicit)
+    auto = VAETransformer(3, **small).fit(X)
+    named = {"network": network, "likelihood": likelihood, "augment": augment}
+    assert same_weights(auto, VAETransformer(3, **named, **small).fit(X))
+    other = VAETransformer(3, **{**named, "likelihood": Gaussian(scale=0.31)}, **small)
+    assert not same_weights(auto, other.fit(X))
 
 
 @pytest.mark.parametrize(("n", "epochs"), [(40, 200), (60_000, 10), (10**6, 10), (15_000, 40)])

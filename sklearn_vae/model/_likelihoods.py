@@ -105,7 +105,8 @@ class Gaussian(Likelihood):
 
     def forward(self, params: Tensor) -> td.Distribution:
         """Return Normal(mean, scale)."""
-        scale = self.log_scale.clamp(min=MIN_LOG_SCALE).exp()
+        learnt = self.scale == "learned"
+        scale = (self.log_scale.clamp(min=MIN_LOG_SCALE) if learnt else self.log_scale).exp()
         return td.Normal(self._location(params), scale, validate_args=False)
 
     def __repr__(self) -> str:

@@ -27,6 +27,7 @@ class Scaling(nn.Module):
     """
 
     loc: Tensor
+    loc_rest: Tensor
     scale: Tensor
 
     def __init__(
@@ -47,6 +48,8 @@ class Scaling(nn.Module):
         self.standardised = loc is not None and scale is not None
         if loc is not None and scale is not None:
             self.register_buffer("loc", loc.float())
+            # What float32 loses of the mean; double-precision buffers cannot move to MPS.
+            self.register_buffer("loc_rest", (loc - loc.float()).float())
             self.register_buffer("scale", scale.float())
 
     def forward(self, raw: Tensor) -> Tensor:
@@ -57,7 +60,8 @@ class Scaling(nn.Module):
             x = raw.reshape(-1, h, w, c).permute(0, 3, 1, 2).to(torch.float32)
         elif self.standardised:
             # Before the cast: float64 columns with a large offset keep their small differences.
-            return ((raw.reshape(-1, *self.shape) - self.loc) / self.scale).to(torch.float32)
+            centred = raw.reshape(-1, *self.shape) - self.loc - self.loc_rest
+            return (centred / self.scale).to(torch.float32)
         else:
             x = raw.to(torch.float32).reshape(-1, *self.shape)
         return x if self.maximum == 1.0 else x * (1.0 / self.maximum)

@@ -1,7 +1,7 @@
 """Training: the skorch net, batch-level loading, devices, schedules, augmentation, progress."""
 
 from ._augment import AUGMENTATIONS, Augment, resolve_augment
-from ._batches import ArrayDataset, Batches, ItemDataset
+from ._batches import ArrayDataset, Batches, ItemDataset, spread_rows
 from ._device import exact_inference, resolve_device, seeded
 from ._net import VAENet
 from ._progress import EpochLog, ProgressBar
@@ -23,4 +23,5 @@ __all__ = [
     "resolve_augment",
     "resolve_device",
     "seeded",
+    "spread_rows",
 ]

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
+STATISTICS_ROWS = 10_000
+"""Rows that statistics of the data or of activations are taken from."""
 DEVICE_SHARE = 0.5
 """Share of a GPU's free memory that the training images may take up."""
 
@@ -132,8 +134,8 @@ class Batches:
         self.device = torch.device(device)
         self.shuffle = shuffle
         self.rows = torch.arange(len(dataset))
-        if isinstance(dataset, Subset):
-            self.rows = torch.as_tensor(np.asarray(dataset.indices))
+        while isinstance(dataset, Subset):  # also a subset of a subset
+            self.rows = torch.as_tensor(np.asarray(dataset.indices))[self.rows]
             dataset = dataset.dataset
         self.dataset = _resident(dataset, self.rows, self.device)
         if self.dataset is not dataset:  # the rows themselves moved
@@ -186,3 +188,8 @@ class _Resident:
 
     def take(self, index: Tensor) -> Tensor:
         return self.tensor.index_select(0, index)
+
+
+def spread_rows(n: int) -> Tensor:
+    """Return at most STATISTICS_ROWS row numbers, spread evenly over n rows."""
+    return torch.arange(0, n, -(-n // STATISTICS_ROWS))

@@ -12,9 +12,11 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from skorch.dataset import unpack_data
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.data import Subset
 
 from ..model import VAE, ELBOTerms, NegativeELBO
-from ._batches import Batches, batch_bounds
+from ._batches import Batches, batch_bounds, spread_rows
 from ._progress import ProgressBar
 from ._schedules import kl_weight, learning_rate_factor
 
@@ -90,9 +92,9 @@ class VAENet(NeuralNet):
         """Run ``epochs`` more epochs; unlike skorch's ``partial_fit``, Ctrl-C goes through."""
         if not self.initialized_:
             self.initialize()
-        n_rows = len(self.get_split_datasets(dataset, None)[0])
-        self.steps_per_epoch = len(batch_bounds(n_rows, self.batch_size))
+        self.steps_per_epoch = len(batch_bounds(len(dataset), self.batch_size))
         self.n_steps = epochs * self.steps_per_epoch
+        self._train_rows = Subset(dataset, spread_rows(len(dataset)).tolist())
         self.step = 0
         callbacks = [callback for _, callback in self.callbacks_]
         self._bars = [cb for cb in callbacks if isinstance(cb, ProgressBar)]
@@ -105,7 +107,10 @@ class VAENet(NeuralNet):
         try:
             with contextlib.suppress(_Stop):
                 self.fit_loop(dataset, None, epochs=epochs)
+            if not self.train_split:  # else the last validation has done it
+                self._refresh_batch_norm()
         finally:
+            del self._train_rows  # the net outlives the fit; the user's images need not
             self.notify("on_train_end", X=dataset, y=None)
         return self
 
@@ -129,6 +134,29 @@ class VAENet(NeuralNet):
         super().on_epoch_begin(net, *args, **kwargs)
         self._epoch_start = time.perf_counter()
 
+    def _refresh_batch_norm(self) -> None:
+        """Take BatchNorm's running statistics anew, from clean images and the present weights.
+
+        Training leaves those of augmented views and of earlier weights, which is not what the
+        network meets afterwards (Wu and Johnson, "Rethinking Batch in BatchNorm", 2021).
+        """
+        norms = [m for m in self.module_.modules() if isinstance(m, _BatchNorm)]
+        if not norms:
+            return
+        self._set_training(False)
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.train()
+            norm.reset_running_stats()
+            norm.momentum = None  # the plain average over all batches
+        with torch.no_grad():
+            for batch in self.get_iterator(self._train_rows, training=False):
+                x = self.module_.scaling(unpack_data(batch)[0])
+                self.module_(x, x)
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+            norm.eval()
+
     # -- one epoch -----------------------------------------------------------------------------
 
     def run_single_epoch(
@@ -137,6 +165,8 @@ class VAENet(NeuralNet):
         """Run one epoch of training or validation and record its mean loss and terms."""
         if iterator is None:
             return
+        if prefix == "valid":
+            self._refresh_batch_norm()
         self._set_training(training)
         self._totals: dict[str, Tensor] = {}
         if self._batchwise:
