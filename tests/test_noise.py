@@ -29,6 +29,8 @@ def noise(X, n_draws, z_dim):
 def test_is_standard_normal_over_rows_and_over_draws(name):
     e = noise(DATA[name](), 6, 4)
     assert e.shape == (6, 400, 4)
+    wide = noise(DATA[name](), 1, 500)
+    assert stats.kstest(wide.ravel(), "norm").pvalue > 1e-4  # 200,000 draws
     for k in range(6):
         for j in range(4):
             assert stats.kstest(e[k, :, j], "norm").pvalue > 1e-4

@@ -54,6 +54,18 @@ def test_search_over_latent_dimensions_and_heads_in_two_processes(images, labels
     assert parallel.best_score_ > 0.25  # chance is 0.1
 
 
+def test_processes_find_each_others_results_in_the_cache(images, labels, tmp_path):
+    vae = tiny(callbacks=[CountFits(str(tmp_path / "fits"))])
+    cached = {"vae": vae, "pipeline": {"memory": str(tmp_path / "cache")}}
+    alone = search(images, labels, **cached)
+    fits = (tmp_path / "fits").read_text()
+    parallel = search(images, labels, n_jobs=2, **cached)
+    assert (tmp_path / "fits").read_text() == fits  # no training at all
+    np.testing.assert_array_equal(
+        parallel.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"]
+    )
+
+
 CACHEABLE = {
     "names": {},
     "instances": {"network": Conv(channels=(4,)), "likelihood": Gaussian(scale=0.3)},

@@ -137,7 +137,8 @@ def test_every_layout_of_the_same_images_gives_the_same_model(channels, network)
     X = synthetic_images(40, 9, 13, channels)
     reference, scores = None, {}
     for form, image_shape, order in all_layouts(X):
-        estimator = tiny(network=network, image_shape=image_shape).fit(form)
+        estimator = tiny(network=network, image_shape=image_shape, likelihood="bernoulli")
+        estimator.fit(form)
         Z = estimator.transform(form)
         images = estimator.reconstruct(form)
         assert images.shape == form.shape
@@ -385,8 +386,10 @@ def test_uint8_and_bool_rows_are_intensities(dtype):
 @pytest.mark.parametrize(
     ("shape", "dtype", "network", "likelihood", "augment"),
     [
-        ((8, 8), "float32", Conv(batch_norm=True), "bernoulli", "geometric"),
-        ((8, 8, 3), "uint8", Conv(batch_norm=True), "gaussian", "natural"),
+        ((16, 17), "float32", Conv(batch_norm=True), "bernoulli", "geometric"),
+        ((16, 16, 3), "uint8", Conv(batch_norm=True), "gaussian", "natural"),
+        ((8, 8), "float32", Conv((64, 128), batch_norm=True), "gaussian", "geometric"),
+        ((3, 15, 40), "uint8", Conv((64, 128), batch_norm=True), "gaussian", "natural"),
         ((64,), "uint8", MLP(), "bernoulli", None),
         ((64,), "float32", MLP(), "gaussian", None),
     ],

@@ -8,7 +8,7 @@ from torch import nn
 
 from sklearn_vae.nn import MLP, NETWORKS, Conv, ConvBN, Custom
 
-SIZES = [(h, w) for h in range(8, 36) for w in sorted({h, 13 + h % 2})]
+SIZES = [(side, 48 - side) for side in range(8, 41)]  # every remainder, on either axis
 
 
 def on_meta(network, shape, z_dim=4):

@@ -27,7 +27,7 @@ from skorch.utils import noop
 from torch import nn
 from torch.utils.data import Dataset
 
-from sklearn_vae.model import Bernoulli
+from sklearn_vae.model import Bernoulli, Gaussian
 from sklearn_vae.nn import MLP, Conv, Network
 from sklearn_vae.training import Augment
 
@@ -71,7 +71,7 @@ def still(**changes):
 
 @pytest.mark.parametrize("batch_size", [7, 64, 1000])
 def test_recorded_terms_are_those_of_the_model(images, batch_size):
-    estimator = still(batch_size=batch_size).fit(images)
+    estimator = still(batch_size=batch_size, likelihood="bernoulli").fit(images)
     (row,) = estimator.history_
     both = estimator.set_params(features="mean+std").transform(images).astype(float)
     mu, sigma = both[:, :3], both[:, 3:]
@@ -227,6 +227,7 @@ def callback(estimator, kind):
 
 OVERFITTING = {
     "network": Marginal(),
+    "likelihood": "bernoulli",
     "lr": 0.2,
     "lr_schedule": "constant",
     "max_epochs": 200,
@@ -295,10 +296,10 @@ def test_a_users_early_stopping_ends_this_fit_and_no_more(images, labels):
 
 
 class CtrlC(Dataset):
-    """Items, until somebody presses Ctrl-C some way into the first epoch."""
+    """Items, until somebody presses Ctrl-C: so many items after the first epoch has begun."""
 
-    def __init__(self, X):
-        self.X, self.left = torch.tensor(X), 50
+    def __init__(self, X, left=50):
+        self.X, self.left = torch.tensor(X), left
 
     def __len__(self):
         return len(self.X)
@@ -547,7 +548,7 @@ def test_warm_start_continues(images):
     assert loss[4] < loss[1] < loss[0]
 
 
-CHANGED = {"z_dim": 4, "network": MLP(hidden=(15,)), "likelihood": "gaussian"}
+CHANGED = {"z_dim": 4, "network": MLP(hidden=(15,)), "likelihood": Gaussian(scale=0.3)}
 
 
 @pytest.mark.parametrize("name", CHANGED)
@@ -589,8 +590,8 @@ def test_partial_fit_on_chunks_learns(images):
 
 
 def test_chunks_draw_different_noise(images):
-    # Two passes of the same seed must not repeat the order of rows and the posterior's noise.
-    estimator = still(callbacks=[RecordOrder()])
+    # Passes of the same seed must not repeat the order of rows and the posterior's noise.
+    estimator = still(callbacks=[RecordOrder()]).partial_fit(images)  # draws weights, too
     orders = [
         callback(estimator.partial_fit(images), RecordOrder).first_.tolist() for _ in range(2)
     ]
@@ -614,3 +615,52 @@ def test_another_optimizer_may_go_on(images):
     assert type(estimator.net_.optimizer_) is torch.optim.SGD
     assert estimator.net_.optimizer_.param_groups[0]["lr"] == 1e-3
     assert not same_weights(estimator, before)
+
+
+# -- BatchNorm ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("augment", [None, "geometric"])
+@pytest.mark.parametrize("validation_fraction", [0, 0.25])
+def test_batch_norm_ends_with_the_statistics_of_the_clean_training_images(
+    images, augment, validation_fraction
+):
+    estimator = tiny(
+        network=Conv(channels=(4,), batch_norm=True),
+        augment=augment,
+        validation_fraction=validation_fraction,
+        callbacks=[RecordRows()] if validation_fraction else None,
+        batch_size=50,
+        lr=0.05,
+        lr_schedule="constant",
+    ).fit(images)
+    trained_on = callback(estimator, RecordRows).train_ if validation_fraction else slice(None)
+    x = torch.tensor(images[trained_on, None], dtype=torch.float32)
+    convolution, norm = list(estimator.module_.encoder.modules())[2:4]
+    assert isinstance(norm, nn.BatchNorm2d)
+    with torch.no_grad():
+        activations = convolution(x)
+    mean, variance = activations.mean((0, 2, 3)), activations.var((0, 2, 3))
+    torch.testing.assert_close(norm.running_mean, mean, rtol=1e-3, atol=1e-4)
+    # The average of the batches' variances is a little below that of all rows.
+    torch.testing.assert_close(norm.running_var, variance, rtol=0.1, atol=1e-4)
+    assert norm.momentum == 0.1
+    assert not norm.training
+
+
+def test_ctrl_c_after_the_last_epoch_leaves_batch_norm_as_it_was(images):
+    settings = {"network": Conv(channels=(4,), batch_norm=True), "warm_start": True}
+    estimator, never_failed = tiny(**settings).fit(images), tiny(**settings).fit(images)
+    data = CtrlC(images, left=250)  # while the statistics are taken anew
+    Trained.epochs = 0
+    estimator.set_params(callbacks=[Trained()], max_epochs=1)
+    with pytest.raises(KeyboardInterrupt):
+        estimator.fit(data)
+    assert (Trained.epochs, data.left) == (1, 0)
+    for norm in estimator.module_.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            assert norm.momentum == 0.1
+            assert not norm.training
+    assert same_weights(estimator, never_failed)
+    estimator.set_params(callbacks=None, max_epochs=2).fit(images)
+    assert same_weights(estimator, never_failed.fit(images))
