@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import assert_all_finite, check_array, check_random_state
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -45,6 +45,8 @@ OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch
 FEATURES = ("mean", "mean+std", "hidden")
 AUTO_PASSES, AUTO_EPOCHS = 600_000, (10, 200)
 """``max_epochs="auto"``: so many sample passes, within these bounds of epochs."""
+FIRST_ITEMS = 64
+"""Items of a torch Dataset that are checked before training; the loss tells about the others."""
 SMALLEST_CHUNK = 16
 """Rows that an inference pass has at least."""
 
@@ -187,9 +189,11 @@ class BaseVAE(BaseEstimator):
         """
         with self._unchanged_on_error():
             again = self.warm_start and hasattr(self, "module_")
-            data = self._read(X, reset=not again)
+            data = self._read(X, reset=not again, at_least=2)
             if again:
                 self._check_same_model()
+            if y is not None and len(y) != len(data):
+                raise ValueError(f"X has {len(data)} samples, but y has {len(y)}.")
             self._train(data, y, epochs=self._resolve_epochs(len(data)), again=again)
         return self
 
@@ -214,7 +218,7 @@ class BaseVAE(BaseEstimator):
         """
         with self._unchanged_on_error():
             again = hasattr(self, "module_")
-            data = self._read(X, reset=not again)
+            data = self._read(X, reset=not again, at_least=2)
             if again:
                 self._check_same_model()
             self._train(data, None, epochs=1, again=again, partial=True)
@@ -320,7 +324,7 @@ class BaseVAE(BaseEstimator):
         net.history.extend([*map(dict, self.history_)])
         kind, state = self._optimizer_state()
         if kind == type(net.optimizer_).__name__:  # another optimiser starts afresh
-            net.optimizer_.load_state_dict(state)
+            net.optimizer_.load_state_dict(copy.deepcopy(state))  # torch would share its tensors
             for group in net.optimizer_.param_groups:
                 group["lr"] = self.lr
 
@@ -361,8 +365,8 @@ class BaseVAE(BaseEstimator):
         if y is None:
             return None
         y = np.asarray(y)
-        if len(y) != n:
-            raise ValueError(f"X has {n} samples, but y has {len(y)}.")
+        if y.dtype.kind == "f" and not np.isfinite(y).all():
+            return None
         if y.ndim != 1 or type_of_target(y) not in ("binary", "multiclass"):
             return None
         _, counts = np.unique(y, return_counts=True)
@@ -395,37 +399,40 @@ class BaseVAE(BaseEstimator):
             self.__dict__.update(before)
             if weights is not None:
                 self.module_.load_state_dict(weights)
+                self.module_.to(self.device_).eval()
             raise
 
     # -- input ---------------------------------------------------------------------------------
 
-    def _read(self, X: Any, *, reset: bool) -> Rows:
+    def _read(self, X: Any, *, reset: bool, at_least: int = 1) -> Rows:
         """Return the checked samples; with ``reset``, learn their form."""
         if isinstance(X, Dataset):
             data: Rows = ItemDataset(X)
-            if len(data) < 1 + reset:
-                raise ValueError(f"X has {len(data)} sample(s); at least {1 + reset} are needed.")
-            checked = data.take(torch.arange(min(len(data), 64))).numpy()
+            if len(data) < at_least:
+                raise ValueError(f"X has {len(data)} sample(s); at least {at_least} are needed.")
+            checked = data.take(torch.arange(min(len(data), FIRST_ITEMS))).numpy()
+            assert_all_finite(checked, input_name="X")
         else:
-            checked = self._as_array(X, reset=reset)
+            checked = self._as_array(X, reset=reset, at_least=at_least)
             data = ArrayDataset(checked)
         if reset:
+            if isinstance(X, Dataset) or checked.ndim > 2:  # validate_data sees rows only
+                self.__dict__.pop("feature_names_in_", None)
             self._learn_form(checked)
         else:
             check_same(checked, self.spec_, bounded=self.likelihood_.bounded)
         return data
 
-    def _as_array(self, X: Any, *, reset: bool) -> np.ndarray:
+    def _as_array(self, X: Any, *, reset: bool, at_least: int) -> np.ndarray:
         if isinstance(X, torch.Tensor):
             X = X.detach().cpu()
             X = X.float().numpy() if X.dtype == torch.bfloat16 else X.numpy()
-        minimum = 2 if reset else 1
-        if getattr(X, "ndim", 2) > 2:
+        if _n_dim(X) > 2:
             return check_array(
-                X, allow_nd=True, dtype="numeric", ensure_min_samples=minimum, estimator=self
+                X, allow_nd=True, dtype="numeric", ensure_min_samples=at_least, estimator=self
             )
         return validate_data(
-            self, X, reset=reset, dtype="numeric", ensure_min_samples=minimum, allow_nd=True
+            self, X, reset=reset, dtype="numeric", ensure_min_samples=at_least, allow_nd=True
         )
 
     def _learn_form(self, X: np.ndarray) -> None:
@@ -587,6 +594,17 @@ class BaseVAE(BaseEstimator):
         super().__setstate__(state)
         if weights is not None:
             z_dim = weights["posterior_head.weight"].shape[0] // 2
-            model = build_model(self.spec_, self.network_, z_dim, self.likelihood_)
+            with torch.random.fork_rng(devices=[]):  # the initial weights, replaced at once
+                model = build_model(self.spec_, self.network_, z_dim, self.likelihood_)
             self.device_ = resolve_device(self.device, fallback=True)
             self.module_ = load_arrays(model, weights).to(self.device_).eval()
+
+
+def _n_dim(X: Any) -> int:
+    """Return the number of dimensions of an array-like; 2 for what is none, to be refused."""
+    if not isinstance(X, (list, tuple)):
+        return getattr(X, "ndim", 2)
+    try:
+        return np.ndim(X)
+    except ValueError:  # ragged
+        return 2

@@ -68,9 +68,10 @@ class InputSpec:
         if standardise and X is None:  # rebuilt from a file: the state dict brings the values
             loc, scale = torch.zeros(self.shape), torch.ones(self.shape)
         elif standardise and X is not None:
-            std = X.std(0, dtype=np.float64)
-            scale = torch.from_numpy(np.where(std > 1e-12, std, 1.0))
-            loc = torch.from_numpy(X.mean(0, dtype=np.float64))
+            mean, std = X.mean(0, dtype=np.float64), X.std(0, dtype=np.float64)
+            rounding = len(X) * np.finfo(np.float64).eps * np.abs(mean)  # of a constant column
+            scale = torch.from_numpy(np.where(std > rounding, std, 1.0))
+            loc = torch.from_numpy(mean)
         return Scaling(
             self.shape,
             self.raw_shape,

@@ -44,9 +44,9 @@ def load_arrays(model: VAE, arrays: dict[str, np.ndarray]) -> VAE:
 
 
 def to_cpu(state: Any) -> Any:
-    """Return nested containers of tensors, such as an optimiser's state, on the CPU."""
+    """Return nested containers of tensors, such as an optimiser's state, copied to the CPU."""
     if isinstance(state, torch.Tensor):
-        return state.detach().cpu()
+        return state.detach().cpu().clone()
     if isinstance(state, dict):
         return {key: to_cpu(value) for key, value in state.items()}
     return type(state)(map(to_cpu, state)) if isinstance(state, (list, tuple)) else state

@@ -36,7 +36,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         - a :class:`~sklearn_vae.nn.Network` such as ``nn.MLP(hidden=(400,))``.
         - a pair of torch modules: the encoder maps ``(n, c, h, w)`` (or ``(n, d)``) to any
           activations, the decoder ``(n, z_dim)`` to ``(n, c, h, w)`` without a final sigmoid.
-          Each fit trains copies. See :class:`~sklearn_vae.nn.Custom`.
+          Each fit trains copies. See :class:`~sklearn_vae.nn.Custom`. joblib's caches do not
+          recognise torch modules: for ``Pipeline(memory=...)`` write a ``nn.Network``.
 
     image_shape : tuple of int, default=None
         What one row of a flattened X is: (height, width), (height, width, channels) or (channels,
@@ -173,7 +174,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     >>> from sklearn_vae import VAETransformer
     >>> X, y = load_digits(return_X_y=True)
     >>> X = (X / 16).reshape(-1, 8, 8)
-    >>> vae = VAETransformer(8, network="mlp", max_epochs=3, device="cpu", random_state=0)
+    >>> vae = VAETransformer(8, network="mlp", max_epochs=20, device="cpu", random_state=0)
     >>> vae.fit_transform(X).shape
     (1797, 8)
     >>> pipeline = make_pipeline(vae, SVC()).fit(X[:1000], y[:1000])

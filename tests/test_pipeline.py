@@ -69,12 +69,6 @@ def test_processes_find_each_others_results_in_the_cache(images, labels, tmp_pat
 CACHEABLE = {
     "names": {},
     "instances": {"network": Conv(channels=(4,)), "likelihood": Gaussian(scale=0.3)},
-    "modules": {
-        "network": (
-            nn.Sequential(nn.Flatten(), nn.Linear(64, 8)),
-            nn.Sequential(nn.LazyLinear(64), nn.Unflatten(1, (1, 8, 8))),
-        )
-    },
 }
 
 

@@ -82,31 +82,31 @@ class Gaussian(Likelihood):
        Decoders", ICML 2021.
     """
 
-    log_scale: Tensor
+    log_scale: nn.Parameter | None
 
     def __init__(self, scale: float | str = "learned") -> None:
         super().__init__()
         if scale != "learned" and (isinstance(scale, str) or not scale > 0):
             raise ValueError(f"Gaussian(scale={scale!r}): give a number > 0 or 'learned'.")
         self.scale = scale
-        if isinstance(scale, str):
-            self.log_scale = nn.Parameter(torch.zeros(()))
-        else:
-            self.register_buffer("log_scale", torch.tensor(log(scale)))
+        # Made in for_data: as a scikit-learn parameter, a likelihood holds no tensors, whose
+        # pickles differ from call to call, so that joblib's caches know equal estimators.
+        self.register_parameter("log_scale", None)
 
     def for_data(self, *, bounded: bool) -> Likelihood:
         """Return a fresh copy; images start from a learnt scale of 0.2, vectors from 1."""
         new = super().for_data(bounded=bounded)
-        assert isinstance(new, Gaussian)
-        if new.scale == "learned" and bounded:
-            with torch.no_grad():
-                new.log_scale.fill_(log(0.2))
+        if self.scale == "learned":
+            new.log_scale = nn.Parameter(torch.tensor(log(0.2) if bounded else 0.0))
         return new
 
     def forward(self, params: Tensor) -> td.Distribution:
         """Return Normal(mean, scale)."""
-        learnt = self.scale == "learned"
-        scale = (self.log_scale.clamp(min=MIN_LOG_SCALE) if learnt else self.log_scale).exp()
+        scale: float | Tensor
+        if self.log_scale is not None:
+            scale = self.log_scale.clamp(min=MIN_LOG_SCALE).exp()
+        else:
+            scale = 1.0 if isinstance(self.scale, str) else float(self.scale)
         return td.Normal(self._location(params), scale, validate_args=False)
 
     def __repr__(self) -> str:

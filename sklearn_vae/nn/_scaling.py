@@ -67,12 +67,13 @@ class Scaling(nn.Module):
         return x if self.maximum == 1.0 else x * (1.0 / self.maximum)
 
     def inverse(self, x: Tensor) -> Tensor:
-        """Map ``(n, *shape)`` back to ``(n, *raw_shape)`` float32, in the raw range."""
+        """Map ``(n, *shape)`` back to ``(n, *raw_shape)``, floats in the raw range."""
         if self.channels_last:
             x = x.permute(0, 2, 3, 1)
         x = x.reshape(-1, *self.raw_shape)
         if self.standardised:
-            return x * self.scale + self.loc
+            wide = x if x.device.type == "mps" else x.double()
+            return wide * self.scale + self.loc_rest + self.loc
         return x * self.maximum
 
     def log_abs_det(self) -> Tensor | float:

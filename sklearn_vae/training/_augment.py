@@ -67,6 +67,10 @@ class Augment:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return augmented copies of the images x."""
+        with torch.autocast(x.device.type, enabled=False):  # coordinates need all their bits
+            return self._augmented(x)
+
+    def _augmented(self, x: Tensor) -> Tensor:
         y = F.grid_sample(x, self._grid(x), padding_mode=self.fill, align_corners=False)
         if self.brightness > 0:
             y = y * (1 + _uniform(x, 1, 1, 1) * self.brightness)
@@ -88,9 +92,10 @@ class Augment:
         mirror = torch.where(torch.rand_like(angle) < 0.5, -1.0, 1.0) if self.flip else 1.0
         cos, sin = torch.cos(angle), torch.sin(angle)
         shift = 2 * self.shift * _uniform(x, 2)
+        across, down = h / w, w / h  # coordinates are in [-1, 1] on either side
         rows = [
-            torch.stack([mirror * size_x * cos, mirror * size_x * (cos * shear - sin)], 1),
-            torch.stack([size_y * sin, size_y * (sin * shear + cos)], 1),
+            torch.stack([mirror * size_x * cos, mirror * size_x * (cos * shear - sin) * across], 1),
+            torch.stack([size_y * sin * down, size_y * (sin * shear + cos)], 1),
         ]
         theta = torch.cat([torch.stack(rows, 1), shift[:, :, None]], 2)
         grid = F.affine_grid(theta, [n, 1, h, w], align_corners=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
@@ -39,7 +40,7 @@ class ArrayDataset(Dataset):
     @cached_property
     def tensor(self) -> Tensor | None:
         """The whole array as a tensor, or None for a memory-mapped one."""
-        return None if isinstance(self.X, np.memmap) else to_tensor(self.X)
+        return None if _is_mapped(self.X) else to_tensor(self.X)
 
     def take(self, index: Tensor) -> Tensor:
         """Return the rows at ``index``, shape (k, ...), in the array's dtype."""
@@ -50,6 +51,15 @@ class ArrayDataset(Dataset):
     def rows(self, start: int, stop: int) -> Tensor:
         """Return consecutive rows, without a copy where they are in memory."""
         return to_tensor(self.X[start:stop])
+
+
+def _is_mapped(X: Any) -> bool:
+    """Return whether an array's memory is a file; validation strips the type np.memmap off."""
+    while X is not None:
+        if isinstance(X, (np.memmap, mmap.mmap)):
+            return True
+        X = getattr(X, "base", None)
+    return False
 
 
 def to_tensor(X: np.ndarray) -> Tensor:
@@ -83,25 +93,30 @@ class ItemDataset(Dataset):
         return len(self.data)
 
     def __getitem__(self, i: int) -> Tensor:
-        item = self.data[i]
-        x = item[0] if isinstance(item, (tuple, list)) else item
-        if not isinstance(x, Tensor):
-            raise TypeError(
-                f"The Dataset's items hold {type(x).__name__}; tensors are needed. Add "
-                "torchvision.transforms.v2.ToImage() to its transforms."
-            )
-        return x
+        return _image_of(self.data[i])
 
     def take(self, index: Tensor) -> Tensor:
         """Return the items at ``index`` as one tensor, shape (k, ...)."""
-        if hasattr(self.data, "__getitems__"):
-            items = self.data.__getitems__(index.tolist())
-            return torch.stack([x[0] if isinstance(x, (tuple, list)) else x for x in items])
-        return torch.stack([self[i] for i in index.tolist()])
+        rows = index.tolist()
+        many = getattr(self.data, "__getitems__", None)
+        items = many(rows) if many is not None else [self.data[i] for i in rows]
+        x = torch.stack([_image_of(item) for item in items])
+        return x.float() if x.dtype == torch.bfloat16 else x  # NumPy has no bfloat16
 
     def rows(self, start: int, stop: int) -> Tensor:
         """Return consecutive items."""
         return self.take(torch.arange(start, stop))
+
+
+def _image_of(item: Any) -> Tensor:
+    """Return x of a Dataset's item, which is x or (x, ...)."""
+    x = item[0] if isinstance(item, (tuple, list)) else item
+    if not isinstance(x, Tensor):
+        raise TypeError(
+            f"The Dataset's items hold {type(x).__name__}; tensors are needed. Add "
+            "torchvision.transforms.v2.ToImage() to its transforms."
+        )
+    return x
 
 
 class Batches:

@@ -29,12 +29,13 @@ def resolve_device(device: str | torch.device, *, fallback: bool = False) -> tor
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    message = f"device={str(device)!r} is not known; use 'auto', 'cpu', 'cuda', 'cuda:0' or 'mps'."
     try:
         resolved = torch.device(device)
     except RuntimeError as error:
-        raise ValueError(
-            f"device={device!r} is not known; use 'auto', 'cpu', 'cuda', 'cuda:0' or 'mps'."
-        ) from error
+        raise ValueError(message) from error
+    if resolved.type not in ("cpu", "cuda", "mps"):
+        raise ValueError(message)
     if _available(resolved):
         return resolved
     if not fallback:

@@ -149,13 +149,15 @@ class VAENet(NeuralNet):
             norm.train()
             norm.reset_running_stats()
             norm.momentum = None  # the plain average over all batches
-        with torch.no_grad():
-            for batch in self.get_iterator(self._train_rows, training=False):
-                x = self.module_.scaling(unpack_data(batch)[0])
-                self.module_(x, x)
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-            norm.eval()
+        try:
+            with torch.no_grad():
+                for batch in self.get_iterator(self._train_rows, training=False):
+                    x = self.module_.scaling(unpack_data(batch)[0])
+                    self.module_(x, x)
+        finally:
+            for norm, momentum in zip(norms, momenta, strict=True):
+                norm.momentum = momentum
+                norm.eval()
 
     # -- one epoch -----------------------------------------------------------------------------
 
@@ -217,9 +219,9 @@ class VAENet(NeuralNet):
         self, raw: Tensor, augment: Callable[[Tensor], Tensor] | None, weight: float
     ) -> tuple[Tensor, ELBOTerms]:
         module = self.module_
+        target = module.scaling(raw)
+        view = target if augment is None else augment(target)
         with self._autocast():
-            target = module.scaling(raw)
-            view = target if augment is None else augment(target)
             terms: ELBOTerms = module(view, target)
         loss: Tensor = self.criterion_(terms, weight)
         self._add("loss", loss.detach() * len(raw))

@@ -57,7 +57,9 @@ def log_likelihood_by_hand(name, model, x, z):
     if name == "bernoulli":
         return (x * np.log(p) + (1 - x) * np.log1p(-p)).sum(1)
     if name.startswith("gaussian"):
-        return stats.norm.logpdf(x, p, model.likelihood.log_scale.exp().item()).sum(1)
+        learnt = model.likelihood.log_scale
+        scale = model.likelihood.scale if learnt is None else learnt.exp().item()
+        return stats.norm.logpdf(x, p, scale).sum(1)
     if name == "bce+mse":
         return (x * np.log(p) + (1 - x) * np.log1p(-p) - 0.5 * (x - p) ** 2).sum(1)
     loc, log_scale = p[:, : x.shape[1]], out[:, x.shape[1] :] - 2
