@@ -192,8 +192,10 @@ class BaseVAE(BaseEstimator):
             data = self._read(X, reset=not again, at_least=2)
             if again:
                 self._check_same_model()
-            if y is not None and len(y) != len(data):
-                raise ValueError(f"X has {len(data)} samples, but y has {len(y)}.")
+            if y is not None:
+                y = np.asarray(y)
+                if y.shape[:1] != (len(data),):
+                    raise ValueError(f"X has {len(data)} samples, but y has shape {y.shape}.")
             self._train(data, y, epochs=self._resolve_epochs(len(data)), again=again)
         return self
 
@@ -364,7 +366,6 @@ class BaseVAE(BaseEstimator):
         """Return y where it can stratify a split: labels, each class on both sides."""
         if y is None:
             return None
-        y = np.asarray(y)
         if y.dtype.kind == "f" and not np.isfinite(y).all():
             return None
         if y.ndim != 1 or type_of_target(y) not in ("binary", "multiclass"):
