@@ -320,3 +320,29 @@ def test_nothing_but_fit_before_fit(method, argument):
 def test_an_impossible_scale_is_refused_where_it_is_written():
     with pytest.raises(ValueError, match=r"scale=-0\.1"):
         tiny(likelihood=Gaussian(scale=-0.1))
+
+
+BAD_ITEMS = {"NaN": (NAN, "NaN"), "inf": (INF, "inf"), "out of range": (99.0, r"\[0, 1\]")}
+
+
+def with_a_bad_last_item(value):
+    X = np.tile(IMAGES, (5, 1, 1))
+    X[-1] = value
+    return TensorDataset(torch.from_numpy(X))
+
+
+@pytest.mark.parametrize("name", BAD_ITEMS)
+@pytest.mark.parametrize("method", ["transform", "reconstruct", "score_samples"])
+def test_bad_items_far_into_a_dataset_are_refused_when_they_are_read(trained, name, method):
+    value, word = BAD_ITEMS[name]
+    with pytest.raises(ValueError, match=word):
+        getattr(trained, method)(with_a_bad_last_item(value))
+
+
+@pytest.mark.parametrize("name", BAD_ITEMS)
+def test_bad_items_far_into_a_dataset_end_the_training_with_their_name(name):
+    value, word = BAD_ITEMS[name]
+    estimator = tiny()
+    with pytest.raises(ValueError, match=word):
+        estimator.fit(with_a_bad_last_item(value))
+    assert not hasattr(estimator, "module_")
