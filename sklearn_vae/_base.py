@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.model_selection import train_test_split
-from sklearn.utils import assert_all_finite, check_array, check_random_state
+from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -46,7 +46,7 @@ FEATURES = ("mean", "mean+std", "hidden")
 AUTO_PASSES, AUTO_EPOCHS = 600_000, (10, 200)
 """``max_epochs="auto"``: so many sample passes, within these bounds of epochs."""
 FIRST_ITEMS = 64
-"""Items of a torch Dataset that are checked before training; the loss tells about the others."""
+"""Items of a torch Dataset that are checked before training; the others when they are read."""
 SMALLEST_CHUNK = 16
 """Rows that an inference pass has at least."""
 
@@ -235,6 +235,7 @@ class BaseVAE(BaseEstimator):
         done = len(self.history_) if again else 0
         with seeded(int(np.random.SeedSequence([seed, done]).generate_state(1)[0]), device):
             model = self.module_ if again else self._new_model(data)
+            self._check_batch_size(model)
             net = self._make_net(model.to(device), device, split, data, partial)
             if again:
                 self._resume(net)
@@ -265,6 +266,14 @@ class BaseVAE(BaseEstimator):
     def _new_model(self, data: Rows) -> VAE:
         X = data.take(spread_rows(len(data))).numpy()
         return build_model(self.spec_, self.network_, self.z_dim, self.likelihood_, X)
+
+    def _check_batch_size(self, model: VAE) -> None:
+        norms = any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in model.modules())
+        if self.batch_size == 1 and norms:
+            raise ValueError(
+                "batch_size=1, but the network has BatchNorm, which needs two samples or more. Use "
+                "batch_size >= 2 or a network without it, such as network='conv' or 'mlp'."
+            )
 
     def _make_net(
         self,
@@ -412,7 +421,6 @@ class BaseVAE(BaseEstimator):
             if len(data) < at_least:
                 raise ValueError(f"X has {len(data)} sample(s); at least {at_least} are needed.")
             checked = data.take(torch.arange(min(len(data), FIRST_ITEMS))).numpy()
-            assert_all_finite(checked, input_name="X")
         else:
             checked = self._as_array(X, reset=reset, at_least=at_least)
             data = ArrayDataset(checked)
@@ -422,6 +430,8 @@ class BaseVAE(BaseEstimator):
             self._learn_form(checked)
         else:
             check_same(checked, self.spec_, bounded=self.likelihood_.bounded)
+        if isinstance(data, ItemDataset):
+            data.bounded = self.likelihood_.bounded
         return data
 
     def _as_array(self, X: Any, *, reset: bool, at_least: int) -> np.ndarray:

@@ -161,6 +161,11 @@ BAD_COMBINATIONS = {
         IMAGES,
         ["z_dim=3", "(1, 8, 8)"],
     ),
+    "batches of one with BatchNorm": (
+        {"batch_size": 1, "network": "conv-bn"},
+        IMAGES,
+        ["batch_size=1", "BatchNorm", ">= 2"],
+    ),
     "one module": ({"network": (nn.Linear(2, 2),)}, IMAGES, ["(encoder, decoder)"]),
     "classes, not modules": (
         {"network": (nn.Linear, nn.Linear)},

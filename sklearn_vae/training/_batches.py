@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -80,7 +81,14 @@ class ItemDataset(Dataset):
     ----------
     data : torch.utils.data.Dataset
         Map-style; its ``__getitems__`` is used where it has one.
+
+    Attributes
+    ----------
+    bounded : bool
+        Whether items must lie in [0, 1]. Unlike arrays, items are checked when they are read.
     """
+
+    bounded: bool = False
 
     def __init__(self, data: Dataset) -> None:
         if not hasattr(data, "__len__"):
@@ -101,7 +109,19 @@ class ItemDataset(Dataset):
         many = getattr(self.data, "__getitems__", None)
         items = many(rows) if many is not None else [self.data[i] for i in rows]
         x = torch.stack([_image_of(item) for item in items])
+        if x.is_floating_point():
+            self._check(x)
         return x.float() if x.dtype == torch.bfloat16 else x  # NumPy has no bfloat16
+
+    def _check(self, x: Tensor) -> None:
+        low, high = float(x.min()), float(x.max())
+        if not isfinite(low + high):
+            raise ValueError("X has items with NaN or inf. Mend or drop them in the Dataset.")
+        if self.bounded and (low < 0 or high > 1):
+            raise ValueError(
+                f"X has items with values from {low:.6g} to {high:.6g}; [0, 1] is needed. Scale "
+                "them in the Dataset's transforms, or return uint8."
+            )
 
     def rows(self, start: int, stop: int) -> Tensor:
         """Return consecutive items."""
