@@ -4,7 +4,6 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 DATA ?= digits
-export SKLEARN_VAE_DATA
 
 .PHONY: demo test lint types clean
 

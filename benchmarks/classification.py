@@ -128,6 +128,8 @@ def run(data: str, args: argparse.Namespace) -> dict:
     X_test, y_test = fetch_images(data, subset="test", return_X_y=True, download_if_missing=False)
     records, seconds = [], {}
     for name, Z, Z_test, spent in features_of(data, X, X_test, args.seed, args.max_epochs):
+        if args.features and name not in args.features:
+            continue
         start = time.perf_counter()
         seconds[name] = spent
         todo = list(jobs(name, Z, y, Z_test, y_test, args.labels, args.draws))
@@ -163,6 +165,7 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", default=["mnist", "fashion_mnist"])
     parser.add_argument("--labels", nargs="+", type=int, default=[100, 1000, 10_000])
     parser.add_argument("--draws", type=int, default=5, help="label draws; twice as many at 100")
+    parser.add_argument("--features", nargs="+", help="only these rows of the table")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--max-epochs", type=int)
     parser.add_argument("--jobs", type=int, default=2)
