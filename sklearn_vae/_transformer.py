@@ -30,8 +30,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     network : {"auto", "mlp", "conv", "conv-bn"}, Network or (encoder, decoder), default="auto"
         - ``"mlp"``: fully connected, 512-256; vectors and small images.
         - ``"conv"``: three stride-2 convolutions, 32-64-128 channels, and their mirror image.
-        - ``"conv-bn"``: six convolutions up to 1024 channels with BatchNorm and LeakyReLU; about
-          ten times the cost.
+        - ``"conv-bn"``: six convolutions up to 1024 channels with BatchNorm and LeakyReLU;
+          the largest.
         - ``"auto"``: see Notes.
         - a :class:`~sklearn_vae.nn.Network` such as ``nn.MLP(hidden=(400,))``.
         - a pair of torch modules: the encoder maps ``(n, c, h, w)`` (or ``(n, d)``) to any
@@ -108,7 +108,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         ``"auto"`` is float32.
 
     compile : bool, default=False
-        Train through ``torch.compile``. Pays for long trainings only.
+        Train through ``torch.compile``, which takes its time at the start of every fit.
 
     callbacks : list, default=None
         skorch callbacks. Each fit works on copies; see ``net_.callbacks_``.

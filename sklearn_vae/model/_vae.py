@@ -121,7 +121,7 @@ class VAE(nn.Module):
         """Return pooled encoder activations, scaled for any head: shape (n, n_hidden).
 
         They are centred, divided by the square root of their standard deviation over the training
-        data (half-way between leaving loud units loud and making all equal: better than either),
+        data (half-way between leaving loud units loud and making all equal),
         and each row is brought to length sqrt(n_hidden), so that the distances an RBF kernel sees
         are of order one whatever the contrast of the image.
         """
