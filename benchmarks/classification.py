@@ -30,6 +30,7 @@ from sklearn.base import BaseEstimator
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
 from sklearn.semi_supervised import LabelSpreading
@@ -41,9 +42,19 @@ from sklearn_vae.datasets import fetch_images
 SEARCH_ROWS = 1000
 UNLABELLED_ROWS = 20_000
 
+
+def rbf(A: np.ndarray, B: np.ndarray) -> np.ndarray:
+    """SVC's own kernel, gamma="scale" (B is the fitted X), by matrix products.
+
+    On 3,072 columns this takes less than a tenth of the time of libsvm's kernel; the results differ
+    by rounding.
+    """
+    return rbf_kernel(A, B, gamma=1 / (B.shape[1] * B.var()))
+
+
 HEADS: dict[str, tuple[BaseEstimator, dict[str, list[float]]]] = {
     "LogisticRegression": (LogisticRegression(max_iter=500), {"C": [0.01, 0.1, 1, 10]}),
-    "SVC(RBF)": (SVC(), {"C": [1, 3, 10, 30]}),
+    "SVC(RBF)": (SVC(kernel=rbf), {"C": [1, 3, 10, 30]}),
     "MLP(256)": (MLPClassifier((256,), max_iter=50, random_state=0), {"alpha": [1e-3, 1.0]}),
 }
 
