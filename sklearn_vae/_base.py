@@ -12,16 +12,16 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.multiclass import type_of_target
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import EarlyStopping
 from skorch.helper import predefined_split
 from skorch.utils import noop
 from torch.utils.data import Dataset, Subset
 
-from ._images import InputSpec, check_same, check_values, chunk_rows, read_spec
+from ._images import InputSpec, check_same, check_values, chunk_rows, read_array, read_spec
 from ._noise import row_noise
 from ._persistence import build_model, load_arrays, to_cpu, weights_to_arrays
 from .model import LIKELIHOODS, VAE, Likelihood
@@ -76,6 +76,9 @@ class BaseVAE(BaseEstimator):
     """The likelihood that ``likelihood`` stands for, for the fitted X."""
     n_features_in_: int
     """Number of values in one sample of the fitted X."""
+
+    _n_classes = 0
+    """Classes that the decoder sees; a subclass sets it."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "z_dim": [Interval(Integral, 1, None, closed="left")],
@@ -265,7 +268,9 @@ class BaseVAE(BaseEstimator):
 
     def _new_model(self, data: Rows) -> VAE:
         X = data.take(spread_rows(len(data))).numpy()
-        return build_model(self.spec_, self.network_, self.z_dim, self.likelihood_, X)
+        return build_model(
+            self.spec_, self.network_, self.z_dim, self.likelihood_, X, self._n_classes
+        )
 
     def _check_batch_size(self, model: VAE) -> None:
         norms = any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in model.modules())
@@ -422,7 +427,7 @@ class BaseVAE(BaseEstimator):
                 raise ValueError(f"X has {len(data)} sample(s); at least {at_least} are needed.")
             checked = data.take(torch.arange(min(len(data), FIRST_ITEMS))).numpy()
         else:
-            checked = self._as_array(X, reset=reset, at_least=at_least)
+            checked = read_array(self, X, reset=reset, at_least=at_least)
             data = ArrayDataset(checked)
         if reset:
             if isinstance(X, Dataset) or checked.ndim > 2:  # validate_data sees rows only
@@ -433,18 +438,6 @@ class BaseVAE(BaseEstimator):
         if isinstance(data, ItemDataset):
             data.bounded = self.likelihood_.bounded
         return data
-
-    def _as_array(self, X: Any, *, reset: bool, at_least: int) -> np.ndarray:
-        if isinstance(X, torch.Tensor):
-            X = X.detach().cpu()
-            X = X.float().numpy() if X.dtype == torch.bfloat16 else X.numpy()
-        if _n_dim(X) > 2:
-            return check_array(
-                X, allow_nd=True, dtype="numeric", ensure_min_samples=at_least, estimator=self
-            )
-        return validate_data(
-            self, X, reset=reset, dtype="numeric", ensure_min_samples=at_least, allow_nd=True
-        )
 
     def _learn_form(self, X: np.ndarray) -> None:
         self.spec_ = read_spec(X, self.image_shape)
@@ -533,6 +526,29 @@ class BaseVAE(BaseEstimator):
         assert out is not None  # validation refuses an empty X
         return out
 
+    # -- codes -----------------------------------------------------------------------------------
+
+    def _posterior(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and standard deviation of q(z|x) for each sample, each (n, z_dim)."""
+
+        def moments(raw: torch.Tensor) -> torch.Tensor:
+            q = self.module_.posterior(self._scaled(raw))
+            return torch.cat([q.loc, q.scale], 1)
+
+        both = self._apply(self._read(X, reset=False), moments)
+        return both[:, : self.module_.z_dim], both[:, self.module_.z_dim :]
+
+    def _generate(self, Z: np.ndarray) -> np.ndarray:
+        """Return what the decoder makes of its inputs Z, in the form of the fitted X."""
+        codes = ArrayDataset(np.ascontiguousarray(Z, dtype=np.float32))
+        return self.spec_.restore(self._apply(codes, lambda z: self._decode(z.to(self.device_))))
+
+    def _decode(self, z: torch.Tensor) -> torch.Tensor:
+        """Return the mean of p(x|z) in the layout and range of the fitted X."""
+        x = self.module_.scaling.inverse(self.module_.conditional(z).mean)
+        # By the chunk: rounding all of a large result at once would need it in float32.
+        return x.round().clamp(0, 255).to(torch.uint8) if self.spec_.dtype == "uint8" else x
+
     # -- scores --------------------------------------------------------------------------------
 
     def score_samples(
@@ -606,16 +622,8 @@ class BaseVAE(BaseEstimator):
         if weights is not None:
             z_dim = weights["posterior_head.weight"].shape[0] // 2
             with torch.random.fork_rng(devices=[]):  # the initial weights, replaced at once
-                model = build_model(self.spec_, self.network_, z_dim, self.likelihood_)
+                model = build_model(
+                    self.spec_, self.network_, z_dim, self.likelihood_, n_classes=self._n_classes
+                )
             self.device_ = resolve_device(self.device, fallback=True)
             self.module_ = load_arrays(model, weights).to(self.device_).eval()
-
-
-def _n_dim(X: Any) -> int:
-    """Return the number of dimensions of an array-like; 2 for what is none, to be refused."""
-    if not isinstance(X, (list, tuple)):
-        return getattr(X, "ndim", 2)
-    try:
-        return np.ndim(X)
-    except ValueError:  # ragged
-        return 2

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from sklearn.utils import check_array
+from sklearn.utils.validation import validate_data
 
 from .nn._scaling import Scaling
 
@@ -87,6 +90,27 @@ class InputSpec:
             return x > 0.5
         same = self.dtype in ("uint8", "float16", "float64")
         return x.astype(self.dtype if same else np.float32, copy=False)
+
+
+def read_array(estimator: Any, X: Any, *, reset: bool, at_least: int = 1) -> Array:
+    """Return a user's array-like as a checked array; rows set or check the feature names."""
+    if isinstance(X, torch.Tensor):
+        X = X.detach().cpu()
+        X = X.float().numpy() if X.dtype == torch.bfloat16 else X.numpy()
+    checks = {"dtype": "numeric", "ensure_min_samples": at_least, "allow_nd": True}
+    if _n_dim(X) > 2:
+        return check_array(X, estimator=estimator, **checks)
+    return validate_data(estimator, X, reset=reset, **checks)
+
+
+def _n_dim(X: Any) -> int:
+    """Return the number of dimensions of an array-like; 2 for what is none, to be refused."""
+    if not isinstance(X, (list, tuple)):
+        return getattr(X, "ndim", 2)
+    try:
+        return np.ndim(X)
+    except ValueError:  # ragged
+        return 2
 
 
 def read_spec(X: Array, image_shape: tuple[int, ...] | None) -> InputSpec:

@@ -18,12 +18,13 @@ def build_model(
     z_dim: int,
     likelihood: Likelihood,
     X: np.ndarray | None = None,
+    n_classes: int = 0,
 ) -> VAE:
     """Return a new VAE on the CPU; vectors are standardised by X, where it is given."""
     scaling = spec.scaling(X, standardise=not likelihood.bounded)
     fresh = likelihood.for_data(bounded=likelihood.bounded)
     try:
-        return VAE(scaling, network, z_dim, fresh)
+        return VAE(scaling, network, z_dim, fresh, n_classes)
     except RuntimeError as error:  # torch's word for modules that do not fit together
         raise ValueError(
             f"network={network!r} cannot process inputs of shape {spec.shape} with z_dim={z_dim}: "

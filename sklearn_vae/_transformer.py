@@ -12,7 +12,6 @@ from sklearn.utils import Tags, check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import FEATURES, BaseVAE
-from .training import ArrayDataset
 
 
 class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
@@ -235,8 +234,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
                 f"Z has {Z.shape[1]} columns; latent codes have z_dim={model.z_dim}. Only "
                 "features='mean' can be decoded."
             )
-        codes = ArrayDataset(np.ascontiguousarray(Z))
-        return self.spec_.restore(self._apply(codes, lambda z: self._decode(z.to(self.device_))))
+        return self._generate(Z)
 
     def reconstruct(self, X: Any) -> np.ndarray:
         """Encode each sample to its posterior mean and decode it again.
@@ -286,12 +284,6 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
             return self.module_.hidden(x)
         q = self.module_.posterior(x)
         return q.loc if self.features == "mean" else torch.cat([q.loc, q.scale], 1)
-
-    def _decode(self, z: torch.Tensor) -> torch.Tensor:
-        """Return the mean of p(x|z) in the layout and range of the fitted X."""
-        x = self.module_.scaling.inverse(self.module_.conditional(z).mean)
-        # By the chunk: rounding all of a large result at once would need it in float32.
-        return x.round().clamp(0, 255).to(torch.uint8) if self.spec_.dtype == "uint8" else x
 
     def __sklearn_tags__(self) -> Tags:
         """Return scikit-learn's tags: float32 comes out, n-D and 2-D arrays go in."""

@@ -1,12 +1,16 @@
-"""scikit-learn's own checks, on every public estimator, in each network that takes vectors."""
+"""scikit-learn's and imbalanced-learn's own checks, on every public estimator in every role."""
 
 from dataclasses import dataclass
 from math import prod
 
+import pytest
+from imblearn.utils.estimator_checks import estimator_checks_generator
+from sklearn.svm import SVC, LinearSVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch import nn
 
-from sklearn_vae import VAETransformer
+from sklearn_vae import VAEAugmenter, VAETransformer
+from sklearn_vae.augmentation import METHODS
 from sklearn_vae.nn import MLP, Network
 
 
@@ -32,7 +36,42 @@ ESTIMATORS = [
     VAETransformer(**QUICK, network=Linear(), lr_schedule="constant", optimizer="sgd"),
 ]
 
+VAE = VAETransformer(**QUICK, network=MLP(hidden=(8,)))
+
+AUGMENTED = [  # n_new: most checks have classes of one size, which "balance" leaves alone
+    VAEAugmenter(SVC(), vae=VAE, n_new=0.5),
+    VAEAugmenter(LinearSVC(), vae=VAE, n_new=3, method="conditional"),
+]
+
+MINUS_ONE = {"check_classifiers_classes": "it takes -1 for a class; here it marks unlabelled rows"}
+
+SAMPLERS = [VAEAugmenter(vae=VAE, method=method, random_state=0) for method in METHODS]
+
 
 @parametrize_with_checks(ESTIMATORS)
 def test_sklearn_checks(estimator, check):
+    check(estimator)
+
+
+@parametrize_with_checks(AUGMENTED, expected_failed_checks=lambda _: MINUS_ONE)
+def test_sklearn_checks_on_augmented_classifiers(estimator, check):
+    check(estimator)
+
+
+@parametrize_with_checks([VAEAugmenter(vae=VAE, n_new=0.5)])
+def test_sklearn_checks_on_the_sampler(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.filterwarnings("ignore:n_new='balance' asks for no:UserWarning")  # as some checks do
+# imbalanced-learn's own decorator passes a generator on, which pytest is about to refuse.
+@pytest.mark.parametrize(
+    "estimator, check",
+    [
+        pytest.param(estimator, check, id=f"{estimator}-{check.func.__name__}")
+        for each in SAMPLERS + AUGMENTED
+        for estimator, check in estimator_checks_generator(each)
+    ],
+)
+def test_imblearn_checks(estimator, check):
     check(estimator)

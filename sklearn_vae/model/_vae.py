@@ -32,24 +32,35 @@ class VAE(nn.Module):
         Dimensions of the latent space.
     likelihood : Likelihood
         Decoder output to the distribution of x.
+    n_classes : int, default=0
+        Above 0 the decoder sees the class, too: p(x|z, y) [2]_. The encoder need not: x tells.
 
     References
     ----------
     .. [1] Kingma, Welling, "Auto-Encoding Variational Bayes", ICLR 2014.
+    .. [2] Sohn, Lee, Yan, "Learning Structured Output Representation using Deep Conditional
+       Generative Models", NeurIPS 2015.
     """
 
     feature_loc: Tensor
     feature_scale: Tensor
 
     def __init__(
-        self, scaling: Scaling, network: Network, z_dim: int, likelihood: Likelihood
+        self,
+        scaling: Scaling,
+        network: Network,
+        z_dim: int,
+        likelihood: Likelihood,
+        n_classes: int = 0,
     ) -> None:
         super().__init__()
         shape = scaling.shape
         self.z_dim = z_dim
+        self.n_classes = n_classes
         self.scaling = scaling
         self.encoder = network.encoder(shape)
-        self.decoder = network.decoder(z_dim, (likelihood.n_params * shape[0], *shape[1:]))
+        decoded = (likelihood.n_params * shape[0], *shape[1:])
+        self.decoder = network.decoder(z_dim + n_classes, decoded)
         self.likelihood = likelihood
         hidden, n_features = self._check_sizes(shape)
         self.posterior_head = nn.Linear(prod(hidden), 2 * z_dim)
@@ -62,23 +73,28 @@ class VAE(nn.Module):
         loc, log_var = self.posterior_head(activations).float().chunk(2, dim=1)
         return td.Normal(loc, (0.5 * log_var.clamp(-20, 20)).exp(), validate_args=False)
 
-    def conditional(self, z: Tensor) -> td.Distribution:
-        """Return p(x|z) over scaled x, for z of shape (n, z_dim)."""
+    def conditional(self, z: Tensor, y: Tensor | None = None) -> td.Distribution:
+        """Return p(x|z) over scaled x, for z of shape (n, z_dim); p(x|z, y) with classes.
+
+        ``y`` has shape (n,) and holds class numbers; -1 is an unknown class.
+        """
+        if y is not None:
+            z = torch.cat([z, F.one_hot(y + 1, self.n_classes + 1)[:, 1:].to(z.dtype)], 1)
         return self.likelihood(self.decoder(z).float())
 
-    def forward(self, x: Tensor, target: Tensor) -> ELBOTerms:
+    def forward(self, x: Tensor, target: Tensor, y: Tensor | None = None) -> ELBOTerms:
         """Return the terms of the ELBO of ``target`` with the posterior inferred from ``x``.
 
         The two are the same but under augmentation, where the encoder sees a changed image. Any
         posterior gives a valid bound on log p(target), so that one does, too.
         """
         q = self.posterior(x)
-        log_likelihood = self.log_likelihood(target, q.rsample())
+        log_likelihood = self.log_likelihood(target, q.rsample(), y)
         return ELBOTerms(log_likelihood, td.kl_divergence(q, self.prior(q.loc)))
 
-    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+    def log_likelihood(self, x: Tensor, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Return log p(x|z) per sample in nats, for scaled x: shape (n,)."""
-        return self.conditional(z).log_prob(x).flatten(1).sum(1) + self.scaling.log_abs_det()
+        return self.conditional(z, y).log_prob(x).flatten(1).sum(1) + self.scaling.log_abs_det()
 
     def prior(self, like: Tensor) -> td.Normal:
         """Return p(z) on the device of ``like``: standard normal."""
@@ -157,7 +173,7 @@ class VAE(nn.Module):
         self.eval()
         with torch.no_grad():
             activations = self.encoder(torch.zeros(2, *shape))
-            decoded = self.decoder(torch.zeros(2, self.z_dim))
+            decoded = self.decoder(torch.zeros(2, self.z_dim + self.n_classes))
         self.train(training)
         expected = (2, self.likelihood.n_params * shape[0], *shape[1:])
         if decoded.shape != expected:

@@ -27,10 +27,13 @@ class ArrayDataset(Dataset):
     X : ndarray of shape (n, ...)
         Not copied, unless it is read-only and in memory (torch has no read-only tensors).
         A memory-mapped file stays on disk.
+    classes : Tensor of shape (n,), default=None
+        Class numbers, int64, that go along with the rows.
     """
 
-    def __init__(self, X: np.ndarray) -> None:
+    def __init__(self, X: np.ndarray, classes: Tensor | None = None) -> None:
         self.X = X
+        self.classes = classes
 
     def __len__(self) -> int:
         return len(self.X)
@@ -156,7 +159,8 @@ class Batches:
     Yields
     ------
     x : Tensor of shape (batch_size, ...)
-    y : None
+    y : Tensor of shape (batch_size,) or None
+        The dataset's ``classes``, where it has them.
     """
 
     def __init__(
@@ -172,6 +176,8 @@ class Batches:
         while isinstance(dataset, Subset):  # also a subset of a subset
             self.rows = torch.as_tensor(np.asarray(dataset.indices))[self.rows]
             dataset = dataset.dataset
+        classes = getattr(dataset, "classes", None)
+        self.classes = None if classes is None else classes[self.rows].to(self.device)
         self.dataset = _resident(dataset, self.rows, self.device)
         if self.dataset is not dataset:  # the rows themselves moved
             self.rows = torch.arange(len(self.rows), device=self.device)
@@ -180,10 +186,12 @@ class Batches:
     def __len__(self) -> int:
         return len(self.bounds)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, None]]:
-        rows = self.rows
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor | None]]:
+        rows, classes = self.rows, self.classes
         if self.shuffle:
-            rows = rows[torch.randperm(len(rows), device=rows.device)]
+            order = torch.randperm(len(rows), device=rows.device)
+            rows = rows[order]
+            classes = None if classes is None else classes[order.to(classes.device)]
         for start, stop in self.bounds:
             x = self.dataset.take(rows[start:stop])
             if x.device != self.device:
@@ -192,7 +200,7 @@ class Batches:
                 if self.device.type == "mps" and x.dtype == torch.float64:
                     x = x.float()  # MPS has no float64
                 x = x.to(self.device, non_blocking=True)
-            yield x, None
+            yield x, None if classes is None else classes[start:stop]
 
 
 def batch_bounds(n: int, batch_size: int) -> Sequence[tuple[int, int]]:

@@ -152,8 +152,9 @@ class VAENet(NeuralNet):
         try:
             with torch.no_grad():
                 for batch in self.get_iterator(self._train_rows, training=False):
-                    x = self.module_.scaling(unpack_data(batch)[0])
-                    self.module_(x, x)
+                    raw, y = unpack_data(batch)
+                    x = self.module_.scaling(raw)
+                    self.module_(x, x, y)
         finally:
             for norm, momentum in zip(norms, momenta, strict=True):
                 norm.momentum = momentum
@@ -199,30 +200,34 @@ class VAENet(NeuralNet):
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Compute the loss of a batch and its gradients."""
-        x, _ = unpack_data(batch)
+        x, y = unpack_data(batch)
         # By the history's length: training that goes on does not warm up again.
         epoch = (
             len(self.history) - 1 + (self.step - 1) % self.steps_per_epoch / self.steps_per_epoch
         )
-        loss, terms = self._loss(x, self.augment, kl_weight(epoch, self.kl_warmup))
+        loss, terms = self._loss(x, y, self.augment, kl_weight(epoch, self.kl_warmup))
         loss.backward()
         return {"loss": loss, "y_pred": terms}
 
     def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Compute the loss of a batch at the full weight of the KL term, without augmentation."""
-        x, _ = unpack_data(batch)
+        x, y = unpack_data(batch)
         with torch.no_grad():
-            loss, terms = self._loss(x, None, 1.0)
+            loss, terms = self._loss(x, y, None, 1.0)
         return {"loss": loss, "y_pred": terms}
 
     def _loss(
-        self, raw: Tensor, augment: Callable[[Tensor], Tensor] | None, weight: float
+        self,
+        raw: Tensor,
+        y: Tensor | None,
+        augment: Callable[[Tensor], Tensor] | None,
+        weight: float,
     ) -> tuple[Tensor, ELBOTerms]:
         module = self.module_
         target = module.scaling(raw)
         view = target if augment is None else augment(target)
         with self._autocast():
-            terms: ELBOTerms = module(view, target)
+            terms: ELBOTerms = module(view, target, y)
         loss: Tensor = self.criterion_(terms, weight)
         self._add("loss", loss.detach() * len(raw))
         self._add("log_likelihood", terms.log_likelihood.detach().sum())

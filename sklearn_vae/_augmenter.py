@@ -1,0 +1,588 @@
+"""Class-conditional synthetic rows, as a sampler or around a classifier."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from numbers import Integral, Real
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from sklearn.base import (
+    BaseEstimator,
+    MetaEstimatorMixin,
+    OneToOneFeatureMixin,
+    _fit_context,
+    clone,
+)
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import InputTags, Tags, _safe_indexing, check_random_state, get_tags
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from torch.utils.data import Dataset
+
+from ._base import BaseVAE
+from ._conditional import ConditionalVAE
+from ._images import read_array, read_spec
+from ._transformer import VAETransformer
+from .augmentation import (
+    METHODS,
+    Method,
+    QualityGate,
+    append_labels,
+    append_rows,
+    dense,
+    new_rows,
+    read_labels,
+    transform_rows,
+    unlabelled,
+)
+from .training import AUGMENTATIONS, resolve_augment
+
+
+class _Labelled(NamedTuple):
+    """The checked input of a fit."""
+
+    X: np.ndarray
+    labels: np.ndarray
+    codes: np.ndarray
+    """Class numbers; -1 is unlabelled."""
+
+
+class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, BaseEstimator):
+    """Synthetic rows per class from a VAE: a sampler, or a wrapper around a classifier.
+
+    Without ``estimator`` it is a sampler in imbalanced-learn's form: ``fit_resample`` returns the
+    rows of X and, behind them, synthetic ones; it can be a step of ``imblearn.pipeline.Pipeline``.
+    With ``estimator`` it is a classifier: it fits a copy of ``estimator`` on real + synthetic rows
+    and predicts with it, so that it works in scikit-learn's own ``Pipeline`` and searches, which
+    cannot change the number of rows. Only rows passed to fit are ever encoded or copied.
+
+    Parameters
+    ----------
+    estimator : classifier, default=None
+        What to fit on real + synthetic rows; None for a sampler.
+
+    vae : VAETransformer or FrozenEstimator, default=None
+        A template, of which every fit trains a copy on all rows of X, or
+        ``FrozenEstimator(fitted_vae)``, used as it is: pre-train once on unlabelled images. None is
+        ``VAETransformer(augment=None)``.
+
+    method : {"auto", "posterior", "interpolation", "density", "conditional", "bootstrap"} or \
+            augmentation.Method, default="auto"
+        - ``"posterior"``: around the posteriors of real rows of the class.
+        - ``"interpolation"``: between neighbours of the class in the latent space.
+        - ``"density"``: from a Gaussian mixture fitted to the latent means of the class.
+        - ``"conditional"``: a VAE whose decoder sees the class, and codes of real rows.
+        - ``"bootstrap"``: real rows drawn with replacement, no VAE; with ``transforms`` this is
+          ordinary augmentation, without it random over-sampling.
+        - ``"auto"``: interpolation; around its posterior in a class with a single row.
+
+        An instance sets more: ``augmentation.Posterior(spread=0.5)``; a search then tunes
+        ``method__spread``. Draws from the prior are not offered: they are known to be poor.
+
+    n_new : str, float, int, dict or callable, default="balance"
+        How many synthetic rows.
+
+        - ``"balance"``: as many as bring each class to the size of the largest. imbalanced-learn's
+          ``"auto"``, ``"not majority"``, ``"all"`` mean the same; ``"minority"`` fills up the
+          smallest class only, ``"not minority"`` all but the smallest.
+        - float: relative to each class's real rows; 1.0 doubles every class.
+        - int: so many for each class.
+        - dict: class to float or int; other classes get none.
+        - callable: gets the labels, shape (n,), returns such a dict.
+
+        Unlike imbalanced-learn's, numbers count new rows, not totals, and so hold in any fold.
+
+    transforms : {"geometric", "natural"}, float or callable, default=None
+        Ordinary augmentation of every synthetic row, images only: what
+        ``VAETransformer(augment=...)`` takes, such as ``training.Augment(shift=0.07, flip=True)``
+        or a torchvision v2 transform, which gets float images (1, c, h, w) in [0, 1], one by one.
+
+    gate : bool or augmentation.QualityGate, default=False
+        Drop synthetic rows that a classifier fitted on the real ones assigns to another class, and
+        rows that copy a real one, and draw others instead; ``gate_report_`` counts. True is
+        ``QualityGate()``.
+
+    random_state : int, RandomState instance or None, default=None
+        Draws and transforms, and the VAE and ``estimator`` where their own is None.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The classes. -1 is none: it marks unlabelled rows, which teach the VAE, pass through
+        ``fit_resample`` and are left out when ``estimator`` is fitted.
+    vae_ : VAETransformer
+        The VAE behind the synthetic rows; None with ``method="bootstrap"``.
+    methods_ : list of augmentation.Method
+        The fitted method of each class.
+    sampling_strategy_ : dict
+        Class to number of synthetic rows.
+    is_synthetic_ : ndarray of shape (n_out,), bool
+        Which of the rows that came out, or that ``estimator`` was fitted on, are synthetic.
+    source_indices_ : ndarray of shape (n_out,), int
+        The row of X that each came from: itself for a real one, the real row that a synthetic one
+        was drawn around (the nearer one of two), or -1 for draws from a density.
+    gate_report_ : dict
+        Per class: rows asked for, drawn, dropped as misassigned, dropped as copies, kept.
+    estimator_ : classifier
+        The fitted copy of ``estimator``.
+    n_features_in_ : int
+        Values in one row.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Column names, where X was a data frame.
+
+    See Also
+    --------
+    imblearn.over_sampling.SMOTE : The control to beat, on rows as they are.
+
+    Notes
+    -----
+    Synthetic rows come in the dtype and range of X: images in [0, 1] or 0 to 255, other rows within
+    the range of each column. Class weights and ordinary augmentation are cheaper; try them first.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.svm import SVC
+    >>> from sklearn_vae import VAEAugmenter, VAETransformer
+    >>> X, y = load_digits(return_X_y=True)
+    >>> X = X / 16
+    >>> vae = VAETransformer(8, network="mlp", image_shape=(8, 8), augment=None, max_epochs=20,
+    ...                      device="cpu")
+    >>> augmenter = VAEAugmenter(vae=vae, n_new={3: 50, 8: 0.5}, random_state=0)
+    >>> X_more, y_more = augmenter.fit_resample(X, y)
+    >>> len(X_more) - len(X), augmenter.sampling_strategy_[8]
+    (137, 87)
+    >>> augmenter.sample(5, y=3).shape
+    (5, 64)
+    >>> classifier = VAEAugmenter(SVC(), vae=vae, n_new=0.5, random_state=0).fit(X[:500], y[:500])
+    >>> bool(classifier.score(X[500:], y[500:]) > 0.8)
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "estimator": [HasMethods(["fit", "predict"]), None],
+        "vae": [BaseVAE, FrozenEstimator, None],
+        "method": [StrOptions(set(METHODS)), Method],
+        "n_new": [str, Real, Mapping, callable],
+        "transforms": [
+            StrOptions(set(AUGMENTATIONS)),
+            Interval(Real, 0, None, closed="left"),
+            callable,
+            None,
+        ],
+        "gate": ["boolean", QualityGate],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        *,
+        vae: Any = None,
+        method: str | Method = "auto",
+        n_new: str | float | Mapping[Any, float] | Callable[..., Any] = "balance",
+        transforms: str | float | Callable[[torch.Tensor], torch.Tensor] | None = None,
+        gate: bool | QualityGate = False,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.estimator = estimator
+        self.vae = vae
+        self.method = method
+        self.n_new = n_new
+        self.transforms = transforms
+        self.gate = gate
+        self.random_state = random_state
+
+    # -- the two roles -------------------------------------------------------------------------
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: Any) -> VAEAugmenter:
+        """Fit the VAE and the draws, and ``estimator``, where there is one, on real + synthetic.
+
+        Parameters
+        ----------
+        X : array-like, data frame or torch.Tensor
+            Images or rows in the form that :meth:`VAETransformer.fit` takes.
+        y : array-like of shape (n,)
+            Classes; -1 is unlabelled.
+
+        Returns
+        -------
+        self : object
+            The fitted augmenter.
+
+        Raises
+        ------
+        ValueError
+            For what cannot work, before any training. The augmenter is left as it was.
+        """
+        with self._unchanged_on_error():
+            data = self._read(X, y)
+            rng = self._fit_generator(data)
+            if self.estimator is not None:
+                self._fit_estimator(X, data, rng)
+        return self
+
+    @available_if(lambda self: self.estimator is None)
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit_resample(self, X: Any, y: Any) -> tuple[Any, Any]:
+        """Fit, and return X and y with synthetic rows behind the real ones.
+
+        Parameters
+        ----------
+        X : array-like, data frame or torch.Tensor
+            Images or rows in the form that :meth:`VAETransformer.fit` takes.
+        y : array-like of shape (n,), (n, 1), or one-hot
+            Classes; -1 is unlabelled.
+
+        Returns
+        -------
+        X_resampled, y_resampled
+            In the containers and dtypes of X and y. The first rows are those of X, unchanged.
+        """
+        with self._unchanged_on_error():
+            data = self._read(X, y)
+            rng = self._fit_generator(data)
+            new, codes = self._generate(self.sampling_strategy_, rng, np.arange(len(data.X)))
+        X_out = append_rows(X, new)
+        one_hot = np.ndim(y) == 2 and np.shape(y)[1] > 1
+        return X_out, append_labels(y, codes if one_hot else self.classes_[codes], X_out)
+
+    def sample(
+        self, n: int, *, y: Any, random_state: int | np.random.RandomState | None = None
+    ) -> np.ndarray:
+        """Return n synthetic rows of the class y.
+
+        Parameters
+        ----------
+        n : int
+            How many.
+        y : label
+            One of ``classes_``.
+        random_state : int, RandomState instance or None, default=None
+            None takes the augmenter's own ``random_state``.
+
+        Returns
+        -------
+        X : ndarray of shape (n, ...)
+            In the form, range and dtype of the fitted X.
+        """
+        check_is_fitted(self)
+        if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
+            raise ValueError(f"n={n!r}: give an int >= 1.")
+        where = np.flatnonzero(self.classes_ == y)
+        if len(where) != 1:
+            raise ValueError(f"y={y!r} is not one of the classes {self.classes_.tolist()}.")
+        rng = check_random_state(self.random_state if random_state is None else random_state)
+        new, _, report = self._draw(int(where[0]), int(n), rng)
+        _warn_of_shortage({self.classes_[where[0]]: report})
+        return new
+
+    # -- fitting -------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _unchanged_on_error(self) -> Iterator[None]:
+        before = dict(self.__dict__)
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
+    def _read(self, X: Any, y: Any) -> _Labelled:
+        """Check everything that can be checked before training."""
+        if isinstance(X, Dataset):
+            raise TypeError(
+                "VAEAugmenter needs X as an array, a data frame or a tensor: synthetic rows are "
+                "appended to it. Load the Dataset's images into one."
+            )
+        labels = read_labels(y, warn=self.estimator is not None)
+        rows = read_array(self, dense(X), reset=True, at_least=2)
+        check_consistent_length(rows, labels)
+        known = ~unlabelled(labels)
+        if not known.any():
+            raise ValueError("y has no class: all rows are -1, which means unlabelled.")
+        self.classes_, codes, counts = np.unique(
+            labels[known], return_inverse=True, return_counts=True
+        )
+        if len(counts) == 1 and not known.all() and self.estimator is not None:
+            raise ValueError(
+                f"The labelled rows have one class only, {self.classes_[0]!r}: -1 means "
+                "unlabelled. If it is meant as a class, give that another label, such as 0."
+            )
+        self.sampling_strategy_ = new_rows(self.n_new, self.classes_, counts, labels[known])
+        self._check_method(counts)
+        self._check_estimator(rows)
+        if not any(self.sampling_strategy_.values()):
+            warnings.warn(
+                f"n_new={self.n_new!r} asks for no synthetic rows: the classes "
+                f"{dict(zip(self.classes_.tolist(), counts.tolist(), strict=True))} are equally "
+                "large, or the number is too small. n_new=1.0 doubles every class.",
+                UserWarning,
+                stacklevel=4,
+            )
+        all_codes = np.full(len(labels), -1)
+        all_codes[known] = codes
+        return _Labelled(rows, labels, all_codes)
+
+    def _check_method(self, counts: np.ndarray) -> None:
+        method = self._resolve_method()
+        if method.conditional and isinstance(self.vae, FrozenEstimator):
+            raise ValueError(
+                "method='conditional' trains a VAE whose decoder sees the class; a frozen one "
+                "cannot learn to. Pass the template vae=VAETransformer(...), or another method."
+            )
+        small = counts < method.min_rows
+        if small.any() and method.needs_vae:
+            label = self.classes_[small][0]
+            raise ValueError(
+                f"Class {label!r} has {counts[small][0]} row, but {method!r} needs "
+                f"{method.min_rows}. Use method='auto' or 'posterior', which work with one."
+            )
+
+    def _check_estimator(self, X: np.ndarray) -> None:
+        """Refuse the common mistake of images for a classifier of rows, before any training."""
+        first = self.estimator
+        while hasattr(first, "steps"):
+            first = first.steps[0][1]
+        if X.ndim == 2 or not type(first).__module__.startswith("sklearn."):
+            return
+        tags = get_tags(first)
+        if not (tags.input_tags.three_d_array or tags.no_validation):
+            raise ValueError(
+                f"{first!r} takes rows, but X has shape {X.shape}. Put a VAETransformer before it, "
+                "or flatten: X.reshape(len(X), -1), with image_shape set in vae."
+            )
+
+    def _fit_generator(self, data: _Labelled) -> np.random.RandomState:
+        """Fit the VAE, the draws of every class and the gate; return the generator in use."""
+        rng = check_random_state(self.random_state)
+        method = self._resolve_method()
+        template = VAETransformer(augment=None) if self.vae is None else self.vae
+        shape = template.estimator if isinstance(template, FrozenEstimator) else template
+        self.spec_ = read_spec(data.X, shape.image_shape)
+        if self.transforms is not None:
+            resolve_augment(self.transforms, self.spec_.shape)  # refuses vectors
+        self.vae_ = self._fit_vae(template, data, rng) if method.needs_vae else None
+        if self.vae_ is None:
+            mean = std = np.empty((len(data.X), 0))
+            self._X = data.X
+        else:
+            mean, std = self.vae_._posterior(data.X)
+        self._bounds = None if self.spec_.is_image else (data.X.min(0), data.X.max(0))
+        self.methods_ = [
+            clone(method).fit(mean, std, np.flatnonzero(data.codes == c))
+            for c in range(len(self.classes_))
+        ]
+        self.gate_ = None
+        self.gate_report_: dict[Any, dict[str, int]] = {}
+        if self.gate:
+            known = data.codes >= 0
+            gate = QualityGate() if self.gate is True else clone(self.gate)
+            codes = self._gate_codes(data.X[known])
+            self.gate_ = gate.fit(data.X[known], codes, data.codes[known])
+        return rng
+
+    def _fit_vae(
+        self, template: Any, data: _Labelled, rng: np.random.RandomState
+    ) -> VAETransformer | ConditionalVAE:
+        if isinstance(template, FrozenEstimator):
+            check_is_fitted(template.estimator)
+            if not isinstance(template.estimator, BaseVAE):
+                raise TypeError(f"vae={template!r} holds no VAETransformer.")
+            return template.estimator
+        if not self._resolve_method().conditional:
+            return _seeded_clone(template, rng).fit(data.X, data.labels)
+        vae = ConditionalVAE(**clone(template).get_params(deep=False))
+        return _seeded_clone(vae, rng).fit(data.X, data.codes)
+
+    def _fit_estimator(self, X: Any, data: _Labelled, rng: np.random.RandomState) -> None:
+        real = np.flatnonzero(data.codes >= 0)
+        new, codes = self._generate(self.sampling_strategy_, rng, real)
+        if isinstance(X, torch.Tensor) or not hasattr(X, "iloc"):
+            X = data.X
+        rows = append_rows(X if len(real) == len(data.X) else _safe_indexing(X, real), new)
+        labels = np.concatenate([data.labels[real], self.classes_[codes]])
+        self.estimator_ = _seeded_clone(self.estimator, rng).fit(rows, labels)
+
+    def _resolve_method(self) -> Method:
+        return METHODS[self.method]() if isinstance(self.method, str) else self.method
+
+    # -- generating ----------------------------------------------------------------------------
+
+    def _generate(
+        self, wanted: Mapping[Any, int], rng: np.random.RandomState, real: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return synthetic rows and class numbers; record where they and ``real`` are from."""
+        drawn = [self._draw(c, n, rng) for c, n in enumerate(wanted.values())]
+        new = np.concatenate([rows for rows, _, _ in drawn])
+        source = np.concatenate([source for _, source, _ in drawn])
+        codes = np.repeat(np.arange(len(drawn)), [len(rows) for rows, _, _ in drawn])
+        self.is_synthetic_ = np.arange(len(real) + len(new)) >= len(real)
+        self.source_indices_ = np.concatenate([real, source])
+        if self.gate_ is not None:
+            labels = self.classes_.tolist()
+            self.gate_report_ = {
+                label: report for label, (_, _, report) in zip(labels, drawn, strict=True)
+            }
+            _warn_of_shortage(self.gate_report_)
+        return new, codes
+
+    def _draw(
+        self, c: int, n: int, rng: np.random.RandomState
+    ) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
+        """Return n rows of class number c, their sources, and what the gate dropped."""
+        if self.gate_ is None:
+            return *self._draw_once(c, n, rng), {}
+        none, no_source = self._draw_once(c, 0, rng)
+        rows, sources = [none], [no_source]
+        report = {"asked": n, "drawn": 0, "misassigned": 0, "copies": 0, "kept": 0}
+        for _ in range(self.gate_.max_rounds):
+            missing = n - report["kept"]
+            if not missing:
+                break
+            new, source = self._draw_once(c, missing, rng)
+            hit = self.gate_.assigned(new, self._gate_codes(new), c)
+            copy = hit & self.gate_.copies(new)
+            keep = hit & ~copy
+            report["drawn"] += missing
+            report["misassigned"] += int((~hit).sum())
+            report["copies"] += int(copy.sum())
+            report["kept"] += int(keep.sum())
+            rows.append(new[keep])
+            sources.append(source[keep])
+        return np.concatenate(rows), np.concatenate(sources), report
+
+    def _draw_once(
+        self, c: int, n: int, rng: np.random.RandomState
+    ) -> tuple[np.ndarray, np.ndarray]:
+        draws = self.methods_[c].draw(n, rng)
+        if n == 0:
+            return np.empty((0, *self.spec_.raw_shape), self.spec_.dtype), draws.source
+        if self.vae_ is None:
+            new = self._X[draws.source]
+        elif isinstance(self.vae_, ConditionalVAE):
+            new = self.vae_.generate(draws.Z, np.full(n, c))
+        else:
+            new = self.vae_._generate(draws.Z)
+        if self._bounds is not None:
+            new = new.clip(*self._bounds)
+        if self.transforms is not None:
+            new = transform_rows(new, self.spec_, self.transforms, rng.randint(2**31 - 1))
+        return new, draws.source
+
+    def _gate_codes(self, X: np.ndarray) -> np.ndarray:
+        """Return what the gate's own classifier works on."""
+        if self.vae_ is None:
+            return X.reshape(len(X), -1)
+        return self.vae_._posterior(X)[0] if len(X) else np.empty((0, self.vae_.z_dim))
+
+    # -- the wrapped classifier ----------------------------------------------------------------
+
+    @available_if(lambda self: _wrapped_has(self, "predict"))
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the classes that the fitted ``estimator`` predicts for X."""
+        return self._wrapped().predict(_plain(X))
+
+    @available_if(lambda self: _wrapped_has(self, "predict_proba"))
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the class probabilities of the fitted ``estimator``."""
+        return self._wrapped().predict_proba(_plain(X))
+
+    @available_if(lambda self: _wrapped_has(self, "predict_log_proba"))
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """Return the logarithms of the class probabilities of the fitted ``estimator``."""
+        return self._wrapped().predict_log_proba(_plain(X))
+
+    @available_if(lambda self: _wrapped_has(self, "decision_function"))
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return the decision function of the fitted ``estimator``."""
+        return self._wrapped().decision_function(_plain(X))
+
+    @available_if(lambda self: _wrapped_has(self, "score"))
+    def score(self, X: Any, y: Any) -> float:
+        """Return the score of the fitted ``estimator``: the accuracy, for classifiers."""
+        return self._wrapped().score(_plain(X), y)
+
+    def _wrapped(self) -> Any:
+        check_is_fitted(self, "estimator_")
+        return self.estimator_
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "methods_")
+
+    def __sklearn_tags__(self) -> Tags:
+        """Return the wrapped classifier's tags, or a sampler's."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        if self.estimator is not None:
+            wrapped = get_tags(self.estimator)
+            tags.estimator_type = wrapped.estimator_type
+            tags.classifier_tags = wrapped.classifier_tags
+            tags.input_tags.three_d_array = wrapped.input_tags.three_d_array
+            return tags
+        return _sampler_tags(tags)
+
+
+@dataclass
+class _SamplerTags:
+    sample_indices: bool = False
+
+
+@dataclass
+class _SamplerInputTags(InputTags):
+    dataframe: bool = True
+
+
+@dataclass
+class _TagsOfSampler(Tags):
+    """scikit-learn's tags and what imbalanced-learn's tools look for in a sampler's."""
+
+    sampler_tags: _SamplerTags | None = None
+
+
+def _sampler_tags(tags: Tags) -> Tags:
+    values = {f.name: getattr(tags, f.name) for f in fields(tags)}
+    inputs = {f.name: getattr(tags.input_tags, f.name) for f in fields(tags.input_tags)}
+    inputs["three_d_array"] = True
+    values["input_tags"] = _SamplerInputTags(**inputs)
+    values["estimator_type"] = "sampler"
+    return _TagsOfSampler(**values, sampler_tags=_SamplerTags())
+
+
+def _wrapped_has(self: VAEAugmenter, name: str) -> bool:
+    if self.estimator is None:
+        return False
+    return hasattr(getattr(self, "estimator_", self.estimator), name)
+
+
+def _warn_of_shortage(reports: Mapping[Any, dict[str, int]]) -> None:
+    short = {c: r["asked"] - r["kept"] for c, r in reports.items() if r and r["kept"] < r["asked"]}
+    if short:
+        warnings.warn(
+            f"The gate dropped so many synthetic rows that some are missing, by class: {short}. "
+            "See gate_report_; train the VAE for longer, raise the gate's max_rounds or lower its "
+            "min_distance, or ask for fewer rows.",
+            UserWarning,
+            stacklevel=5,
+        )
+
+
+def _plain(X: Any) -> Any:
+    return X.detach().cpu().numpy() if isinstance(X, torch.Tensor) else X
+
+
+def _seeded_clone(estimator: Any, rng: np.random.RandomState) -> Any:
+    """Return a clone whose random states, where they are None, are drawn from ``rng``."""
+    estimator = clone(estimator)
+    params = estimator.get_params(deep=True)
+    states = [name for name in sorted(params) if name.split("__")[-1] == "random_state"]
+    seeds = {name: int(rng.randint(2**31 - 1)) for name in states}
+    return estimator.set_params(**{k: v for k, v in seeds.items() if params[k] is None})

@@ -1,0 +1,38 @@
+"""Synthetic rows: how many, drawn how, which to keep, in whose container."""
+
+from ._containers import append_labels, append_rows, dense, read_labels, unlabelled
+from ._counts import N_NEW, new_rows
+from ._gate import QualityGate
+from ._methods import (
+    METHODS,
+    Auto,
+    Bootstrap,
+    Conditional,
+    Density,
+    Draws,
+    Interpolation,
+    Method,
+    Posterior,
+)
+from ._transforms import transform_rows
+
+__all__ = [
+    "METHODS",
+    "N_NEW",
+    "Auto",
+    "Bootstrap",
+    "Conditional",
+    "Density",
+    "Draws",
+    "Interpolation",
+    "Method",
+    "Posterior",
+    "QualityGate",
+    "append_labels",
+    "append_rows",
+    "dense",
+    "new_rows",
+    "read_labels",
+    "transform_rows",
+    "unlabelled",
+]

@@ -1,0 +1,90 @@
+"""Which synthetic rows to keep."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import NearestNeighbors
+from sklearn.utils._param_validation import HasMethods, Interval
+
+
+class QualityGate(BaseEstimator):
+    """Drops synthetic rows that miss their class or copy a real row.
+
+    Parameters
+    ----------
+    classifier : estimator, default=None
+        Fitted on the labelled real rows; a synthetic row that it assigns to another class is
+        dropped. It gets rows as the user's X has them. None is ``LogisticRegression(
+        class_weight="balanced")`` on the VAE's posterior means (on flattened rows without a VAE).
+    min_distance : float, default=0.25
+        A synthetic row is a copy when a labelled real row lies nearer than this times the median
+        distance between a real row and its nearest neighbour (Euclidean, on flattened rows).
+        0 keeps all.
+    max_rounds : int, default=10
+        Dropped rows are drawn anew this often; what is missing then stays missing, with a
+        warning.
+
+    Examples
+    --------
+    >>> from sklearn_vae.augmentation import QualityGate
+    >>> QualityGate(min_distance=0.5)
+    QualityGate(min_distance=0.5)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "classifier": [HasMethods(["fit", "predict"]), None],
+        "min_distance": [Interval(Real, 0, None, closed="left")],
+        "max_rounds": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(
+        self, classifier: Any = None, *, min_distance: float = 0.25, max_rounds: int = 10
+    ) -> None:
+        self.classifier = classifier
+        self.min_distance = min_distance
+        self.max_rounds = max_rounds
+
+    def fit(self, X: np.ndarray, codes: np.ndarray, y: np.ndarray) -> QualityGate:
+        """Learn the classes and the distances of real rows.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, ...)
+            Labelled real rows.
+        codes : ndarray of shape (n, d)
+            What the classifier None works on.
+        y : ndarray of shape (n,)
+            Class numbers.
+        """
+        self._validate_params()
+        if self.classifier is None:
+            self.classifier_: Any = LogisticRegression(class_weight="balanced", max_iter=1000)
+            self.classifier_.fit(codes, y)
+        else:
+            self.classifier_ = clone(self.classifier).fit(X, y)
+        if self.min_distance > 0:
+            flat = _flat(X)
+            self.neighbors_ = NearestNeighbors(n_neighbors=1).fit(flat)
+            some = flat[:: -(-len(flat) // 2000)]
+            distance, _ = self.neighbors_.kneighbors(some, n_neighbors=min(2, len(flat)))
+            self.radius_ = self.min_distance * float(np.median(distance[:, -1]))
+        return self
+
+    def assigned(self, X: np.ndarray, codes: np.ndarray, label: int) -> np.ndarray:
+        """Return which rows the classifier assigns to the class, shape (n,), bool."""
+        return self.classifier_.predict(codes if self.classifier is None else X) == label
+
+    def copies(self, X: np.ndarray) -> np.ndarray:
+        """Return which rows copy a real one, shape (n,), bool."""
+        if self.min_distance == 0:
+            return np.zeros(len(X), bool)
+        return self.neighbors_.kneighbors(_flat(X))[0][:, 0] < self.radius_
+
+
+def _flat(X: np.ndarray) -> np.ndarray:
+    return X.reshape(len(X), -1).astype(np.float32)

@@ -1,0 +1,282 @@
+"""How the latent codes of synthetic rows are drawn."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.mixture import GaussianMixture
+from sklearn.neighbors import NearestNeighbors
+from sklearn.utils._param_validation import Interval
+
+NO_SOURCE = -1
+"""Source of a code that was not made from a single real row."""
+DENSITY_ROWS = 2000
+"""Rows of a class that its density is fitted on, at most."""
+
+
+class Draws(NamedTuple):
+    """Latent codes and what they were made from."""
+
+    Z: np.ndarray
+    """Codes, shape (n, z_dim)."""
+    source: np.ndarray
+    """Row of X that each code was made from (the nearer one of two), or -1; shape (n,)."""
+
+
+class Method(BaseEstimator):
+    """Draws latent codes of one class; one copy is fitted per class.
+
+    Subclasses are scikit-learn estimators, so that a search can tune ``method__spread``.
+    """
+
+    needs_vae: ClassVar[bool] = True
+    """Whether the method draws codes; else it takes real rows as they are."""
+    conditional: ClassVar[bool] = False
+    """Whether the decoder has to see the class."""
+    min_rows: ClassVar[int] = 1
+    """Real rows that a class must have."""
+
+    def fit(self, mean: np.ndarray, std: np.ndarray, rows: np.ndarray) -> Method:
+        """Learn the codes of a class.
+
+        Parameters
+        ----------
+        mean, std : ndarray of shape (n, z_dim)
+            The posteriors of all rows of X.
+        rows : ndarray of shape (n_class,)
+            Which of them are of the class.
+        """
+        self._validate_params()
+        self.mean_, self.std_, self.rows_ = mean[rows], std[rows], rows
+        return self
+
+    def draw(self, n: int, rng: np.random.RandomState) -> Draws:
+        """Return n codes of the class."""
+        raise NotImplementedError
+
+    def _pick(self, n: int, rng: np.random.RandomState) -> np.ndarray:
+        """Return n row numbers within the class, each row as often as any other (give or take 1).
+
+        Rounds of all rows in random order rather than independent draws: ten rows asked of ten
+        then come from ten images, not from six.
+        """
+        rounds = [rng.permutation(len(self.rows_)) for _ in range(-(-n // len(self.rows_)))]
+        return np.concatenate([np.empty(0, int), *rounds])[:n]
+
+
+class Posterior(Method):
+    """Draws around the posteriors of real rows: z = mean + spread * std * noise.
+
+    Parameters
+    ----------
+    spread : float, default=1.0
+        In posterior standard deviations. 0 gives reconstructions, 1 the posterior itself.
+
+    Examples
+    --------
+    >>> from sklearn_vae.augmentation import Posterior
+    >>> Posterior(spread=1.5)
+    Posterior(spread=1.5)
+    """
+
+    _parameter_constraints: ClassVar = {"spread": [Interval(Real, 0, None, closed="left")]}
+
+    def __init__(self, spread: float = 1.0) -> None:
+        self.spread = spread
+
+    def draw(self, n: int, rng: np.random.RandomState) -> Draws:
+        """Return n codes of the class."""
+        i = self._pick(n, rng)
+        noise = rng.standard_normal((n, self.mean_.shape[1]))
+        return Draws(self.mean_[i] + self.spread * self.std_[i] * noise, self.rows_[i])
+
+
+class Interpolation(Method):
+    """Points between a real row's posterior mean and that of a neighbour of its class.
+
+    SMOTE [1]_ in the latent space, as in DeepSMOTE [2]_.
+
+    Parameters
+    ----------
+    n_neighbors : int, default=5
+        Among how many nearest rows of the class the neighbour is drawn; fewer in a class that
+        has fewer.
+
+    References
+    ----------
+    .. [1] Chawla et al., "SMOTE: Synthetic Minority Over-sampling Technique", JAIR 2002.
+    .. [2] Dablain, Krawczyk, Chawla, "DeepSMOTE: Fusing Deep Learning and SMOTE for Imbalanced
+       Data", IEEE TNNLS 2022.
+
+    Examples
+    --------
+    >>> from sklearn_vae.augmentation import Interpolation
+    >>> Interpolation(n_neighbors=3)
+    Interpolation(n_neighbors=3)
+    """
+
+    min_rows = 2
+    _parameter_constraints: ClassVar = {"n_neighbors": [Interval(Integral, 1, None, closed="left")]}
+
+    def __init__(self, n_neighbors: int = 5) -> None:
+        self.n_neighbors = n_neighbors
+
+    def fit(self, mean: np.ndarray, std: np.ndarray, rows: np.ndarray) -> Interpolation:
+        """Learn the codes of a class and their neighbours."""
+        super().fit(mean, std, rows)
+        k = min(self.n_neighbors, len(rows) - 1)
+        nearest = NearestNeighbors(n_neighbors=k).fit(self.mean_)
+        self.neighbors_ = nearest.kneighbors(return_distance=False)  # never a row itself
+        return self
+
+    def draw(self, n: int, rng: np.random.RandomState) -> Draws:
+        """Return n codes of the class."""
+        i = self._pick(n, rng)
+        j = self.neighbors_[i, rng.randint(self.neighbors_.shape[1], size=n)]
+        t = rng.uniform(size=(n, 1))
+        Z = self.mean_[i] + t * (self.mean_[j] - self.mean_[i])
+        return Draws(Z, self.rows_[np.where(t[:, 0] < 0.5, i, j)])
+
+
+class Density(Method):
+    """Draws from a Gaussian mixture fitted to the posterior means of the class.
+
+    Ex-post density estimation [1]_: the codes of a class do not fill the prior, so that draws
+    from the prior, or from one Gaussian, decode to poor images.
+
+    Parameters
+    ----------
+    n_components : int, default=10
+        Components at most. A class has one for every ``2 * z_dim`` of its rows, and covariances are
+        diagonal in a class with fewer rows than that.
+
+    References
+    ----------
+    .. [1] Ghosh et al., "From Variational to Deterministic Autoencoders", ICLR 2020.
+
+    Examples
+    --------
+    >>> from sklearn_vae.augmentation import Density
+    >>> Density(n_components=5)
+    Density(n_components=5)
+    """
+
+    min_rows = 2
+    _parameter_constraints: ClassVar = {
+        "n_components": [Interval(Integral, 1, None, closed="left")]
+    }
+
+    def __init__(self, n_components: int = 10) -> None:
+        self.n_components = n_components
+
+    def fit(self, mean: np.ndarray, std: np.ndarray, rows: np.ndarray) -> Density:
+        """Fit the mixture."""
+        super().fit(mean, std, rows)
+        step = -(-len(rows) // DENSITY_ROWS)
+        Z = self.mean_[::step]
+        per_component = 2 * Z.shape[1]
+        self.mixture_ = GaussianMixture(
+            n_components=int(np.clip(len(Z) // per_component, 1, self.n_components)),
+            covariance_type="full" if len(Z) >= per_component else "diag",
+            reg_covar=1e-4,
+            random_state=0,
+        ).fit(Z)
+        return self
+
+    def draw(self, n: int, rng: np.random.RandomState) -> Draws:
+        """Return n codes of the class."""
+        Z = np.empty((0, self.mean_.shape[1]))
+        if n:
+            # set_params: the generator moves on from draw to draw, the fit does not.
+            Z, _ = self.mixture_.set_params(random_state=rng).sample(n)
+            self.mixture_.set_params(random_state=0)
+        return Draws(rng.permutation(Z), np.full(n, NO_SOURCE))
+
+
+class Conditional(Method):
+    """Codes of real rows of *any* class, for a decoder that sees the class.
+
+    The decoder p(x|z, y) is told the class, so that z is left with what else varies, and a small
+    class can borrow the variety of the large ones [1]_.
+
+    Parameters
+    ----------
+    spread : float, default=1.0
+        In posterior standard deviations, as in :class:`Posterior`.
+    borrow : bool, default=True
+        False draws codes around rows of the class itself.
+
+    References
+    ----------
+    .. [1] Sohn, Lee, Yan, "Learning Structured Output Representation using Deep Conditional
+       Generative Models", NeurIPS 2015.
+
+    Examples
+    --------
+    >>> from sklearn_vae.augmentation import Conditional
+    >>> Conditional(borrow=False)
+    Conditional(borrow=False)
+    """
+
+    conditional = True
+    _parameter_constraints: ClassVar = {
+        "spread": [Interval(Real, 0, None, closed="left")],
+        "borrow": ["boolean"],
+    }
+
+    def __init__(self, spread: float = 1.0, borrow: bool = True) -> None:
+        self.spread = spread
+        self.borrow = borrow
+
+    def fit(self, mean: np.ndarray, std: np.ndarray, rows: np.ndarray) -> Conditional:
+        """Learn the codes of the class, or of all rows."""
+        super().fit(mean, std, rows)
+        if self.borrow:  # the same arrays for all classes, not copies
+            self.mean_, self.std_, self.rows_ = mean, std, np.arange(len(mean))
+        return self
+
+    def draw(self, n: int, rng: np.random.RandomState) -> Draws:
+        """Return n codes."""
+        i = self._pick(n, rng)
+        noise = rng.standard_normal((n, self.mean_.shape[1]))
+        return Draws(self.mean_[i] + self.spread * self.std_[i] * noise, self.rows_[i])
+
+
+class Bootstrap(Method):
+    """Real rows, drawn with replacement: ordinary augmentation when used with ``transforms``."""
+
+    needs_vae = False
+    _parameter_constraints: ClassVar[dict[str, Any]] = {}
+
+    def draw(self, n: int, rng: np.random.RandomState) -> Draws:
+        """Return n row numbers; there are no codes."""
+        return Draws(np.empty((n, 0)), self.rows_[self._pick(n, rng)])
+
+
+class Auto(Method):
+    """Picks by class size: see :class:`~sklearn_vae.VAEAugmenter`."""
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {}
+
+    def fit(self, mean: np.ndarray, std: np.ndarray, rows: np.ndarray) -> Auto:
+        """Pick the method of a class and fit it."""
+        self.method_ = (Posterior() if len(rows) < 2 else Interpolation()).fit(mean, std, rows)
+        return self
+
+    def draw(self, n: int, rng: np.random.RandomState) -> Draws:
+        """Return n codes of the class."""
+        return self.method_.draw(n, rng)
+
+
+METHODS: dict[str, type[Method]] = {
+    "auto": Auto,
+    "posterior": Posterior,
+    "interpolation": Interpolation,
+    "density": Density,
+    "conditional": Conditional,
+    "bootstrap": Bootstrap,
+}
+"""Methods by the name that ``VAEAugmenter(method=...)`` takes."""
