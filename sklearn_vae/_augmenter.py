@@ -31,6 +31,7 @@ from ._images import read_array, read_spec
 from ._transformer import VAETransformer
 from .augmentation import (
     METHODS,
+    Draws,
     Method,
     QualityGate,
     append_labels,
@@ -373,9 +374,10 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, BaseEstimator):
         self.vae_ = self._fit_vae(template, data, rng) if method.needs_vae else None
         if self.vae_ is None:
             mean = std = np.empty((len(data.X), 0))
-            self._X = data.X
         else:
             mean, std = self.vae_._posterior(data.X)
+        kept = slice(None) if method.residual or not method.needs_vae else slice(0)
+        self._parents = data.X[kept], mean[kept]
         self._bounds = None if self.spec_.is_image else (data.X.min(0), data.X.max(0))
         self.methods_ = [
             clone(method).fit(mean, std, np.flatnonzero(data.codes == c))
@@ -467,16 +469,33 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, BaseEstimator):
         if n == 0:
             return np.empty((0, *self.spec_.raw_shape), self.spec_.dtype), draws.source
         if self.vae_ is None:
-            new = self._X[draws.source]
+            new = self._parents[0][draws.source]
         elif isinstance(self.vae_, ConditionalVAE):
             new = self.vae_.generate(draws.Z, np.full(n, c))
         else:
             new = self.vae_._generate(draws.Z)
+        if self.methods_[c].residual:
+            new = self._with_residual(new, draws)
         if self._bounds is not None:
             new = new.clip(*self._bounds)
         if self.transforms is not None:
             new = transform_rows(new, self.spec_, self.transforms, rng.randint(2**31 - 1))
         return new, draws.source
+
+    def _with_residual(self, new: np.ndarray, draws: Draws) -> np.ndarray:
+        """Return new rows with what decoding their parents' codes loses of the parents."""
+        assert self.vae_ is not None
+        X, mean = self._parents
+        rows, which = np.unique(draws.parents, return_inverse=True)
+        which = which.reshape(draws.parents.shape)
+        lost = X[rows].astype(np.float32) - self.vae_._generate(mean[rows])
+        out = new.astype(np.float32)
+        for k in range(which.shape[1]):
+            share = draws.weights[:, k].astype(np.float32)
+            out += share.reshape(-1, *(1 for _ in out.shape[1:])) * lost[which[:, k]]
+        if self.spec_.dtype == "uint8":
+            return out.round().clip(0, 255).astype(np.uint8)
+        return self.spec_.restore(out.clip(0, 1) if self.spec_.is_intensity else out)
 
     def _gate_codes(self, X: np.ndarray) -> np.ndarray:
         """Return what the gate's own classifier works on."""

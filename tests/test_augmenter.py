@@ -316,14 +316,40 @@ def test_a_class_of_a_single_row_is_refused_with_the_remedy(method, unbalanced):
         augmenter(method=method).fit_resample(X, y)
 
 
-def test_posterior_with_no_spread_is_the_reconstruction(unbalanced):
+@pytest.mark.parametrize("residual", [False, True])
+def test_posterior_with_no_spread_gives_each_row_or_its_reconstruction(residual, unbalanced):
     X, y = unbalanced
     vae = tiny().fit(X)
-    sampler = augmenter(vae=FrozenEstimator(vae), method=Posterior(spread=0), n_new=1.0)
+    method = Posterior(spread=0, residual=residual)
+    sampler = augmenter(vae=FrozenEstimator(vae), method=method, n_new=1.0)
     out, _ = sampler.fit_resample(X, y)
-    expected = vae.reconstruct(X)[sampler.source_indices_[len(X) :]]
-    np.testing.assert_allclose(out[len(X) :], expected, atol=1e-5)
-    assert sorted(sampler.source_indices_[len(X) :]) == list(range(len(X)))
+    source = sampler.source_indices_[len(X) :]
+    expected = X if residual else vae.reconstruct(X)
+    np.testing.assert_allclose(out[len(X) :], expected[source], atol=1e-5)
+    assert sorted(source) == list(range(len(X)))
+
+
+def test_interpolation_against_its_formula(rng):
+    """Two rows a class, so that each is the other's neighbour; t follows from the codes."""
+    X = rng.random((4, 8, 8))
+    vae = tiny().fit(X)
+    mean = vae.transform(X)
+    for residual in (False, True):
+        method = Interpolation(residual=residual)
+        sampler = augmenter(vae=FrozenEstimator(vae), method=method, n_new=1).fit(X, [0, 0, 1, 1])
+        draws = sampler.methods_[1].draw(6, np.random.RandomState(0))
+        t = draws.weights[:, 1:]
+        i, j = draws.parents.T
+        assert set(i) == set(j) == {2, 3}
+        np.testing.assert_allclose(draws.Z, (1 - t) * mean[i] + t * mean[j], rtol=1e-5)
+        np.testing.assert_array_equal(draws.source, np.where(t[:, 0] > 0.5, j, i))
+        expected = vae.inverse_transform(draws.Z)
+        if residual:
+            lost = X - vae.reconstruct(X)
+            t = t[:, :, None]
+            expected = (expected + (1 - t) * lost[i] + t * lost[j]).clip(0, 1)
+        new = sampler.sample(6, y=1, random_state=0)
+        np.testing.assert_allclose(new, expected, atol=1e-5)
 
 
 def test_parameters_of_method_and_vae_can_be_searched(unbalanced):

@@ -11,8 +11,6 @@ from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils._param_validation import Interval
 
-NO_SOURCE = -1
-"""Source of a code that was not made from a single real row."""
 DENSITY_ROWS = 2000
 """Rows of a class that its density is fitted on, at most."""
 
@@ -22,8 +20,22 @@ class Draws(NamedTuple):
 
     Z: np.ndarray
     """Codes, shape (n, z_dim)."""
-    source: np.ndarray
-    """Row of X that each code was made from (the nearer one of two), or -1; shape (n,)."""
+    parents: np.ndarray
+    """Rows of X that each code was made from, shape (n, k); k is 0, 1 or 2."""
+    weights: np.ndarray
+    """Shares of the parents, shape (n, k); they sum to 1."""
+
+    @property
+    def source(self) -> np.ndarray:
+        """The parent of the largest share, or -1 without any; shape (n,)."""
+        if not self.parents.shape[1]:
+            return np.full(len(self.parents), -1)
+        return np.take_along_axis(self.parents, self.weights.argmax(1)[:, None], 1)[:, 0]
+
+
+def _around(parents: np.ndarray, Z: np.ndarray) -> Draws:
+    """Return draws with one parent each."""
+    return Draws(Z, parents[:, None], np.ones((len(parents), 1)))
 
 
 class Method(BaseEstimator):
@@ -38,6 +50,8 @@ class Method(BaseEstimator):
     """Whether the decoder has to see the class."""
     min_rows: ClassVar[int] = 1
     """Real rows that a class must have."""
+    residual: bool = False
+    """Whether a row gets back what the decoder lost of its parents."""
 
     def fit(self, mean: np.ndarray, std: np.ndarray, rows: np.ndarray) -> Method:
         """Learn the codes of a class.
@@ -73,7 +87,13 @@ class Posterior(Method):
     Parameters
     ----------
     spread : float, default=1.0
-        In posterior standard deviations. 0 gives reconstructions, 1 the posterior itself.
+        In posterior standard deviations; 1 is the posterior itself.
+
+    residual : bool, default=True
+        Add what the reconstruction of the real row lacks, x - decode(mean): the result is the real
+        row, changed by what the codes differ in, and as sharp. Decoders blur, and a classifier
+        learns that blurred images are of the classes that got synthetic ones. False gives the
+        decoder's output as it is.
 
     Examples
     --------
@@ -82,16 +102,20 @@ class Posterior(Method):
     Posterior(spread=1.5)
     """
 
-    _parameter_constraints: ClassVar = {"spread": [Interval(Real, 0, None, closed="left")]}
+    _parameter_constraints: ClassVar = {
+        "spread": [Interval(Real, 0, None, closed="left")],
+        "residual": ["boolean"],
+    }
 
-    def __init__(self, spread: float = 1.0) -> None:
+    def __init__(self, spread: float = 1.0, residual: bool = True) -> None:
         self.spread = spread
+        self.residual = residual
 
     def draw(self, n: int, rng: np.random.RandomState) -> Draws:
         """Return n codes of the class."""
         i = self._pick(n, rng)
         noise = rng.standard_normal((n, self.mean_.shape[1]))
-        return Draws(self.mean_[i] + self.spread * self.std_[i] * noise, self.rows_[i])
+        return _around(self.rows_[i], self.mean_[i] + self.spread * self.std_[i] * noise)
 
 
 class Interpolation(Method):
@@ -104,6 +128,9 @@ class Interpolation(Method):
     n_neighbors : int, default=5
         Among how many nearest rows of the class the neighbour is drawn; fewer in a class that
         has fewer.
+
+    residual : bool, default=True
+        As in :class:`Posterior`, mixed from both rows.
 
     References
     ----------
@@ -119,10 +146,14 @@ class Interpolation(Method):
     """
 
     min_rows = 2
-    _parameter_constraints: ClassVar = {"n_neighbors": [Interval(Integral, 1, None, closed="left")]}
+    _parameter_constraints: ClassVar = {
+        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "residual": ["boolean"],
+    }
 
-    def __init__(self, n_neighbors: int = 5) -> None:
+    def __init__(self, n_neighbors: int = 5, residual: bool = True) -> None:
         self.n_neighbors = n_neighbors
+        self.residual = residual
 
     def fit(self, mean: np.ndarray, std: np.ndarray, rows: np.ndarray) -> Interpolation:
         """Learn the codes of a class and their neighbours."""
@@ -138,7 +169,7 @@ class Interpolation(Method):
         j = self.neighbors_[i, rng.randint(self.neighbors_.shape[1], size=n)]
         t = rng.uniform(size=(n, 1))
         Z = self.mean_[i] + t * (self.mean_[j] - self.mean_[i])
-        return Draws(Z, self.rows_[np.where(t[:, 0] < 0.5, i, j)])
+        return Draws(Z, self.rows_[np.stack([i, j], 1)], np.hstack([1 - t, t]))
 
 
 class Density(Method):
@@ -193,7 +224,7 @@ class Density(Method):
             # set_params: the generator moves on from draw to draw, the fit does not.
             Z, _ = self.mixture_.set_params(random_state=rng).sample(n)
             self.mixture_.set_params(random_state=0)
-        return Draws(rng.permutation(Z), np.full(n, NO_SOURCE))
+        return Draws(rng.permutation(Z), np.empty((n, 0), int), np.empty((n, 0)))
 
 
 class Conditional(Method):
@@ -242,7 +273,7 @@ class Conditional(Method):
         """Return n codes."""
         i = self._pick(n, rng)
         noise = rng.standard_normal((n, self.mean_.shape[1]))
-        return Draws(self.mean_[i] + self.spread * self.std_[i] * noise, self.rows_[i])
+        return _around(self.rows_[i], self.mean_[i] + self.spread * self.std_[i] * noise)
 
 
 class Bootstrap(Method):
@@ -253,17 +284,19 @@ class Bootstrap(Method):
 
     def draw(self, n: int, rng: np.random.RandomState) -> Draws:
         """Return n row numbers; there are no codes."""
-        return Draws(np.empty((n, 0)), self.rows_[self._pick(n, rng)])
+        return _around(self.rows_[self._pick(n, rng)], np.empty((n, 0)))
 
 
 class Auto(Method):
     """Picks by class size: see :class:`~sklearn_vae.VAEAugmenter`."""
 
+    residual = True
     _parameter_constraints: ClassVar[dict[str, Any]] = {}
 
     def fit(self, mean: np.ndarray, std: np.ndarray, rows: np.ndarray) -> Auto:
         """Pick the method of a class and fit it."""
-        self.method_ = (Posterior() if len(rows) < 2 else Interpolation()).fit(mean, std, rows)
+        self.method_: Method = Posterior() if len(rows) < 2 else Interpolation()
+        self.method_.fit(mean, std, rows)
         return self
 
     def draw(self, n: int, rng: np.random.RandomState) -> Draws:
