@@ -489,10 +489,10 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, BaseEstimator):
         rows, which = np.unique(draws.parents, return_inverse=True)
         which = which.reshape(draws.parents.shape)
         lost = X[rows].astype(np.float32) - self.vae_._generate(mean[rows])
-        out = new.astype(np.float32)
-        for k in range(which.shape[1]):
-            share = draws.weights[:, k].astype(np.float32)
-            out += share.reshape(-1, *(1 for _ in out.shape[1:])) * lost[which[:, k]]
+        flat = new.reshape(len(new), -1).astype(np.float32)
+        for k, share in enumerate(draws.weights.T.astype(np.float32)):
+            flat += share[:, None] * lost.reshape(len(lost), -1)[which[:, k]]
+        out = flat.reshape(new.shape)
         if self.spec_.dtype == "uint8":
             return out.round().clip(0, 255).astype(np.uint8)
         return self.spec_.restore(out.clip(0, 1) if self.spec_.is_intensity else out)
