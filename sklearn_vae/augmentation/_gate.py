@@ -7,8 +7,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
-from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import NearestNeighbors
 from sklearn.utils._param_validation import HasMethods, Interval
 
 
@@ -61,6 +59,9 @@ class QualityGate(BaseEstimator):
         y : ndarray of shape (n,)
             Class numbers.
         """
+        from sklearn.linear_model import LogisticRegression  # slow to import
+        from sklearn.neighbors import NearestNeighbors
+
         self._validate_params()
         if self.classifier is None:
             self.classifier_: Any = LogisticRegression(class_weight="balanced", max_iter=1000)

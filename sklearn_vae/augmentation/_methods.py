@@ -7,8 +7,6 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.mixture import GaussianMixture
-from sklearn.neighbors import NearestNeighbors
 from sklearn.utils._param_validation import Interval
 
 DENSITY_ROWS = 2000
@@ -157,6 +155,8 @@ class Interpolation(Method):
 
     def fit(self, mean: np.ndarray, std: np.ndarray, rows: np.ndarray) -> Interpolation:
         """Learn the codes of a class and their neighbours."""
+        from sklearn.neighbors import NearestNeighbors  # slow to import
+
         super().fit(mean, std, rows)
         k = min(self.n_neighbors, len(rows) - 1)
         nearest = NearestNeighbors(n_neighbors=k).fit(self.mean_)
@@ -205,6 +205,8 @@ class Density(Method):
 
     def fit(self, mean: np.ndarray, std: np.ndarray, rows: np.ndarray) -> Density:
         """Fit the mixture."""
+        from sklearn.mixture import GaussianMixture  # slow to import
+
         super().fit(mean, std, rows)
         step = -(-len(rows) // DENSITY_ROWS)
         Z = self.mean_[::step]
