@@ -1,0 +1,80 @@
+"""Draws against the distributions that they are said to come from."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from sklearn_vae.augmentation import METHODS, Conditional, Density, Interpolation, Posterior
+
+
+@pytest.fixture
+def posteriors(rng):
+    """Means and standard deviations of 60 rows in three dimensions."""
+    return rng.normal(size=(60, 3)), rng.uniform(0.1, 0.5, (60, 3))
+
+
+ROWS = np.arange(7, 27)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_draws_are_a_function_of_the_generator(name, posteriors):
+    method = METHODS[name]().fit(*posteriors, ROWS)
+    first, again, more = (
+        method.draw(n, np.random.RandomState(seed)) for n, seed in ((9, 0), (9, 0), (9, 1))
+    )
+    np.testing.assert_array_equal(first.Z, again.Z)
+    np.testing.assert_array_equal(first.source, again.source)
+    assert first.Z.shape[0] == len(first.source) == 9
+    assert not np.array_equal(np.c_[first.Z, first.source], np.c_[more.Z, more.source])
+    empty = method.draw(0, np.random.RandomState(0))
+    assert empty.Z.shape[0] == len(empty.source) == 0
+    clone(method)
+
+
+@pytest.mark.parametrize("name", ["posterior", "interpolation", "bootstrap"])
+def test_every_row_is_used_as_often_as_any_other(name, posteriors):
+    method = METHODS[name]().fit(*posteriors, ROWS)
+    draws = method.draw(2 * len(ROWS), np.random.RandomState(0))
+    rows, counts = np.unique(draws.parents[:, 0], return_counts=True)
+    np.testing.assert_array_equal(rows, ROWS)
+    assert (counts == 2).all()
+
+
+@pytest.mark.parametrize("method", [Posterior(spread=0.5), Conditional(spread=0.5, borrow=False)])
+def test_posterior_draws_have_its_moments(method, posteriors):
+    mean, std = posteriors
+    method.fit(mean, std, ROWS[:1])
+    Z = method.draw(20_000, np.random.RandomState(0)).Z
+    np.testing.assert_allclose(Z.mean(0), mean[ROWS[0]], atol=0.01)
+    np.testing.assert_allclose(Z.std(0), 0.5 * std[ROWS[0]], rtol=0.03)
+
+
+def test_conditional_borrows_from_all_rows(posteriors):
+    borrowed = Conditional().fit(*posteriors, ROWS).draw(60, np.random.RandomState(0))
+    np.testing.assert_array_equal(np.sort(borrowed.source), np.arange(60))
+    own = Conditional(borrow=False).fit(*posteriors, ROWS).draw(60, np.random.RandomState(0))
+    assert set(own.source) == set(ROWS)
+
+
+def test_interpolation_takes_only_near_neighbours(rng):
+    """Two far clusters in one class: no code lies between them."""
+    mean = np.r_[rng.normal(-50, 1, (30, 3)), rng.normal(50, 1, (30, 3))]
+    method = Interpolation(n_neighbors=5).fit(mean, np.ones_like(mean), np.arange(60))
+    draws = method.draw(500, np.random.RandomState(0))
+    assert (np.abs(draws.Z) > 40).all()
+    assert (draws.parents[:, 0] != draws.parents[:, 1]).all()
+    np.testing.assert_allclose(draws.weights.sum(1), 1)
+
+
+def test_density_follows_a_mixture(rng):
+    """Half of the class at -10, half at +10: draws are there, in equal shares, and nowhere else."""
+    mean = np.r_[rng.normal(-10, 0.5, (400, 2)), rng.normal(10, 0.5, (400, 2))]
+    method = Density().fit(mean, np.ones_like(mean), np.arange(800))
+    Z = method.draw(2000, np.random.RandomState(0)).Z
+    assert (np.abs(np.abs(Z) - 10) < 3).all()
+    assert abs((Z[:, 0] > 0).mean() - 0.5) < 0.05
+    np.testing.assert_allclose(Z[Z[:, 0] > 0].std(0), 0.5, rtol=0.15)
+    assert method.mixture_.covariance_type == "full"
+    small = Density().fit(mean, np.ones_like(mean), np.arange(3))
+    assert small.mixture_.covariance_type == "diag"
+    assert small.mixture_.n_components == 1
