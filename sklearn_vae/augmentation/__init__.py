@@ -15,6 +15,7 @@ from ._methods import (
     Posterior,
 )
 from ._transforms import transform_rows
+from ._views import PosteriorViews
 
 __all__ = [
     "METHODS",
@@ -27,6 +28,7 @@ __all__ = [
     "Interpolation",
     "Method",
     "Posterior",
+    "PosteriorViews",
     "QualityGate",
     "append_labels",
     "append_rows",

@@ -1,0 +1,57 @@
+"""Draws on line against the transformer's own reconstruction and posterior."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from helpers import same_weights, tiny
+from sklearn.frozen import FrozenEstimator
+
+from sklearn_vae.augmentation import PosteriorViews
+
+
+@pytest.fixture
+def batch(images):
+    return torch.tensor(images[:20], dtype=torch.float32)[:, None]
+
+
+def test_without_spread_it_reconstructs(fitted, images, batch):
+    views = PosteriorViews(FrozenEstimator(fitted), spread=0)
+    expected = fitted.reconstruct(images[:20])
+    np.testing.assert_allclose(views(batch)[:, 0], expected, atol=1e-6)
+    with_residual = PosteriorViews(fitted, spread=0, residual=True)
+    np.testing.assert_allclose(with_residual(batch), batch, atol=1e-6)
+
+
+def test_draws_are_fresh_and_follow_the_posterior(fitted, images, batch):
+    views = PosteriorViews(fitted, spread=2.0)
+    before = copy.deepcopy(fitted)
+    torch.manual_seed(0)
+    first, second = views(batch), views(batch)
+    assert not torch.equal(first, second)
+    torch.manual_seed(0)
+    assert torch.equal(views(batch), first)
+    mean, std = fitted._posterior(images[:20])
+    torch.manual_seed(0)
+    noise = torch.randn(20, 3).numpy()
+    expected = fitted.inverse_transform(mean + 2 * std * noise)
+    np.testing.assert_allclose(first[:, 0], expected, atol=1e-5)
+    assert same_weights(before, fitted)
+    assert not list(views.parameters())
+    assert not first.requires_grad
+
+
+def test_rows_that_are_no_images(rng):
+    X = rng.normal(100, 30, (40, 5))
+    vae = tiny().fit(X)
+    scaled = vae.module_.scaling(torch.from_numpy(X))
+    views = PosteriorViews(vae, spread=0, residual=True)
+    np.testing.assert_allclose(views(scaled), scaled, atol=1e-5)
+
+
+def test_what_cannot_work_is_refused(fitted):
+    with pytest.raises(ValueError, match="spread"):
+        PosteriorViews(fitted, spread=-1)
+    with pytest.raises(Exception, match="not fitted"):
+        PosteriorViews(tiny())
