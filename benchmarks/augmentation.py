@@ -2,6 +2,7 @@
 
     python benchmarks/augmentation.py --part unbalanced --data mnist fashion_mnist
     python benchmarks/augmentation.py --part few --data mnist fashion_mnist
+    python benchmarks/augmentation.py --part picture --data fashion_mnist
 
 ``unbalanced``: the class counts of DeepSMOTE (Dablain et al., 2022), 4,000 down to 40 images a
 class, drawn ``--draws`` times from the training set, and the official, balanced test set. ``few``:
@@ -19,6 +20,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,7 @@ from classification import rbf
 from imblearn.over_sampling import SMOTE
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import confusion_matrix
+from sklearn.neighbors import NearestNeighbors
 from sklearn.svm import SVC
 from skorch import NeuralNetClassifier
 from torch import nn
@@ -40,6 +43,7 @@ from sklearn_vae.training import ArrayDataset, Augment, Batches
 COUNTS = (4000, 2000, 1000, 750, 500, 350, 200, 100, 60, 40)
 FILL = 1000
 CNN_PASSES = 100_000
+IMAGES = Path(__file__).parent.parent / "docs" / "images"
 Rows = tuple[np.ndarray, np.ndarray]
 
 
@@ -260,6 +264,38 @@ def svc_on(Z: np.ndarray, y: np.ndarray, Z_test: np.ndarray, class_weight: str |
     return SVC(kernel=rbf, C=10, class_weight=class_weight).fit(Z, y).predict(Z_test)
 
 
+def picture(data: str, args: argparse.Namespace) -> None:
+    """Draw real and synthetic images of each class, and the nearest real image of each."""
+    import matplotlib.pyplot as plt
+
+    X, y, _, _ = load(data, COUNTS, 0, validate=True)
+    template = VAETransformer(
+        network=args.network, augment=None, max_epochs=args.epochs, random_state=0
+    )
+    vae = FrozenEstimator(template.fit(X))
+    methods = ("posterior", "interpolation", "density", "conditional")
+    columns: dict[str, np.ndarray] = {
+        "real": np.stack([X[np.flatnonzero(y == c)[0]] for c in range(10)])
+    }
+    flat = _flat(X)
+    for method in methods:
+        source = template if method == "conditional" else vae
+        sampler = VAEAugmenter(vae=source, method=method, random_state=0).fit(X, y)
+        new = np.stack([sampler.sample(1, y=c)[0] for c in range(10)])
+        nearest = NearestNeighbors(n_neighbors=1).fit(flat).kneighbors(_flat(new))[1][:, 0]
+        columns |= {method: new, f"nearest to\n{method}": X[nearest]}
+    figure, axes = plt.subplots(10, len(columns), figsize=(len(columns), 10.4), squeeze=True)
+    for row, c in zip(axes, range(10), strict=True):
+        row[0].set_ylabel(f"{COUNTS[c]:,}", rotation=0, ha="right", va="center")
+        for axis, (name, images) in zip(row, columns.items(), strict=True):
+            axis.imshow(images[c], cmap="gray_r")
+            axis.set(xticks=[], yticks=[])
+            if c == 0:
+                axis.set_title(name, fontsize=7)
+    figure.tight_layout(pad=0.2)
+    figure.savefig(IMAGES / f"augmentation_{data}.png", dpi=80)
+
+
 def table(records: list[dict[str, Any]]) -> str:
     """Return mean ± standard deviation over draws."""
     keys = ("data", "per class", "classifier", "treatment", "n_new")
@@ -280,7 +316,7 @@ def table(records: list[dict[str, Any]]) -> str:
 def main() -> None:
     """Run the benchmark and write its JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--part", choices=["unbalanced", "few"], default="unbalanced")
+    parser.add_argument("--part", choices=["unbalanced", "few", "picture"], default="unbalanced")
     parser.add_argument("--data", nargs="+", default=["mnist", "fashion_mnist"])
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--validate", action="store_true", help="score on training images")
@@ -292,6 +328,10 @@ def main() -> None:
     parser.add_argument("--epochs-pretrained", type=int, default=10)
     parser.add_argument("--out")
     args = parser.parse_args()
+    if args.part == "picture":
+        for data in args.data:
+            picture(data, args)
+        return
     part = {"unbalanced": unbalanced, "few": few}[args.part]
     out, records = args.out or f"augmentation_{args.part}", []
     for data in args.data:

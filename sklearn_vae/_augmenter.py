@@ -78,7 +78,7 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, BaseEstimator):
         - ``"posterior"``: around the posteriors of real rows of the class.
         - ``"interpolation"``: between neighbours of the class in the latent space.
         - ``"density"``: from a Gaussian mixture fitted to the latent means of the class.
-        - ``"conditional"``: a VAE whose decoder sees the class, and codes of real rows.
+        - ``"conditional"``: around posteriors, with a VAE whose decoder sees the class.
         - ``"bootstrap"``: real rows drawn with replacement, no VAE; with ``transforms`` this is
           ordinary augmentation, without it random over-sampling.
         - ``"auto"``: interpolation; around its posterior in a class with a single row.
@@ -470,25 +470,28 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, BaseEstimator):
             return np.empty((0, *self.spec_.raw_shape), self.spec_.dtype), draws.source
         if self.vae_ is None:
             new = self._parents[0][draws.source]
-        elif isinstance(self.vae_, ConditionalVAE):
-            new = self.vae_.generate(draws.Z, np.full(n, c))
         else:
-            new = self.vae_._generate(draws.Z)
-        if self.methods_[c].residual:
-            new = self._with_residual(new, draws)
+            new = self._decode(draws.Z, c)
+            if self.methods_[c].residual:
+                new = self._with_residual(new, draws, c)
         if self._bounds is not None:
             new = new.clip(*self._bounds)
         if self.transforms is not None:
             new = transform_rows(new, self.spec_, self.transforms, rng.randint(2**31 - 1))
         return new, draws.source
 
-    def _with_residual(self, new: np.ndarray, draws: Draws) -> np.ndarray:
-        """Return new rows with what decoding their parents' codes loses of the parents."""
+    def _decode(self, Z: np.ndarray, c: int) -> np.ndarray:
+        if isinstance(self.vae_, ConditionalVAE):
+            return self.vae_.generate(Z, np.full(len(Z), c))
         assert self.vae_ is not None
+        return self.vae_._generate(Z)
+
+    def _with_residual(self, new: np.ndarray, draws: Draws, c: int) -> np.ndarray:
+        """Return new rows with what decoding their parents' codes loses of the parents."""
         X, mean = self._parents
         rows, which = np.unique(draws.parents, return_inverse=True)
         which = which.reshape(draws.parents.shape)
-        lost = X[rows].astype(np.float32) - self.vae_._generate(mean[rows])
+        lost = X[rows].astype(np.float32) - self._decode(mean[rows], c)
         flat = new.reshape(len(new), -1).astype(np.float32)
         for k, share in enumerate(draws.weights.T.astype(np.float32)):
             flat += share[:, None] * lost.reshape(len(lost), -1)[which[:, k]]

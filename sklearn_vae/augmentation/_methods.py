@@ -209,7 +209,7 @@ class Density(Method):
 
         super().fit(mean, std, rows)
         step = -(-len(rows) // DENSITY_ROWS)
-        Z = self.mean_[::step]
+        Z = self.mean_[::step].astype(np.float64)  # float32 covariances lose definiteness
         per_component = 2 * Z.shape[1]
         self.mixture_ = GaussianMixture(
             n_components=int(np.clip(len(Z) // per_component, 1, self.n_components)),
@@ -229,18 +229,19 @@ class Density(Method):
         return Draws(rng.permutation(Z), np.empty((n, 0), int), np.empty((n, 0)))
 
 
-class Conditional(Method):
-    """Codes of real rows of *any* class, for a decoder that sees the class.
+class Conditional(Posterior):
+    """Draws around the posteriors of real rows, for a decoder that sees the class [1]_.
 
-    The decoder p(x|z, y) is told the class, so that z is left with what else varies, and a small
-    class can borrow the variety of the large ones [1]_.
+    Codes of other classes' rows are not offered: with the class spelt out for the decoder, z still
+    tells it, and the decoder believes z.
 
     Parameters
     ----------
     spread : float, default=1.0
         In posterior standard deviations, as in :class:`Posterior`.
-    borrow : bool, default=True
-        False draws codes around rows of the class itself.
+
+    residual : bool, default=True
+        As in :class:`Posterior`.
 
     References
     ----------
@@ -250,32 +251,11 @@ class Conditional(Method):
     Examples
     --------
     >>> from sklearn_vae.augmentation import Conditional
-    >>> Conditional(borrow=False)
-    Conditional(borrow=False)
+    >>> Conditional(spread=1.5)
+    Conditional(spread=1.5)
     """
 
     conditional = True
-    _parameter_constraints: ClassVar = {
-        "spread": [Interval(Real, 0, None, closed="left")],
-        "borrow": ["boolean"],
-    }
-
-    def __init__(self, spread: float = 1.0, borrow: bool = True) -> None:
-        self.spread = spread
-        self.borrow = borrow
-
-    def fit(self, mean: np.ndarray, std: np.ndarray, rows: np.ndarray) -> Conditional:
-        """Learn the codes of the class, or of all rows."""
-        super().fit(mean, std, rows)
-        if self.borrow:  # the same arrays for all classes, not copies
-            self.mean_, self.std_, self.rows_ = mean, std, np.arange(len(mean))
-        return self
-
-    def draw(self, n: int, rng: np.random.RandomState) -> Draws:
-        """Return n codes."""
-        i = self._pick(n, rng)
-        noise = rng.standard_normal((n, self.mean_.shape[1]))
-        return _around(self.rows_[i], self.mean_[i] + self.spread * self.std_[i] * noise)
 
 
 class Bootstrap(Method):

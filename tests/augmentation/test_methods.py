@@ -40,20 +40,13 @@ def test_every_row_is_used_as_often_as_any_other(name, posteriors):
     assert (counts == 2).all()
 
 
-@pytest.mark.parametrize("method", [Posterior(spread=0.5), Conditional(spread=0.5, borrow=False)])
+@pytest.mark.parametrize("method", [Posterior(spread=0.5), Conditional(spread=0.5)])
 def test_posterior_draws_have_its_moments(method, posteriors):
     mean, std = posteriors
     method.fit(mean, std, ROWS[:1])
     Z = method.draw(20_000, np.random.RandomState(0)).Z
     np.testing.assert_allclose(Z.mean(0), mean[ROWS[0]], atol=0.01)
     np.testing.assert_allclose(Z.std(0), 0.5 * std[ROWS[0]], rtol=0.03)
-
-
-def test_conditional_borrows_from_all_rows(posteriors):
-    borrowed = Conditional().fit(*posteriors, ROWS).draw(60, np.random.RandomState(0))
-    np.testing.assert_array_equal(np.sort(borrowed.source), np.arange(60))
-    own = Conditional(borrow=False).fit(*posteriors, ROWS).draw(60, np.random.RandomState(0))
-    assert set(own.source) == set(ROWS)
 
 
 def test_interpolation_takes_only_near_neighbours(rng):
