@@ -349,10 +349,14 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, BaseEstimator):
             )
 
     def _check_estimator(self, X: np.ndarray) -> None:
-        """Refuse the common mistake of images for a classifier of rows, before any training."""
-        first = self.estimator
-        while hasattr(first, "steps"):
-            first = first.steps[0][1]
+        """Refuse before any training what the classifier would refuse after the VAE's."""
+        steps = [self.estimator]
+        while hasattr(steps[0], "steps"):
+            steps = [step for _, step in steps[0].steps] + steps[1:]
+        for step in steps:
+            if hasattr(step, "_validate_params"):  # scikit-learn's own check of parameters
+                step._validate_params()
+        first = steps[0]
         if X.ndim == 2 or not type(first).__module__.startswith("sklearn."):
             return
         tags = get_tags(first)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import QUICK, synthetic_images, tiny
+from helpers import QUICK, Trained, synthetic_images, tiny
 from imblearn.pipeline import make_pipeline as make_imblearn_pipeline
 from sklearn.base import clone, is_classifier
 from sklearn.datasets import load_digits
@@ -498,6 +498,16 @@ def test_images_for_a_classifier_of_rows_are_refused_before_training(unbalanced)
     with pytest.raises(ValueError, match="Put a VAETransformer before it"):
         augmenter(estimator=SVC()).fit(*unbalanced)
     augmenter(estimator=make_pipeline(tiny(), SVC())).fit(*unbalanced)
+
+
+@pytest.mark.parametrize("estimator", [SVC(C=-1), make_pipeline(tiny(), SVC(C=-1))])
+def test_bad_parameters_of_the_classifier_are_refused_before_training(estimator, unbalanced):
+    Trained.trainings = 0
+    vae = tiny(callbacks=[Trained()])
+    X, y = unbalanced
+    with pytest.raises(ValueError, match="The 'C' parameter of SVC"):
+        augmenter(estimator=estimator, vae=vae).fit(X.reshape(len(X), -1), y)
+    assert Trained.trainings == 0
 
 
 def test_grid_search_over_everything_in_a_plain_pipeline(rows, labels):
