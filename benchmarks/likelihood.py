@@ -23,6 +23,7 @@ from sklearn_vae.nn import MLP
 VARIANTS = {
     "784-400-40": {},
     "784-400-40, KL warm-up": {"kl_warmup": 10},
+    "784-400-40, importance-weighted (5)": {"importance_samples": 5},
     "784-512-256-40": {"network": MLP((512, 256))},
 }
 

@@ -88,6 +88,7 @@ class BaseVAE(BaseEstimator):
         "beta": [Interval(Real, 0, None, closed="left")],
         "kl_warmup": [Interval(Real, 0, None, closed="left")],
         "free_bits": [Interval(Real, 0, None, closed="left")],
+        "importance_samples": [Interval(Integral, 1, None, closed="left")],
         "augment": [
             StrOptions({"auto", *AUGMENTATIONS}),
             Interval(Real, 0, None, closed="left"),
@@ -121,6 +122,7 @@ class BaseVAE(BaseEstimator):
         beta: float = 1.0,
         kl_warmup: float = 0,
         free_bits: float = 0.0,
+        importance_samples: int = 1,
         augment: str | float | Callable[[torch.Tensor], torch.Tensor] | None = "auto",
         features: str = "mean",
         max_epochs: int | str = "auto",
@@ -145,6 +147,7 @@ class BaseVAE(BaseEstimator):
         self.beta = beta
         self.kl_warmup = kl_warmup
         self.free_bits = free_bits
+        self.importance_samples = importance_samples
         self.augment = augment
         self.features = features
         self.max_epochs = max_epochs
@@ -232,6 +235,7 @@ class BaseVAE(BaseEstimator):
     def _train(
         self, data: Rows, y: Any, *, epochs: int, again: bool, partial: bool = False
     ) -> None:
+        self._check_objective()
         device = resolve_device(self.device)
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         split = None if partial else self._split(len(data), y, seed)
@@ -265,6 +269,14 @@ class BaseVAE(BaseEstimator):
                     f"{name} is now {new!r}, but training would go on with a model that has "
                     f"{old!r}. Set it back, or fit anew with warm_start=False."
                 )
+
+    def _check_objective(self) -> None:
+        if self.importance_samples > 1 and (self.beta, self.kl_warmup, self.free_bits) != (1, 0, 0):
+            raise ValueError(
+                f"importance_samples={self.importance_samples} trains on a bound without a KL term "
+                f"of its own, but beta={self.beta}, kl_warmup={self.kl_warmup}, "
+                f"free_bits={self.free_bits} change the KL term. Leave them at 1, 0 and 0."
+            )
 
     def _new_model(self, data: Rows) -> VAE:
         X = data.take(spread_rows(len(data))).numpy()
@@ -303,6 +315,7 @@ class BaseVAE(BaseEstimator):
             free_bits=self.free_bits,
             lr_schedule="constant" if partial else self.lr_schedule,
             kl_warmup=self.kl_warmup,
+            importance_samples=self.importance_samples,
             autocast=torch.bfloat16 if self.precision == "bfloat16" else None,
             optimizer=optimizer,
             **fused,

@@ -56,6 +56,12 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     free_bits : float, default=0.0
         Nats per latent dimension that the KL term does not charge; against posterior collapse.
 
+    importance_samples : int, default=1
+        Posterior draws per sample and step. Above 1 training maximises the importance-weighted
+        bound [2]_ instead of the ELBO: better likelihoods, a posterior that fits them less closely,
+        and as many passes through the decoder. The history's ``kl`` is then what lies between
+        weighted likelihood and bound.
+
     augment : {"auto", "geometric", "natural"}, float, callable or None, default="auto"
         Changes the images that the encoder sees in training, while the decoder rebuilds the
         clean ones: the latent code forgets what the changes vary. ``"geometric"`` rotates,
@@ -164,6 +170,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     ----------
     .. [1] Kingma, Welling, "Auto-Encoding Variational Bayes", ICLR 2014,
        https://arxiv.org/abs/1312.6114
+    .. [2] Burda, Grosse, Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016,
+       https://arxiv.org/abs/1509.00519
 
     Examples
     --------

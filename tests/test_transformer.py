@@ -531,6 +531,7 @@ KNOBS = {
     "beta": 4.0,
     "kl_warmup": 2,
     "free_bits": 3.0,
+    "importance_samples": 2,
     "augment": "geometric",
     "max_epochs": 3,
     "batch_size": 50,

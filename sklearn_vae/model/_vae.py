@@ -82,13 +82,24 @@ class VAE(nn.Module):
             z = torch.cat([z, F.one_hot(y + 1, self.n_classes + 1)[:, 1:].to(z.dtype)], 1)
         return self.likelihood(self.decoder(z).float())
 
-    def forward(self, x: Tensor, target: Tensor, y: Tensor | None = None) -> ELBOTerms:
+    def forward(
+        self, x: Tensor, target: Tensor, y: Tensor | None = None, n_samples: int = 1
+    ) -> ELBOTerms:
         """Return the terms of the ELBO of ``target`` with the posterior inferred from ``x``.
 
         The two are the same but under augmentation, where the encoder sees a changed image. Any
-        posterior gives a valid bound on log p(target), so that one does, too.
+        posterior gives a valid bound on log p(target), so that one does, too. With more than one
+        posterior draw per sample the terms are those of the importance-weighted bound: the
+        likelihood averaged with the weights, and what remains to the bound in place of the KL.
         """
         q = self.posterior(x)
+        if n_samples > 1:
+            z = q.rsample(torch.Size([n_samples]))
+            log_px = torch.stack([self.log_likelihood(target, each, y) for each in z])
+            log_w = log_px + (self.prior(z).log_prob(z) - q.log_prob(z)).sum(2)
+            log_likelihood = (log_w.softmax(0) * log_px).sum(0)
+            bound = log_w.logsumexp(0) - log(n_samples)
+            return ELBOTerms(log_likelihood, (log_likelihood - bound)[:, None])
         log_likelihood = self.log_likelihood(target, q.rsample(), y)
         return ELBOTerms(log_likelihood, td.kl_divergence(q, self.prior(q.loc)))
 

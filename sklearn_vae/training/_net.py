@@ -45,6 +45,8 @@ class VAENet(NeuralNet):
     lr_schedule : {"constant", "cosine"}
     kl_warmup : float
         Epochs over which the KL term's weight rises to ``beta``.
+    importance_samples : int
+        Posterior draws per sample in training; above 1 for the importance-weighted bound.
     autocast : torch.dtype or None
         Lower precision of the forward pass in training.
     **kwargs
@@ -60,6 +62,7 @@ class VAENet(NeuralNet):
         free_bits: float = 0.0,
         lr_schedule: str = "constant",
         kl_warmup: float = 0.0,
+        importance_samples: int = 1,
         autocast: torch.dtype | None = None,
         **kwargs: Any,
     ) -> None:
@@ -68,6 +71,7 @@ class VAENet(NeuralNet):
         self.free_bits = free_bits
         self.lr_schedule = lr_schedule
         self.kl_warmup = kl_warmup
+        self.importance_samples = importance_samples
         self.autocast = autocast
         super().__init__(
             module,
@@ -227,7 +231,7 @@ class VAENet(NeuralNet):
         target = module.scaling(raw)
         view = target if augment is None else augment(target)
         with self._autocast():
-            terms: ELBOTerms = module(view, target, y)
+            terms: ELBOTerms = module(view, target, y, self.importance_samples)
         loss: Tensor = self.criterion_(terms, weight)
         self._add("loss", loss.detach() * len(raw))
         self._add("log_likelihood", terms.log_likelihood.detach().sum())

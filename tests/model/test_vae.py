@@ -103,6 +103,23 @@ def test_terms_and_loss_by_hand(name, x):
     assert loss == pytest.approx(-(log_likelihood - kl.sum(1)).mean(), rel=1e-5)
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_training_with_importance_weights_maximises_their_bound(name, x):
+    """Value and gradient of the loss are those of the bound that the scores use."""
+    model = make_vae(CASES[name])
+    noise = torch.randn(4, 20, Z, generator=torch.Generator().manual_seed(7))
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        loss = NegativeELBO()(model(x, x, n_samples=4))
+    bound = model.importance_weighted(x, noise).mean()
+    torch.testing.assert_close(loss, -bound)
+    parameters = list(model.parameters())
+    found = torch.autograd.grad(loss, parameters)
+    expected = torch.autograd.grad(-bound, parameters)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
 def test_kl_is_torchs(x):
     model = make_vae(CASES["bernoulli"])
     q = model.posterior(x)
