@@ -36,12 +36,13 @@ from skorch import NeuralNetClassifier
 from torch import nn
 
 from sklearn_vae import VAEAugmenter, VAETransformer
-from sklearn_vae.augmentation import Conditional
+from sklearn_vae.augmentation import Posterior
 from sklearn_vae.datasets import fetch_images
 from sklearn_vae.training import ArrayDataset, Augment, Batches
 
 COUNTS = (4000, 2000, 1000, 750, 500, 350, 200, 100, 60, 40)
 FILL = 1000
+STRENGTH = 0.5  # of the geometric transforms
 CNN_PASSES = 100_000
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 Rows = tuple[np.ndarray, np.ndarray]
@@ -149,14 +150,21 @@ def treatments(data: str, vae: Any, template: VAETransformer, n_new: Any, seed: 
         "random over-sampling": augmented(method="bootstrap"),
         "SMOTE on pixels": lambda X, y: smote(X, y, seed),
         "shifts (flips)": augmented(method="bootstrap", transforms=moved),
-        "geometric": augmented(method="bootstrap", transforms="geometric"),
+        "geometric": augmented(method="bootstrap", transforms=STRENGTH),
         "VAE posterior": augmented(method="posterior"),
+        "VAE posterior, decoder alone": augmented(method=Posterior(residual=False)),
         "VAE interpolation": augmented(method="interpolation"),
         "VAE density": augmented(method="density"),
-        "VAE conditional": augmented(vae=template, method=Conditional()),
-        "VAE interpolation + shifts (flips)": augmented(transforms=moved),
-        "VAE interpolation + geometric": augmented(transforms="geometric"),
+        "VAE conditional": augmented(vae=template, method="conditional"),
+        "VAE posterior + shifts (flips)": augmented(method="posterior", transforms=moved),
+        "VAE posterior + geometric": augmented(method="posterior", transforms=STRENGTH),
     }
+
+
+FEATURES = ("nothing", "class weights", "SMOTE on pixels", "geometric", "VAE posterior + geometric")
+"""Treatments that are also tried on hidden features of a VAE of the same images."""
+NETWORK = ("nothing", "random over-sampling", "VAE posterior")
+"""Treatments that are also tried with the CNN, with and without shifts and flips in every step."""
 
 
 # -- the two parts ---------------------------------------------------------------------------------
@@ -179,8 +187,11 @@ def unbalanced(data: str, seed: int, args: argparse.Namespace) -> list[dict[str,
     start = time.perf_counter()
     vae = template.fit(X)
     print(f"{data} draw {seed}: VAE {time.perf_counter() - start:.0f} s", flush=True)
-    features = VAETransformer(features="hidden", max_epochs=args.epochs, random_state=seed).fit(X)
+    features = VAETransformer(
+        features="hidden", max_epochs=args.epochs_features, random_state=seed
+    ).fit(X)
     Z_test = features.transform(X_test)
+    print(f"and features {time.perf_counter() - start:.0f} s", flush=True)
     records = []
     for name, treat in treatments(data, vae, template, fill_up(y), seed).items():
         if args.only and name not in args.only:
@@ -188,9 +199,10 @@ def unbalanced(data: str, seed: int, args: argparse.Namespace) -> list[dict[str,
         X_more, y_more = treat(X, y)
         weight = "balanced" if name == "class weights" else None
         tried = {"SVC on pixels": svc(X_more, y_more, X_test, weight)}
-        Z = features.transform(X_more)
-        tried["SVC on VAE hidden"] = svc_on(Z, y_more, Z_test, weight)
-        if args.cnn and name != "class weights":
+        if name in FEATURES:
+            Z = features.transform(X_more)
+            tried["SVC on VAE hidden"] = svc_on(Z, y_more, Z_test, weight)
+        if args.cnn and name in NETWORK:
             tried["CNN"] = cnn(X_more, y_more, X_test, None, seed)
             tried["CNN, shifts (flips)"] = cnn(X_more, y_more, X_test, usual(data), seed)
         for classifier, predicted in tried.items():
@@ -211,18 +223,14 @@ def few(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
         plain: dict[str, Any] = {"method": "bootstrap"}
         ways: dict[str, dict[str, Any]] = {
             "shifts (flips)": {**plain, "transforms": usual(data)},
-            "geometric": {**plain, "transforms": "geometric"},
-            "VAE of these images": {"vae": FrozenEstimator(own)},
-            "VAE pre-trained": {"vae": FrozenEstimator(pretrained)},
-            "VAE pre-trained + shifts (flips)": {
-                "vae": FrozenEstimator(pretrained),
-                "transforms": usual(data),
-            },
-            "VAE pre-trained + geometric": {
-                "vae": FrozenEstimator(pretrained),
-                "transforms": "geometric",
-            },
+            "geometric": {**plain, "transforms": STRENGTH},
         }
+        for vae, whose in ((own, "VAE of these"), (pretrained, "VAE pre-trained")):
+            for method in ("posterior", "interpolation"):
+                kind = {"vae": FrozenEstimator(vae), "method": method}
+                ways[f"{whose}, {method}"] = kind
+                ways[f"{whose}, {method} + shifts (flips)"] = {**kind, "transforms": usual(data)}
+                ways[f"{whose}, {method} + geometric"] = {**kind, "transforms": STRENGTH}
         sets: dict[tuple[str, float], Rows] = {("nothing", 0): (X, y)}
         for name, settings in ways.items():
             for times in (1.0, 5.0, 20.0):
@@ -325,6 +333,7 @@ def main() -> None:
     parser.add_argument("--per-class", nargs="+", type=int, default=[10, 50, 200])
     parser.add_argument("--network", default="mlp", help="of the VAE that makes images")
     parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--epochs-features", type=int, default=15)
     parser.add_argument("--epochs-pretrained", type=int, default=10)
     parser.add_argument("--out")
     args = parser.parse_args()
