@@ -145,8 +145,8 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, BaseEstimator):
     -----
     Synthetic rows come in the dtype and range of X: images in [0, 1] or 0 to 255, other rows within
     the range of each column. Class weights and ordinary augmentation are cheaper; try them first.
-    A fitted augmenter keeps the posteriors of X and, where rows get back their residual, X itself; so
-    does its pickle.
+    A fitted augmenter, and its pickle, keeps the posteriors of X and, where rows get back their
+    residual, X itself.
 
     Examples
     --------
