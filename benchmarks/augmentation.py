@@ -8,9 +8,9 @@
 ``unbalanced``: the class counts of DeepSMOTE (Dablain et al., 2022), 4,000 down to 40 images a
 class, drawn ``--draws`` times from the training set, and the official, balanced test set. ``few``:
 10, 50 and 200 images a class and a VAE trained on these only, or on all training images without
-labels. ``online``: Exemplar VAE's recipe on all training images, a fresh synthetic image beside each
-real one in every step. Every treatment sees the same draws. Scores are means over classes, in %: ACSA is the
-recall, GM the geometric mean of sensitivity and specificity, F1 the F-measure.
+labels. ``online``: Exemplar VAE's recipe on all training images, a fresh synthetic image beside
+each real one in every step. Every treatment sees the same draws. Scores are means over classes, in
+%: ACSA is the recall, GM the geometric mean of sensitivity and specificity, F1 the F-measure.
 
 All settings were chosen on training images outside the draw (``--validate`` scores on 500 of them a
 class instead of on the test set). What over-samples fills classes up to ``FILL`` images, SMOTE
