@@ -40,7 +40,7 @@ from .augmentation import (
     new_rows,
     read_labels,
     transform_rows,
-    unlabelled,
+    unlabelled_rows,
 )
 from .training import AUGMENTATIONS, resolve_augment
 
@@ -81,7 +81,7 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, BaseEstimator):
         - ``"conditional"``: around posteriors, with a VAE whose decoder sees the class.
         - ``"bootstrap"``: real rows drawn with replacement, no VAE; with ``transforms`` this is
           ordinary augmentation, without it random over-sampling.
-        - ``"auto"``: interpolation; around its posterior in a class with a single row.
+        - ``"auto"``: interpolation in classes of 2 to 49 rows, around posteriors in others.
 
         An instance sets more: ``augmentation.Posterior(spread=0.5)``; a search then tunes
         ``method__spread``. Draws from the prior are not offered: they are known to be poor.
@@ -309,7 +309,7 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, BaseEstimator):
         labels = read_labels(y, warn=self.estimator is not None)
         rows = read_array(self, dense(X), reset=True, at_least=2)
         check_consistent_length(rows, labels)
-        known = ~unlabelled(labels)
+        known = ~unlabelled_rows(labels)
         if not known.any():
             raise ValueError("y has no class: all rows are -1, which means unlabelled.")
         self.classes_, codes, counts = np.unique(
@@ -385,8 +385,9 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, BaseEstimator):
         kept = slice(None) if method.residual or not method.needs_vae else slice(0)
         self._parents = data.X[kept], mean[kept]
         self._bounds = None if self.spec_.is_image else (data.X.min(0), data.X.max(0))
+        unlabelled = np.flatnonzero(data.codes < 0)
         self.methods_ = [
-            clone(method).fit(mean, std, np.flatnonzero(data.codes == c))
+            clone(method).fit(mean, std, np.flatnonzero(data.codes == c), unlabelled)
             for c in range(len(self.classes_))
         ]
         self.gate_ = None

@@ -1,6 +1,6 @@
 """Synthetic rows: how many, drawn how, which to keep, in whose container."""
 
-from ._containers import append_labels, append_rows, dense, read_labels, unlabelled
+from ._containers import append_labels, append_rows, dense, read_labels, unlabelled_rows
 from ._counts import N_NEW, new_rows
 from ._gate import QualityGate
 from ._methods import (
@@ -36,5 +36,5 @@ __all__ = [
     "new_rows",
     "read_labels",
     "transform_rows",
-    "unlabelled",
+    "unlabelled_rows",
 ]

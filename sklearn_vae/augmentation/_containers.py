@@ -32,7 +32,7 @@ def read_labels(y: Any, *, warn: bool = False) -> np.ndarray:
         y = y.detach().cpu().numpy()
     array = check_array(y, ensure_2d=False, dtype=None, input_name="y")
     # Of an object array only what is labelled: classes can be strings, and -1 is a number.
-    typed = array[~unlabelled(array)].tolist() if array.dtype == object else array
+    typed = array[~unlabelled_rows(array)].tolist() if array.dtype == object else array
     check_classification_targets(typed)
     kind = type_of_target(typed)
     if kind == "multilabel-indicator" and (array.sum(1) == 1).all():
@@ -45,7 +45,7 @@ def read_labels(y: Any, *, warn: bool = False) -> np.ndarray:
     return column_or_1d(array, warn=warn)
 
 
-def unlabelled(labels: np.ndarray) -> np.ndarray:
+def unlabelled_rows(labels: np.ndarray) -> np.ndarray:
     """Return which rows have no label: -1, scikit-learn's convention; shape (n,), bool."""
     if labels.dtype.kind in "USb":
         return np.zeros(len(labels), bool)

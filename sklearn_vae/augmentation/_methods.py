@@ -9,6 +9,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval
 
+FEW_ROWS = 50
+"""Rows below which "auto" interpolates: neighbours then say more than what is around a row."""
 DENSITY_ROWS = 2000
 """Rows of a class that its density is fitted on, at most."""
 
@@ -51,7 +53,9 @@ class Method(BaseEstimator):
     residual: bool = False
     """Whether a row gets back what the decoder lost of its parents."""
 
-    def fit(self, mean: np.ndarray, std: np.ndarray, rows: np.ndarray) -> Method:
+    def fit(
+        self, mean: np.ndarray, std: np.ndarray, rows: np.ndarray, unlabelled: np.ndarray
+    ) -> Method:
         """Learn the codes of a class.
 
         Parameters
@@ -60,6 +64,8 @@ class Method(BaseEstimator):
             The posteriors of all rows of X.
         rows : ndarray of shape (n_class,)
             Which of them are of the class.
+        unlabelled : ndarray of shape (n_unlabelled,)
+            Which of them have no label.
         """
         self._validate_params()
         self.mean_, self.std_, self.rows_ = mean[rows], std[rows], rows
@@ -130,6 +136,11 @@ class Interpolation(Method):
     residual : bool, default=True
         As in :class:`Posterior`, mixed from both rows.
 
+    unlabelled : bool, default=False
+        Draw neighbours among the unlabelled rows of X, too (those with y == -1). What lies near a
+        labelled row in the latent space mostly shares its class, so that a few labelled rows get
+        the variety of many unlabelled ones; a larger ``n_neighbors`` reaches further.
+
     References
     ----------
     .. [1] Chawla et al., "SMOTE: Synthetic Minority Over-sampling Technique", JAIR 2002.
@@ -147,29 +158,42 @@ class Interpolation(Method):
     _parameter_constraints: ClassVar = {
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "residual": ["boolean"],
+        "unlabelled": ["boolean"],
     }
 
-    def __init__(self, n_neighbors: int = 5, residual: bool = True) -> None:
+    def __init__(
+        self, n_neighbors: int = 5, residual: bool = True, unlabelled: bool = False
+    ) -> None:
         self.n_neighbors = n_neighbors
         self.residual = residual
+        self.unlabelled = unlabelled
 
-    def fit(self, mean: np.ndarray, std: np.ndarray, rows: np.ndarray) -> Interpolation:
+    def fit(
+        self, mean: np.ndarray, std: np.ndarray, rows: np.ndarray, unlabelled: np.ndarray
+    ) -> Interpolation:
         """Learn the codes of a class and their neighbours."""
         from sklearn.neighbors import NearestNeighbors  # slow to import
 
-        super().fit(mean, std, rows)
-        k = min(self.n_neighbors, len(rows) - 1)
-        nearest = NearestNeighbors(n_neighbors=k).fit(self.mean_)
-        self.neighbors_ = nearest.kneighbors(return_distance=False)  # never a row itself
+        super().fit(mean, std, rows, unlabelled)
+        pool = np.concatenate([rows, unlabelled]) if self.unlabelled else rows
+        k = min(self.n_neighbors, len(pool) - 1)
+        nearest = NearestNeighbors(n_neighbors=k + 1).fit(mean[pool])
+        found = nearest.kneighbors(self.mean_, return_distance=False)
+        # The first is the row itself, or, among equals, another: one of the two has to go.
+        other = found != np.arange(len(rows))[:, None]
+        other[other.all(1), -1] = False
+        found = found[other].reshape(len(rows), k)
+        self.neighbors_, self.neighbor_means_ = pool[found], mean[pool[found]]
         return self
 
     def draw(self, n: int, rng: np.random.RandomState) -> Draws:
         """Return n codes of the class."""
         i = self._pick(n, rng)
-        j = self.neighbors_[i, rng.randint(self.neighbors_.shape[1], size=n)]
+        which = rng.randint(self.neighbors_.shape[1], size=n)
         t = rng.uniform(size=(n, 1))
-        Z = self.mean_[i] + t * (self.mean_[j] - self.mean_[i])
-        return Draws(Z, self.rows_[np.stack([i, j], 1)], np.hstack([1 - t, t]))
+        Z = self.mean_[i] + t * (self.neighbor_means_[i, which] - self.mean_[i])
+        parents = np.stack([self.rows_[i], self.neighbors_[i, which]], 1)
+        return Draws(Z, parents, np.hstack([1 - t, t]))
 
 
 class Density(Method):
@@ -203,11 +227,13 @@ class Density(Method):
     def __init__(self, n_components: int = 10) -> None:
         self.n_components = n_components
 
-    def fit(self, mean: np.ndarray, std: np.ndarray, rows: np.ndarray) -> Density:
+    def fit(
+        self, mean: np.ndarray, std: np.ndarray, rows: np.ndarray, unlabelled: np.ndarray
+    ) -> Density:
         """Fit the mixture."""
         from sklearn.mixture import GaussianMixture  # slow to import
 
-        super().fit(mean, std, rows)
+        super().fit(mean, std, rows, unlabelled)
         step = -(-len(rows) // DENSITY_ROWS)
         Z = self.mean_[::step].astype(np.float64)  # float32 covariances lose definiteness
         per_component = 2 * Z.shape[1]
@@ -275,10 +301,13 @@ class Auto(Method):
     residual = True
     _parameter_constraints: ClassVar[dict[str, Any]] = {}
 
-    def fit(self, mean: np.ndarray, std: np.ndarray, rows: np.ndarray) -> Auto:
+    def fit(
+        self, mean: np.ndarray, std: np.ndarray, rows: np.ndarray, unlabelled: np.ndarray
+    ) -> Auto:
         """Pick the method of a class and fit it."""
-        self.method_: Method = Posterior() if len(rows) < 2 else Interpolation()
-        self.method_.fit(mean, std, rows)
+        few = 1 < len(rows) < FEW_ROWS
+        self.method_: Method = Interpolation() if few else Posterior()
+        self.method_.fit(mean, std, rows, unlabelled)
         return self
 
     def draw(self, n: int, rng: np.random.RandomState) -> Draws:
