@@ -40,7 +40,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LinearLR
 
 from sklearn_vae import VAEAugmenter, VAETransformer
-from sklearn_vae.augmentation import Posterior, PosteriorViews
+from sklearn_vae.augmentation import Interpolation, Posterior, PosteriorViews
 from sklearn_vae.datasets import fetch_images
 from sklearn_vae.training import ArrayDataset, Augment, Batches
 
@@ -99,9 +99,11 @@ def cnn(X: np.ndarray, y: np.ndarray, X_test: np.ndarray, augment: Augment | Non
         return torch.cat([net.module_(part).argmax(1) for part in parts]).numpy()
 
 
-def svc(X: np.ndarray, y: np.ndarray, X_test: np.ndarray, class_weight: str | None = None):
-    """Return the predictions of SVC(C=10) on pixels."""
-    return SVC(kernel=rbf, C=10, class_weight=class_weight).fit(_flat(X), y).predict(_flat(X_test))
+def svc(
+    Z: np.ndarray, y: np.ndarray, Z_test: np.ndarray, weights: str | None = None, C: float = 10
+):
+    """Return the predictions of SVC."""
+    return SVC(kernel=rbf, C=C, class_weight=weights).fit(Z, y).predict(Z_test)
 
 
 def _flat(X: np.ndarray) -> np.ndarray:
@@ -166,10 +168,11 @@ def treatments(data: str, vae: Any, template: VAETransformer, n_new: Any, seed: 
     }
 
 
-FEATURES = ("nothing", "class weights", "SMOTE on pixels", "geometric", "VAE posterior + geometric")
-"""Treatments that are also tried on hidden features of a VAE of the same images."""
+BOTH = ("class weights", "geometric", "VAE posterior + geometric")
+"""Treatments that are also tried with weights for the classes and a smaller C, on pixels and on
+hidden features of a VAE of the same images."""
 NETWORK = ("nothing", "random over-sampling", "VAE posterior")
-"""Treatments that are also tried with the CNN, with and without shifts and flips in every step."""
+"""Treatments that are also tried with the CNN, which shifts and flips in every step."""
 
 
 # -- the two parts ---------------------------------------------------------------------------------
@@ -205,12 +208,16 @@ def unbalanced(data: str, seed: int, args: argparse.Namespace) -> list[dict[str,
             continue
         X_more, y_more = treat(X, y)
         weight = "balanced" if name == "class weights" else None
-        tried = {"SVC on pixels": svc(X_more, y_more, X_test, weight)}
-        if name in FEATURES:
+        pixels = _flat(X_more), y_more, _flat(X_test)
+        tried = {"SVC on pixels": svc(*pixels, weight)}
+        if name == "nothing":
+            tried["SVC on VAE hidden"] = svc(features.transform(X), y, Z_test)
+            tried["CNN"] = cnn(X, y, X_test, None, seed)
+        if name in BOTH:
             Z = features.transform(X_more)
-            tried["SVC on VAE hidden"] = svc_on(Z, y_more, Z_test, weight)
-        if args.cnn and name in NETWORK:
-            tried["CNN"] = cnn(X_more, y_more, X_test, None, seed)
+            tried["weighted SVC on pixels"] = svc(*pixels, "balanced", C=3)
+            tried["weighted SVC on VAE hidden"] = svc(Z, y_more, Z_test, "balanced", C=3)
+        if name in NETWORK:
             tried["CNN, shifts (flips)"] = cnn(X_more, y_more, X_test, usual(data), seed)
         for classifier, predicted in tried.items():
             record = {"data": data, "treatment": name, "classifier": classifier, "draw": seed}
@@ -238,25 +245,46 @@ def few(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
                 ways[f"{whose}, {method}"] = kind
                 ways[f"{whose}, {method} + shifts (flips)"] = {**kind, "transforms": usual(data)}
                 ways[f"{whose}, {method} + geometric"] = {**kind, "transforms": STRENGTH}
+        kind = {
+            "vae": FrozenEstimator(pretrained),
+            "method": Interpolation(n_neighbors=50, unlabelled=True),
+        }
+        ways["VAE pre-trained, unlabelled neighbours"] = kind
+        ways["VAE pre-trained, unlabelled neighbours + geometric"] = {
+            **kind,
+            "transforms": STRENGTH,
+        }
         sets: dict[tuple[str, float], Rows] = {("nothing", 0): (X, y)}
         for name, settings in ways.items():
             for times in (1.0, 5.0, 20.0):
                 if times * n <= 1000:
                     sampler = VAEAugmenter(n_new=times, random_state=seed, **settings)
-                    sets[name, times] = sampler.fit_resample(X, y)
+                    if "unlabelled" in name:
+                        sets[name, times] = with_unlabelled(sampler, X, y, data, seed)
+                    else:
+                        sets[name, times] = sampler.fit_resample(X, y)
         for (name, times), (X_more, y_more) in sets.items():
             record = {"data": data, "per class": n, "treatment": name, "n_new": times, "draw": seed}
-            found = scores(y_test, svc(X_more, y_more, X_test))
+            found = scores(y_test, svc(_flat(X_more), y_more, _flat(X_test)))
             records.append({**record, "classifier": "SVC on pixels", **found})
             print(records[-1], flush=True)
     return records
+
+
+def with_unlabelled(sampler: VAEAugmenter, X, y, data: str, seed: int) -> Rows:
+    """Resample beside 20,000 unlabelled training images; return without these."""
+    others = fetch_images(data, download_if_missing=False).data
+    others = others[np.random.default_rng([11, seed]).permutation(len(others))[:20_000]]
+    part = np.concatenate([y, np.full(len(others), -1)])
+    X_more, y_more = sampler.fit_resample(np.concatenate([X, others]), part)
+    return X_more[y_more != -1], y_more[y_more != -1]
 
 
 def pretrained_vae(data: str, args: argparse.Namespace) -> VAETransformer:
     """Return a VAE trained on all training images, without labels; once per data set."""
     if data not in _PRETRAINED:
         X = fetch_images(data, download_if_missing=False).data
-        vae = VAETransformer(augment=None, max_epochs=args.epochs_pretrained, random_state=0)
+        vae = VAETransformer(max_epochs=args.epochs_pretrained, random_state=0)
         _PRETRAINED[data] = vae.fit(X)
     return _PRETRAINED[data]
 
@@ -272,11 +300,6 @@ def load(data: str, counts: tuple[int, ...], seed: int, validate: bool):
         return X[train], y[train], X[valid], y[valid]
     test = fetch_images(data, subset="test", return_X_y=True, download_if_missing=False)
     return X[train], y[train], *test
-
-
-def svc_on(Z: np.ndarray, y: np.ndarray, Z_test: np.ndarray, class_weight: str | None):
-    """Return the predictions of SVC(C=10) on features."""
-    return SVC(kernel=rbf, C=10, class_weight=class_weight).fit(Z, y).predict(Z_test)
 
 
 class OnlineNet(NeuralNetClassifier):
@@ -420,11 +443,10 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--validate", action="store_true", help="score on training images")
     parser.add_argument("--only", nargs="+", help="only these treatments")
-    parser.add_argument("--cnn", action="store_true", help="the small CNN, too")
     parser.add_argument("--per-class", nargs="+", type=int, default=[10, 50, 200])
     parser.add_argument("--network", default="mlp", help="of the VAE that makes images")
-    parser.add_argument("--epochs", type=int, default=40)
-    parser.add_argument("--epochs-features", type=int, default=15)
+    parser.add_argument("--epochs", type=int, default=30, help="of the VAE that makes images")
+    parser.add_argument("--epochs-features", type=int, default=12, help="of the one for features")
     parser.add_argument("--epochs-pretrained", type=int, default=10)
     parser.add_argument("--online-epochs", type=int, default=100)
     parser.add_argument("--out")

@@ -30,7 +30,6 @@ from sklearn.base import BaseEstimator
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
 from sklearn.semi_supervised import LabelSpreading
@@ -49,7 +48,12 @@ def rbf(A: np.ndarray, B: np.ndarray) -> np.ndarray:
     On 3,072 columns this takes less than a tenth of the time of libsvm's kernel; the results differ
     by rounding.
     """
-    return rbf_kernel(A, B, gamma=1 / (B.shape[1] * B.var()))
+    K = A @ B.T
+    K *= 2
+    K -= np.square(A).sum(1)[:, None]
+    K -= np.square(B).sum(1)
+    K *= 1 / (B.shape[1] * B.var())
+    return np.exp(np.minimum(K, 0, out=K), out=K)
 
 
 HEADS: dict[str, tuple[BaseEstimator, dict[str, list[float]]]] = {
