@@ -3,6 +3,7 @@
     python benchmarks/augmentation.py --part unbalanced --data mnist fashion_mnist
     python benchmarks/augmentation.py --part few --data mnist fashion_mnist
     python benchmarks/augmentation.py --part online --data mnist fashion_mnist --draws 3
+    python benchmarks/augmentation.py --part cost --data fashion_mnist
     python benchmarks/augmentation.py --part picture --data fashion_mnist
 
 ``unbalanced``: the class counts of DeepSMOTE (Dablain et al., 2022), 4,000 down to 40 images a
@@ -384,6 +385,54 @@ def online(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any
     return records
 
 
+def cost(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Time fit_resample against its VAE's training, and generation against the bare decoder."""
+    X, y, _, _ = load(data, COUNTS, seed, validate=True)
+    template = VAETransformer(augment=None, max_epochs=args.epochs_pretrained, random_state=seed)
+    records: list[dict[str, Any]] = [
+        {"data": data, "what": f"fit_resample / VAE.fit, {args.epochs_pretrained} epochs"}
+        | ratio(
+            lambda: VAEAugmenter(vae=template, random_state=seed).fit_resample(X, y),
+            lambda: template.fit(X),
+            repeats=1,
+        )
+    ]
+    images = np.random.default_rng(seed).integers(0, 256, (2000, 32, 32, 3), dtype=np.uint8)
+    vae = VAETransformer(128, network="conv", augment=None, max_epochs=1, random_state=seed)
+    vae.fit(images)
+    n = 50_000
+    codes = torch.randn(n, 128, generator=torch.Generator().manual_seed(seed))
+
+    def bare() -> np.ndarray:
+        out = np.empty((n, 32, 32, 3), np.uint8)
+        with torch.inference_mode():
+            for start in range(0, n, 1000):
+                x = vae.module_.conditional(codes[start : start + 1000]).mean
+                x = (x.permute(0, 2, 3, 1) * 255).round().clamp(0, 255)
+                out[start : start + 1000] = x.to(torch.uint8).numpy()
+        return out
+
+    for method in ("density", "posterior", "interpolation"):
+        sampler = VAEAugmenter(vae=FrozenEstimator(vae), method=method, n_new=1, random_state=seed)
+        sampler.fit(images, np.arange(2000) % 2)
+        measured = ratio(bare, lambda s=sampler: s.sample(n, y=1), repeats=3)
+        what = f"bare decoder / sample, {n:,} images 32 x 32 x 3, {method}"
+        records.append({"data": "noise", "what": what} | measured)
+    return records
+
+
+def ratio(one: Callable[[], Any], other: Callable[[], Any], repeats: int) -> dict[str, float]:
+    """Return the median seconds of two calls, taken in turn, and their ratio."""
+    seconds = np.empty((repeats, 2))
+    for i in range(repeats):
+        for j, call in enumerate((one, other)):
+            start = time.perf_counter()
+            call()
+            seconds[i, j] = time.perf_counter() - start
+    first, second = np.median(seconds, axis=0)
+    return {"seconds": float(first), "against": float(second), "ratio": float(first / second)}
+
+
 def picture(data: str, args: argparse.Namespace) -> None:
     """Draw real and synthetic images of each class, and the nearest real image of each."""
     import matplotlib.pyplot as plt
@@ -437,7 +486,7 @@ def main() -> None:
     """Run the benchmark and write its JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--part", choices=["unbalanced", "few", "online", "picture"], default="unbalanced"
+        "--part", choices=["unbalanced", "few", "online", "cost", "picture"], default="unbalanced"
     )
     parser.add_argument("--data", nargs="+", default=["mnist", "fashion_mnist"])
     parser.add_argument("--draws", type=int, default=5)
@@ -455,7 +504,7 @@ def main() -> None:
         for data in args.data:
             picture(data, args)
         return
-    part = {"unbalanced": unbalanced, "few": few, "online": online}[args.part]
+    part = {"unbalanced": unbalanced, "few": few, "online": online, "cost": cost}[args.part]
     out, records = args.out or f"augmentation_{args.part}", []
     for data in args.data:
         for seed in range(args.draws):
@@ -463,7 +512,10 @@ def main() -> None:
             payload = {"environment": environment(), "args": vars(args), "results": records}
             if not args.validate:
                 write_json(out, payload)
-    print(table(records))
+    if args.part == "cost":
+        print(markdown_table(records, ["data", "what", "seconds", "against", "ratio"]))
+    else:
+        print(table(records))
 
 
 if __name__ == "__main__":
