@@ -213,12 +213,13 @@ def unbalanced(data: str, seed: int, args: argparse.Namespace) -> list[dict[str,
         tried = {"SVC on pixels": svc(*pixels, weight)}
         if name == "nothing":
             tried["SVC on VAE hidden"] = svc(features.transform(X), y, Z_test)
-            tried["CNN"] = cnn(X, y, X_test, None, seed)
+            if args.cnn:
+                tried["CNN"] = cnn(X, y, X_test, None, seed)
         if name in BOTH:
             Z = features.transform(X_more)
             tried["weighted SVC on pixels"] = svc(*pixels, "balanced", C=3)
             tried["weighted SVC on VAE hidden"] = svc(Z, y_more, Z_test, "balanced", C=3)
-        if name in NETWORK:
+        if args.cnn and name in NETWORK:
             tried["CNN, shifts (flips)"] = cnn(X_more, y_more, X_test, usual(data), seed)
         for classifier, predicted in tried.items():
             record = {"data": data, "treatment": name, "classifier": classifier, "draw": seed}
@@ -491,6 +492,7 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", default=["mnist", "fashion_mnist"])
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--validate", action="store_true", help="score on training images")
+    parser.add_argument("--cnn", action="store_true", help="the small CNN, too")
     parser.add_argument("--only", nargs="+", help="only these treatments")
     parser.add_argument("--per-class", nargs="+", type=int, default=[10, 50, 200])
     parser.add_argument("--network", default="mlp", help="of the VAE that makes images")
