@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+# imbalanced-learn adds to scikit-learn's list of methods, which is part of what joblib hashes of a
+# pipeline's step: a cache is shared only by processes that have all imported it, or none.
+import imblearn  # noqa: F401
 import numpy as np
 import torch
 from skorch.callbacks import Callback
