@@ -176,7 +176,7 @@ NETWORK = ("nothing", "random over-sampling", "VAE posterior")
 """Treatments that are also tried with the CNN, which shifts and flips in every step."""
 
 
-# -- the two parts ---------------------------------------------------------------------------------
+# -- the parts -------------------------------------------------------------------------------------
 
 
 def draw_rows(y: np.ndarray, counts: tuple[int, ...], seed: int, validate: bool) -> Rows:

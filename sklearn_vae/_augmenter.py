@@ -6,7 +6,7 @@ import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -27,7 +27,7 @@ from torch.utils.data import Dataset
 
 from ._base import BaseVAE
 from ._conditional import ConditionalVAE
-from ._images import read_array, read_spec
+from ._images import check_count, read_array, read_spec
 from ._transformer import VAETransformer
 from .augmentation import (
     METHODS,
@@ -277,13 +277,12 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, BaseEstimator):
             In the form, range and dtype of the fitted X.
         """
         check_is_fitted(self)
-        if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
-            raise ValueError(f"n={n!r}: give an int >= 1.")
+        n = check_count("n", n)
         where = np.flatnonzero(self.classes_ == y)
         if len(where) != 1:
             raise ValueError(f"y={y!r} is not one of the classes {self.classes_.tolist()}.")
         rng = check_random_state(self.random_state if random_state is None else random_state)
-        new, _, report = self._draw(int(where[0]), int(n), rng)
+        new, _, report = self._draw(int(where[0]), n, rng)
         _warn_of_shortage({self.classes_[where[0]]: report})
         return new
 

@@ -21,7 +21,15 @@ from skorch.helper import predefined_split
 from skorch.utils import noop
 from torch.utils.data import Dataset, Subset
 
-from ._images import InputSpec, check_same, check_values, chunk_rows, read_array, read_spec
+from ._images import (
+    InputSpec,
+    check_count,
+    check_same,
+    check_values,
+    chunk_rows,
+    read_array,
+    read_spec,
+)
 from ._noise import row_noise
 from ._persistence import build_model, load_arrays, to_cpu, weights_to_arrays
 from .model import LIKELIHOODS, VAE, Likelihood
@@ -587,14 +595,13 @@ class BaseVAE(BaseEstimator):
             ``"discretized-logistic"``); for vectors a log-density in the units of X.
         """
         check_is_fitted(self)
-        if not isinstance(n_samples, Integral) or n_samples < 1:
-            raise ValueError(f"n_samples={n_samples!r}: give an int >= 1.")
+        n_samples = check_count("n_samples", n_samples)
         data = self._read(X, reset=False)
         model = self.module_
         bound = model.importance_weighted if importance_weighted else model.elbo
 
         def scores(raw: torch.Tensor) -> torch.Tensor:
-            noise = row_noise(raw.numpy(), int(n_samples), model.z_dim, self.device_)
+            noise = row_noise(raw.numpy(), n_samples, model.z_dim, self.device_)
             return bound(self._scaled(raw), noise)
 
         return self._apply(data, scores)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -199,6 +200,13 @@ def check_same(X: Array, spec: InputSpec, *, bounded: bool) -> None:
         bounded=bounded,
         remedy="the estimator was fitted on values in [0, 1]. Scale X as the fitted data were.",
     )
+
+
+def check_count(name: str, value: Any) -> int:
+    """Return a number of samples or draws as an int; refuse what is none, or below 1."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise ValueError(f"{name}={value!r}: give an int >= 1.")
+    return int(value)
 
 
 def chunk_rows(spec: InputSpec) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from sklearn.utils import Tags, check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import FEATURES, BaseVAE
+from ._images import check_count
 
 
 class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
@@ -282,10 +282,9 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
             In the layout, range and dtype of the fitted X.
         """
         check_is_fitted(self)
-        if not isinstance(n_samples, Integral) or n_samples < 1:
-            raise ValueError(f"n_samples={n_samples!r}: give an int >= 1.")
+        n = check_count("n_samples", n_samples)
         rng = check_random_state(self.random_state if random_state is None else random_state)
-        return self.inverse_transform(rng.standard_normal((int(n_samples), self.module_.z_dim)))
+        return self.inverse_transform(rng.standard_normal((n, self.module_.z_dim)))
 
     def _encode(self, x: torch.Tensor) -> torch.Tensor:
         if self.features == "hidden":

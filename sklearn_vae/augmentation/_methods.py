@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple
 
@@ -38,7 +39,7 @@ def _around(parents: np.ndarray, Z: np.ndarray) -> Draws:
     return Draws(Z, parents[:, None], np.ones((len(parents), 1)))
 
 
-class Method(BaseEstimator):
+class Method(BaseEstimator, ABC):
     """Draws latent codes of one class; one copy is fitted per class.
 
     Subclasses are scikit-learn estimators, so that a search can tune ``method__spread``.
@@ -71,9 +72,9 @@ class Method(BaseEstimator):
         self.mean_, self.std_, self.rows_ = mean[rows], std[rows], rows
         return self
 
+    @abstractmethod
     def draw(self, n: int, rng: np.random.RandomState) -> Draws:
         """Return n codes of the class."""
-        raise NotImplementedError
 
     def _pick(self, n: int, rng: np.random.RandomState) -> np.ndarray:
         """Return n row numbers within the class, each row as often as any other (give or take 1).
