@@ -56,6 +56,7 @@ def variants(colour: bool) -> dict[str, dict[str, Any]]:
         "lr 1e-3": {"lr": 1e-3},
         "lr 4e-3": {"lr": 4e-3},
         "constant lr": {"lr_schedule": "constant"},
+        "float32": {"precision": "float32"},
     }
 
 

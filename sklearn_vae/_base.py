@@ -45,6 +45,7 @@ from .training import (
     exact_inference,
     resolve_augment,
     resolve_device,
+    resolve_precision,
     seeded,
     spread_rows,
 )
@@ -324,7 +325,9 @@ class BaseVAE(BaseEstimator):
             lr_schedule="constant" if partial else self.lr_schedule,
             kl_warmup=self.kl_warmup,
             importance_samples=self.importance_samples,
-            autocast=torch.bfloat16 if self.precision == "bfloat16" else None,
+            autocast=resolve_precision(
+                self.precision, device, model, bounded=self.spec_.is_intensity
+            ),
             optimizer=optimizer,
             **fused,
             lr=self.lr,

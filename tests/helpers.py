@@ -21,6 +21,7 @@ QUICK = {
     "max_epochs": 2,
     "batch_size": 64,
     "device": "cpu",
+    "precision": "float32",  # "auto" depends on the machine
     "random_state": 0,
 }
 

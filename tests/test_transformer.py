@@ -552,7 +552,7 @@ def test_every_parameter_of_the_training_changes_the_model(images, fitted, name)
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("augment", 0), ("precision", "float32"), ("network", MLP(hidden=(16,))), ("verbose", 0)],
+    [("augment", 0), ("network", MLP(hidden=(16,))), ("verbose", 0)],
 )
 def test_equivalent_settings_give_the_same_model(images, fitted, name, value):
     assert same_weights(tiny(**{name: value}).fit(images), fitted)

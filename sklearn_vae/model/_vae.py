@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import log, prod
+from math import inf, log, prod
 
 import torch
 import torch.distributions as td
@@ -95,7 +95,12 @@ class VAE(nn.Module):
         q = self.posterior(x)
         if n_samples > 1:
             z = q.rsample(torch.Size([n_samples]))
-            log_px = torch.stack([self.log_likelihood(target, each, y) for each in z])
+            many = self.log_likelihood(  # in one batch: large products use the hardware better
+                target.repeat(n_samples, *[1] * (target.dim() - 1)),
+                z.flatten(0, 1),
+                None if y is None else y.repeat(n_samples),
+            )
+            log_px = many.view(n_samples, -1)
             log_w = log_px + (self.prior(z).log_prob(z) - q.log_prob(z)).sum(2)
             log_likelihood = (log_w.softmax(0) * log_px).sum(0)
             bound = log_w.logsumexp(0) - log(n_samples)
@@ -171,6 +176,22 @@ class VAE(nn.Module):
         """Number of hidden features."""
         return len(self.feature_scale)
 
+    def narrowest_map(self) -> float:
+        """Return the width of the narrowest map that a convolution takes or makes; inf for none."""
+        widths = [inf]
+
+        def note(_: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> None:
+            widths.extend((args[0].shape[-1], out.shape[-1]))
+
+        kinds = (nn.Conv2d, nn.ConvTranspose2d)
+        hooks = [m.register_forward_hook(note) for m in self.modules() if isinstance(m, kinds)]
+        try:
+            self._run_on_zeros()
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return min(widths)
+
     @staticmethod
     def _pooled(activations: Tensor) -> Tensor:
         if activations.dim() == 4:
@@ -178,14 +199,19 @@ class VAE(nn.Module):
             activations = F.adaptive_avg_pool2d(activations, (min(h, POOLED), min(w, POOLED)))
         return activations.float().flatten(1)
 
-    def _check_sizes(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
-        """Run two zeros through encoder and decoder; also gives lazy modules their sizes."""
+    def _run_on_zeros(self) -> tuple[Tensor, Tensor]:
+        """Return the activations of two zero inputs and the decoder's output for two zero codes."""
         training = self.encoder.training
         self.eval()
         with torch.no_grad():
-            activations = self.encoder(torch.zeros(2, *shape))
+            activations = self.encoder(torch.zeros(2, *self.scaling.shape))
             decoded = self.decoder(torch.zeros(2, self.z_dim + self.n_classes))
         self.train(training)
+        return activations, decoded
+
+    def _check_sizes(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
+        """Run two zeros through encoder and decoder; also gives lazy modules their sizes."""
+        activations, decoded = self._run_on_zeros()
         expected = (2, self.likelihood.n_params * shape[0], *shape[1:])
         if decoded.shape != expected:
             raise ValueError(

@@ -6,6 +6,7 @@ import copy
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 Shape = tuple[int, ...]
@@ -69,5 +70,6 @@ class Reshape(nn.Module):
         self.shape = shape
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``(n, prod(shape))`` to ``(n, *shape)``."""
-        return x.reshape(-1, *self.shape)
+        """Map ``(n, prod(shape))`` to ``(n, *shape)``; maps in torch's channels-last format."""
+        x = x.reshape(-1, *self.shape)
+        return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x

@@ -53,10 +53,13 @@ class Scaling(nn.Module):
             self.register_buffer("scale", scale.float())
 
     def forward(self, raw: Tensor) -> Tensor:
-        """Map ``(n, *raw_shape)`` of any dtype to ``(n, *shape)`` float32."""
-        if self.channels_last:
+        """Map ``(n, *raw_shape)`` of any dtype to ``(n, *shape)`` float32.
+
+        Images come out in torch's channels-last format, in which convolutions are fastest.
+        """
+        if self.channels_last or (len(self.shape) == 3 and self.shape[0] == 1):
             c, h, w = self.shape
-            # The permuted view keeps the memory as it is: torch's channels-last format.
+            # The permuted view keeps the memory as it is.
             x = raw.reshape(-1, h, w, c).permute(0, 3, 1, 2).to(torch.float32)
         elif self.standardised:
             # Before the cast: float64 columns with a large offset keep their small differences.
@@ -64,6 +67,8 @@ class Scaling(nn.Module):
             return (centred / self.scale).to(torch.float32)
         else:
             x = raw.to(torch.float32).reshape(-1, *self.shape)
+            if x.dim() == 4:
+                x = x.contiguous(memory_format=torch.channels_last)
         return x if self.maximum == 1.0 else x * (1.0 / self.maximum)
 
     def inverse(self, x: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from ._augment import AUGMENTATIONS, Augment, resolve_augment
 from ._batches import ArrayDataset, Batches, ItemDataset, spread_rows
-from ._device import exact_inference, resolve_device, seeded
+from ._device import exact_inference, resolve_device, resolve_precision, seeded
 from ._net import VAENet
 from ._progress import EpochLog, ProgressBar
 from ._schedules import LR_SCHEDULES, kl_weight, learning_rate_factor
@@ -22,6 +22,7 @@ __all__ = [
     "learning_rate_factor",
     "resolve_augment",
     "resolve_device",
+    "resolve_precision",
     "seeded",
     "spread_rows",
 ]

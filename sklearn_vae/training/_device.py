@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import torch
 
+from ..model import VAE
+
 
 def resolve_device(device: str | torch.device, *, fallback: bool = False) -> torch.device:
     """Return the torch device for ``"auto"`` (cuda, else mps, else cpu) or an explicit one.
@@ -48,6 +50,23 @@ def resolve_device(device: str | torch.device, *, fallback: bool = False) -> tor
         stacklevel=3,
     )
     return torch.device("cpu")
+
+
+def resolve_precision(
+    precision: str, device: torch.device, model: VAE, *, bounded: bool
+) -> torch.dtype | None:
+    """Return the dtype of the forward pass in training, None for float32 throughout.
+
+    ``"auto"`` takes bfloat16 for values in [0, 1] where the CPU multiplies it in hardware (AMX).
+    Elsewhere that is slower than float32, and its three digits are too few for vectors of any
+    range, of which a learnt variance may become small. Convolutions whose maps are one pixel wide
+    return garbage in bfloat16 (torch 2.14 on AMX). On GPUs ``"auto"`` is float32.
+    """
+    if precision == "auto":
+        fast = device.type == "cpu" and torch.cpu._is_amx_tile_supported()
+        safe = bounded and fast and model.narrowest_map() > 1
+        precision = "bfloat16" if safe else "float32"
+    return torch.bfloat16 if precision == "bfloat16" else None
 
 
 def _available(device: torch.device) -> bool:

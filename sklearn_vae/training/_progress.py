@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from skorch.callbacks import Callback
 from tqdm.auto import tqdm
 
@@ -13,7 +14,7 @@ class ProgressBar(Callback):
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         """Open a bar as long as the planned training."""
-        self.bar_ = tqdm(total=net.n_steps, desc="VAE", unit="step", leave=True)
+        self.bar_ = tqdm(total=net.n_steps, desc=f"VAE ({_where(net)})", unit="step", leave=True)
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Show the epoch's losses."""
@@ -33,6 +34,10 @@ class ProgressBar(Callback):
 class EpochLog(Callback):
     """One line per epoch: losses in nats, the terms of the ELBO, learning rate and seconds."""
 
+    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
+        """Say once where and how training runs."""
+        print(f"VAE: {_where(net)}, {net.n_steps} steps")  # noqa: T201
+
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Print the epoch's row of the history."""
         row = net.history[-1]
@@ -41,3 +46,9 @@ class EpochLog(Callback):
             if key in row:
                 parts.append(f"{key} {row[key]:.5g}")
         print("  ".join([*parts, f"{row['dur']:.1f} s"]))  # noqa: T201
+
+
+def _where(net: Any) -> str:
+    """Return device and precision in words."""
+    dtype = torch.float32 if net.autocast is None else net.autocast
+    return f"{net.device}, {str(dtype).removeprefix('torch.')}"

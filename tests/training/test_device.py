@@ -1,9 +1,12 @@
-"""Devices, seeds and inference: nothing leaks out of the block."""
+"""Devices, precision, seeds and inference: nothing leaks out of the block."""
 
 import pytest
 import torch
+from helpers import synthetic_images
 
-from sklearn_vae.training import exact_inference, resolve_device, seeded
+from sklearn_vae import VAETransformer
+from sklearn_vae.nn import MLP, Conv
+from sklearn_vae.training import exact_inference, resolve_device, resolve_precision, seeded
 
 NO_CUDA = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
 CPU = torch.device("cpu")
@@ -65,3 +68,38 @@ def test_inference_takes_no_gradients_and_ends_with_the_block():
     with exact_inference():
         assert not (weight * 2).requires_grad
     assert (weight * 2).requires_grad
+
+
+def model_for(network, *shape):
+    X = synthetic_images(4, *shape)
+    return VAETransformer(2, network=network, max_epochs=1, device="cpu").fit(X).module_
+
+
+@pytest.mark.parametrize(
+    ("amx", "network", "shape", "bounded", "expected"),
+    [
+        (True, MLP((8,)), (8, 8), True, torch.bfloat16),
+        (True, Conv((4, 4)), (8, 8), True, torch.bfloat16),
+        (False, MLP((8,)), (8, 8), True, None),  # slower than float32 there
+        (True, MLP((8,)), (8, 8), False, None),  # too coarse for a small learnt variance
+        (True, Conv((4, 4, 4)), (17, 8), True, None),  # the last map is 2 x 1
+    ],
+)
+def test_auto_precision_is_bfloat16_where_that_is_safe_and_fast(
+    monkeypatch, amx, network, shape, bounded, expected
+):
+    model = model_for(network, *shape)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    assert resolve_precision("auto", CPU, model, bounded=bounded) is expected
+    assert resolve_precision("auto", torch.device("cuda"), model, bounded=bounded) is None
+    assert resolve_precision("float32", CPU, model, bounded=bounded) is None
+    assert resolve_precision("bfloat16", CPU, model, bounded=bounded) is torch.bfloat16
+
+
+def test_the_narrowest_map_is_found_and_nothing_is_left_behind():
+    model = model_for(Conv((4, 4, 4), batch_norm=True), 17, 8)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    assert model.narrowest_map() == 1
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert not any(module._forward_hooks for module in model.modules())
+    assert model_for(MLP((8,)), 8, 8).narrowest_map() == float("inf")

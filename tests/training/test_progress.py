@@ -35,7 +35,8 @@ def test_one_line_per_epoch(images, capsys, validation_fraction):
     estimator.fit(images)
     out, err = capsys.readouterr()
     assert err == ""
-    lines = out.splitlines()
+    first, *lines = out.splitlines()
+    assert first.startswith("VAE: cpu, float32, ")
     assert len(lines) == 3
     for line, row in zip(lines, estimator.history_, strict=True):
         assert re.match(rf"epoch +{row['epoch']} ", line)

@@ -1,0 +1,313 @@
+"""Training and encoding beside a hand-written loop, skorch's defaults, pythae, Lightning and PyOD.
+
+    python benchmarks/speed.py --part train elbo encode start
+
+Everything is a ratio taken in one run: the contenders take turns, and the median over rounds
+counts. ``train``: images per second with the same net, the same batch size and float32, beside this
+package's own choice of precision. ``elbo``: seconds until the held-out ELBO that the loop ends
+with. ``encode``: transform, inverse_transform and sample beside a raw loop. ``start``: import,
+clone, a small fit. Peers that are not installed are left out, by name. ``--device cuda`` for a GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+import timeit
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from _common import environment, markdown_table, write_json
+from _peers import PEERS, Recipe, as_tensor, negative_elbo, train_loop
+from sklearn.base import clone
+
+from sklearn_vae import VAETransformer
+from sklearn_vae.datasets import fetch_images
+from sklearn_vae.nn import MLP, Conv, Network
+
+OURS = "sklearn_vae"
+CHUNKS = (128, 256, 512, 1024, 2048, 4096)
+
+
+def images(n: int, *shape: int) -> np.ndarray:
+    """Return n random uint8 images or rows: the time does not depend on the content."""
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (n, *shape), dtype=np.uint8)
+
+
+def vae_for(recipe: Recipe, **settings: Any) -> VAETransformer:
+    """Return this package's estimator with a recipe's settings and nothing of its own."""
+    return VAETransformer(
+        recipe.z_dim,
+        network=recipe.network,
+        likelihood="bernoulli",
+        augment=None,
+        max_epochs=recipe.epochs,
+        batch_size=recipe.batch_size,
+        lr=recipe.lr,
+        **{"lr_schedule": "constant", "precision": "float32", "random_state": 0, **settings},
+        device=recipe.device,
+    )
+
+
+def fit(recipe: Recipe, X: np.ndarray, **settings: Any) -> VAETransformer:
+    """Train this package's estimator."""
+    return vae_for(recipe, **settings).fit(X)
+
+
+def seconds(work: Callable[[], Any], device: str) -> float:
+    """Return how long ``work`` takes, to the end of what it left on the GPU."""
+    start = time.perf_counter()
+    work()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def take_turns(
+    contenders: dict[str, Callable[[], Any]], rounds: int, device: str
+) -> dict[str, list[float]]:
+    """Time each contender once a round, after one round that does not count."""
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for number in range(rounds + 1):
+        for name, work in contenders.items():
+            elapsed = seconds(work, device)
+            if number:
+                times[name].append(elapsed)
+    return times
+
+
+def records(
+    times: dict[str, list[float]], n: int, against: str, **columns: Any
+) -> list[dict[str, Any]]:
+    """Return a row per contender: medians, and how many times as fast as ``against``."""
+    return [
+        {
+            **columns,
+            "contender": name,
+            "per second": n / statistics.median(each),
+            f"x {against}": statistics.median(
+                base / own for base, own in zip(times[against], each, strict=True)
+            ),
+            "seconds": each,
+        }
+        for name, each in times.items()
+    ]
+
+
+def installed() -> dict[str, Callable[..., Any]]:
+    """Return the peers whose libraries are there, and name the others."""
+    found = {}
+    tiny = Recipe(MLP((8,)), 2, batch_size=16)
+    for name, train in PEERS.items():
+        try:
+            train(images(32, 16), tiny)
+        except ImportError as error:
+            print(f"left out: {name} ({error})")
+        else:
+            found[name] = train
+    return found
+
+
+def part_train(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Compare images per second in training."""
+    peers, rows = installed(), []
+    for net, network, z_dim, shape in (
+        ("mlp 784-400-40", MLP((400,)), 40, (784,)),
+        ("conv 32x32x3", Conv(), 32, (32, 32, 3)),
+    ):
+        X = images(args.images if net.startswith("mlp") else args.images // 2, *shape)
+        recipe = Recipe(network, z_dim, args.batch_size, args.epochs, device=args.device)
+        contenders: dict[str, Callable[[], Any]] = {
+            OURS: partial(fit, recipe, X),
+            f"{OURS}, precision='auto'": partial(fit, recipe, X, precision="auto"),
+        }
+        for name, train in peers.items():
+            if name != "PyOD" or net.startswith("mlp"):  # PyOD has no convolutions
+                contenders[name] = partial(train, X, recipe)
+        times = take_turns(contenders, args.rounds, args.device)
+        n = len(X) * args.epochs
+        rows += records(times, n, "hand-written loop", net=net)
+        print(markdown_table(rows, ["net", "contender", "per second", "x hand-written loop"]))
+    return rows
+
+
+def part_elbo(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Compare the time until the held-out ELBO that the loop ends with (MNIST, Fashion-MNIST)."""
+    rows = []
+    for data in args.data:
+        X, _ = fetch_images(data, return_X_y=True, download_if_missing=False)
+        X, X_valid = X[:50_000], X[50_000:]
+        for net, network, z_dim in (("mlp", MLP((400,)), 40), ("conv", Conv(), 32)):
+            if net == "mlp":
+                part, valid = X.reshape(len(X), -1), X_valid.reshape(len(X_valid), -1)
+            else:
+                part, valid = X, X_valid
+            recipe = Recipe(network, z_dim, epochs=args.elbo_epochs, device=args.device)
+            for seed in range(args.seeds):
+                rows += until_equal(part, valid, recipe, seed, data=data, net=net)
+                print(markdown_table(rows, [c for c in rows[0] if c != "steps"]), flush=True)
+    return rows
+
+
+def until_equal(
+    X: np.ndarray, X_valid: np.ndarray, recipe: Recipe, seed: int, **columns: Any
+) -> list[dict[str, Any]]:
+    """Train the loop, then this package for ever more epochs until it is as good."""
+    torch.manual_seed(seed)
+    start = time.perf_counter()
+    loop = train_loop(X, recipe)
+    loop_seconds = time.perf_counter() - start
+    x = as_tensor(X_valid, recipe.device)
+    with torch.inference_mode():
+        # Eight draws, as in VAETransformer.score.
+        goal = -statistics.mean(
+            float(statistics.mean(float(negative_elbo(loop(b), b)) for b in x.split(1000)))
+            for _ in range(8)
+        )
+    rows = []
+    for share in (0.25, 0.4, 0.5, 0.6, 0.75, 1.0):
+        epochs = max(1, round(share * recipe.epochs))
+        ours = VAETransformer(
+            recipe.z_dim,
+            network=recipe.network,
+            likelihood="bernoulli",
+            augment=None,
+            max_epochs=epochs,
+            device=recipe.device,
+            random_state=seed,
+        )
+        start = time.perf_counter()
+        ours.fit(X)
+        elapsed = time.perf_counter() - start
+        reached = ours.score(X_valid)
+        rows.append(
+            {
+                **columns,
+                "seed": seed,
+                "loop epochs": recipe.epochs,
+                "loop seconds": loop_seconds,
+                "loop ELBO": goal,
+                "epochs": epochs,
+                "seconds": elapsed,
+                "ELBO": reached,
+                "x loop": loop_seconds / elapsed,
+            }
+        )
+        if reached >= goal:
+            break
+    return rows
+
+
+def part_encode(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Compare transform, inverse_transform and sample with raw loops over the best chunk."""
+    rows = encode("mlp 784-400-40", MLP((400,)), 40, images(args.images, 784), args)
+    return rows + encode("conv 32x32x3", Conv(), 32, images(args.images, 32, 32, 3), args)
+
+
+def encode(
+    net: str, network: Network, z_dim: int, X: np.ndarray, args: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """Return a row per method and contender."""
+    vae = vae_for(Recipe(network, z_dim, device=args.device)).fit(X[:2000])
+    Z = vae.transform(X)
+    noise = np.random.default_rng(0).standard_normal(Z.shape, np.float32)
+    works: dict[str, tuple[Callable[[], Any], Callable[[int], Any]]] = {
+        "transform": (partial(vae.transform, X), partial(raw_encode, vae, X)),
+        "inverse_transform": (partial(vae.inverse_transform, Z), partial(raw_decode, vae, Z)),
+        "sample": (partial(vae.sample, len(X), random_state=0), partial(raw_decode, vae, noise)),
+    }
+    rows = []
+    for method, (ours, raw) in works.items():
+        raws = {f"raw {chunk}": partial(raw, chunk) for chunk in CHUNKS}
+        times = take_turns({OURS: ours, **raws}, args.rounds, args.device)
+        best = min(raws, key=lambda name: statistics.median(times[name]))
+        both = {OURS: times[OURS], "raw loop": times[best]}
+        rows += records(both, len(X), "raw loop", net=net, method=method, best=best)
+    return rows
+
+
+def raw_encode(vae: VAETransformer, X: np.ndarray, chunk: int) -> np.ndarray:
+    """Return posterior means by the plainest fast loop."""
+    model, out = vae.module_, np.empty((len(X), vae.z_dim), np.float32)
+    with torch.inference_mode():
+        for i in range(0, len(X), chunk):
+            x = as_tensor(X[i : i + chunk], str(vae.device_))
+            head = model.posterior_head(model.encoder(x).flatten(1))
+            out[i : i + chunk] = head[:, : vae.z_dim].cpu().numpy()
+    return out
+
+
+def raw_decode(vae: VAETransformer, Z: np.ndarray, chunk: int) -> np.ndarray:
+    """Return uint8 images by the plainest fast loop."""
+    model, shape = vae.module_, vae.spec_.raw_shape
+    out = np.empty((len(Z), *shape), np.uint8)
+    with torch.inference_mode():
+        for i in range(0, len(Z), chunk):
+            z = torch.from_numpy(Z[i : i + chunk]).to(vae.device_)
+            x = torch.sigmoid(model.decoder(z)).mul_(255).round_().to(torch.uint8)
+            x = x.permute(0, 2, 3, 1) if x.dim() == 4 else x
+            out[i : i + chunk] = x.cpu().numpy().reshape(-1, *shape)
+    return out
+
+
+def part_start(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Time the import over that of the libraries below, clone + get_params, a small fit."""
+    code = (
+        "import time; import sklearn.pipeline, sklearn.model_selection, skorch, torch;"
+        "start = time.perf_counter(); import sklearn_vae; print(time.perf_counter() - start)"
+    )
+    imports = [
+        float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
+        for _ in range(args.rounds)
+    ]
+    vae = VAETransformer()
+    copies = timeit.repeat(lambda: clone(vae).get_params(), number=100, repeat=args.rounds)
+    X, _ = fetch_images("digits", return_X_y=True)
+    fits = take_turns(
+        {"fit": lambda: VAETransformer(8, device=args.device).fit(X[:200])},
+        args.rounds,
+        args.device,
+    )["fit"]
+    named = {
+        "import over sklearn, skorch, torch, ms": [1000 * t for t in imports],
+        "clone + get_params, ms": [10 * t for t in copies],
+        "defaults fitted to 200 digits, s": fits,
+    }
+    return [{"what": k, "median": statistics.median(v), "all": v} for k, v in named.items()]
+
+
+PARTS = {"train": part_train, "elbo": part_elbo, "encode": part_encode, "start": part_start}
+
+
+def main() -> None:
+    """Run the chosen parts and write a JSON for each."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--part", nargs="+", default=list(PARTS), choices=list(PARTS))
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--images", type=int, default=20_000)
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--data", nargs="+", default=["mnist", "fashion_mnist"])
+    parser.add_argument("--elbo-epochs", type=int, default=20)
+    parser.add_argument("--seeds", type=int, default=3)
+    args = parser.parse_args()
+    suffix = "" if args.device == "cpu" else "_cuda"
+    for part in args.part:
+        rows = PARTS[part](args)
+        payload = {"environment": environment(), "args": vars(args), "results": rows}
+        write_json(f"speed_{part}{suffix}", payload)
+        hidden = ("seconds", "all") if part != "elbo" else ()
+        columns = [c for c in rows[0] if c not in hidden]
+        print(markdown_table(rows, columns), flush=True)
+
+
+if __name__ == "__main__":
+    main()
