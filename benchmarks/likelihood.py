@@ -49,6 +49,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "importance_samples": 20,
         "augment": flip_bits,
     },
+    "784-400-40, mixture prior": {"network": MLP((400,)), "prior": "mixture"},
+    "784-400-40, VampPrior": {"network": MLP((400,)), "prior": "vamp"},
+    "784-400-40, VampPrior, importance-weighted (5)": {
+        "network": MLP((400,)),
+        "prior": "vamp",
+        "importance_samples": 5,
+    },
     "784-512-256-40": {"network": MLP((512, 256))},
     "Conv(batch_norm=True)": {"network": Conv(batch_norm=True), "image_shape": (28, 28)},
 }

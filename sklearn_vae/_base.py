@@ -32,7 +32,7 @@ from ._images import (
 )
 from ._noise import row_noise
 from ._persistence import build_model, load_arrays, to_cpu, weights_to_arrays
-from .model import LIKELIHOODS, VAE, Likelihood
+from .model import LIKELIHOODS, PRIORS, VAE, Likelihood, Prior, StandardNormal
 from .nn import MLP, NETWORKS, Conv, Custom, Network
 from .training import (
     AUGMENTATIONS,
@@ -83,6 +83,8 @@ class BaseVAE(BaseEstimator):
     """The network that ``network`` stands for, for the fitted X."""
     likelihood_: Likelihood
     """The likelihood that ``likelihood`` stands for, for the fitted X."""
+    prior_: Prior
+    """The prior that ``prior`` stands for."""
     n_features_in_: int
     """Number of values in one sample of the fitted X."""
 
@@ -94,6 +96,7 @@ class BaseVAE(BaseEstimator):
         "network": [StrOptions({"auto", *NETWORKS}), Network, tuple],
         "image_shape": [tuple, list, None],
         "likelihood": [StrOptions({"auto", *LIKELIHOODS}), Likelihood],
+        "prior": [StrOptions(set(PRIORS)), Prior],
         "beta": [Interval(Real, 0, None, closed="left")],
         "kl_warmup": [Interval(Real, 0, None, closed="left")],
         "free_bits": [Interval(Real, 0, None, closed="left")],
@@ -128,6 +131,7 @@ class BaseVAE(BaseEstimator):
         network: str | Network | tuple[torch.nn.Module, torch.nn.Module] = "auto",
         image_shape: tuple[int, ...] | None = None,
         likelihood: str | Likelihood = "auto",
+        prior: str | Prior = "normal",
         beta: float = 1.0,
         kl_warmup: float = 0,
         free_bits: float = 0.0,
@@ -153,6 +157,7 @@ class BaseVAE(BaseEstimator):
         self.network = network
         self.image_shape = image_shape
         self.likelihood = likelihood
+        self.prior = prior
         self.beta = beta
         self.kl_warmup = kl_warmup
         self.free_bits = free_bits
@@ -270,9 +275,12 @@ class BaseVAE(BaseEstimator):
 
     def _check_same_model(self) -> None:
         """Refuse to go on training with parameters that ask for another model."""
-        now = (self.z_dim, self._resolve_network(), self._resolve_likelihood())
-        fitted = (self.module_.z_dim, self.network_, self.likelihood_)
-        for name, new, old in zip(("z_dim", "network", "likelihood"), now, fitted, strict=True):
+        for name, new, old in (
+            ("z_dim", self.z_dim, self.module_.z_dim),
+            ("network", self._resolve_network(), self.network_),
+            ("likelihood", self._resolve_likelihood(), self.likelihood_),
+            ("prior", self._resolve_prior(), self.prior_),
+        ):
             if new != old:
                 raise ValueError(
                     f"{name} is now {new!r}, but training would go on with a model that has "
@@ -286,11 +294,22 @@ class BaseVAE(BaseEstimator):
                 f"of its own, but beta={self.beta}, kl_warmup={self.kl_warmup}, "
                 f"free_bits={self.free_bits} change the KL term. Leave them at 1, 0 and 0."
             )
+        if self.free_bits > 0 and not isinstance(self.prior_, StandardNormal):
+            raise ValueError(
+                f"free_bits={self.free_bits} is per latent dimension, which prior={self.prior!r} "
+                "does not tell apart. Use free_bits=0 or prior='normal'."
+            )
 
     def _new_model(self, data: Rows) -> VAE:
         X = data.take(spread_rows(len(data))).numpy()
         return build_model(
-            self.spec_, self.network_, self.z_dim, self.likelihood_, X, self._n_classes
+            self.spec_,
+            self.network_,
+            self.z_dim,
+            self.likelihood_,
+            self.prior_,
+            X,
+            self._n_classes,
         )
 
     def _check_batch_size(self, model: VAE) -> None:
@@ -468,6 +487,7 @@ class BaseVAE(BaseEstimator):
         self.n_features_in_ = self.spec_.n_features
         self.network_ = self._resolve_network()
         self.likelihood_ = self._resolve_likelihood()
+        self.prior_ = self._resolve_prior()
         if self.spec_.is_image:
             remedy = (
                 "images are uint8 (0 to 255) or float in [0, 1]. Divide X by its largest possible "
@@ -521,6 +541,9 @@ class BaseVAE(BaseEstimator):
                 name = "gaussian" if gaussian else "bernoulli"
             likelihood = LIKELIHOODS[name]()
         return likelihood.for_data(bounded=intensity or likelihood.needs_bounded)
+
+    def _resolve_prior(self) -> Prior:
+        return PRIORS[self.prior]() if isinstance(self.prior, str) else self.prior
 
     def _scaled(self, raw: torch.Tensor) -> torch.Tensor:
         """Return raw samples as the network's input, on the device."""
@@ -646,7 +669,12 @@ class BaseVAE(BaseEstimator):
             z_dim = weights["posterior_head.weight"].shape[0] // 2
             with torch.random.fork_rng(devices=[]):  # the initial weights, replaced at once
                 model = build_model(
-                    self.spec_, self.network_, z_dim, self.likelihood_, n_classes=self._n_classes
+                    self.spec_,
+                    self.network_,
+                    z_dim,
+                    self.likelihood_,
+                    self.prior_,
+                    n_classes=self._n_classes,
                 )
             self.device_ = resolve_device(self.device, fallback=True)
             self.module_ = load_arrays(model, weights).to(self.device_).eval()

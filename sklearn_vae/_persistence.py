@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from ._images import InputSpec
-from .model import VAE, Likelihood
+from .model import VAE, Likelihood, Prior
 from .nn import Network
+from .training import to_tensor
 
 
 def build_model(
@@ -17,14 +18,23 @@ def build_model(
     network: Network,
     z_dim: int,
     likelihood: Likelihood,
+    prior: Prior,
     X: np.ndarray | None = None,
     n_classes: int = 0,
 ) -> VAE:
-    """Return a new VAE on the CPU; vectors are standardised by X, where it is given."""
+    """Return a new VAE on the CPU, made for training samples X; without X, to load weights into."""
     scaling = spec.scaling(X, standardise=not likelihood.bounded)
     fresh = likelihood.for_data(bounded=likelihood.bounded)
+
+    def examples(k: int) -> torch.Tensor:
+        if X is None:
+            return torch.zeros(k, *spec.shape)
+        rows = np.linspace(0, len(X) - 1, k).round().astype(int)
+        return scaling(to_tensor(X[rows]))
+
+    built = prior.build(z_dim, examples, bounded=likelihood.bounded)
     try:
-        return VAE(scaling, network, z_dim, fresh, n_classes)
+        return VAE(scaling, network, z_dim, fresh, n_classes, built)
     except RuntimeError as error:  # torch's word for modules that do not fit together
         raise ValueError(
             f"network={network!r} cannot process inputs of shape {spec.shape} with z_dim={z_dim}: "

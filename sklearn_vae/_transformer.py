@@ -47,6 +47,11 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         p(x|z). ``"gaussian"`` learns one variance; ``model.Gaussian(scale=0.1)`` fixes it.
         ``"bce+mse"`` is binary cross-entropy + 0.5 squared error. ``"auto"``: see Notes.
 
+    prior : {"normal", "mixture", "vamp"} or Prior, default="normal"
+        p(z). ``"mixture"`` is a learnt mixture of 100 Gaussians, ``"vamp"`` the mixture of the
+        posteriors of 500 learnt pseudo-inputs [3]_: better likelihoods and samples.
+        ``model.Vamp(n_components=200)`` sets the number. Their KL term is estimated at one draw.
+
     beta : float, default=1.0
         Weight of the KL term. 1 is the ELBO; smaller keeps more detail in the latent mean.
 
@@ -174,6 +179,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
        https://arxiv.org/abs/1312.6114
     .. [2] Burda, Grosse, Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016,
        https://arxiv.org/abs/1509.00519
+    .. [3] Tomczak, Welling, "VAE with a VampPrior", AISTATS 2018,
+       https://arxiv.org/abs/1705.07120
 
     Examples
     --------
@@ -286,7 +293,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         check_is_fitted(self)
         n = check_count("n_samples", n_samples)
         rng = check_random_state(self.random_state if random_state is None else random_state)
-        return self.inverse_transform(rng.standard_normal((n, self.module_.z_dim)))
+        return self.inverse_transform(self.module_.draw(n, rng))
 
     def _encode(self, x: torch.Tensor) -> torch.Tensor:
         if self.features == "hidden":

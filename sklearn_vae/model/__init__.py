@@ -9,16 +9,22 @@ from ._likelihoods import (
     Gaussian,
     Likelihood,
 )
+from ._priors import PRIORS, Mixture, Prior, StandardNormal, Vamp
 from ._vae import VAE
 
 __all__ = [
     "BCEMSE",
     "LIKELIHOODS",
+    "PRIORS",
     "VAE",
     "Bernoulli",
     "DiscretizedLogistic",
     "ELBOTerms",
     "Gaussian",
     "Likelihood",
+    "Mixture",
     "NegativeELBO",
+    "Prior",
+    "StandardNormal",
+    "Vamp",
 ]

@@ -16,8 +16,9 @@ class ELBOTerms:
     ----------
     log_likelihood : Tensor of shape (n,)
         ``log p(x|z)`` at one draw z from the posterior.
-    kl : Tensor of shape (n, z_dim)
-        Divergence of the posterior from the prior, per latent dimension.
+    kl : Tensor of shape (n, z_dim) or (n, 1)
+        Divergence of the posterior from the prior; per latent dimension where these are
+        independent.
     """
 
     log_likelihood: Tensor

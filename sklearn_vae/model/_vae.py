@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import inf, log, prod
 
+import numpy as np
 import torch
 import torch.distributions as td
 import torch.nn.functional as F
@@ -14,13 +15,14 @@ from ..nn._network import Network
 from ..nn._scaling import Scaling
 from ._elbo import ELBOTerms
 from ._likelihoods import Likelihood
+from ._priors import _StandardNormal, draw, kl_divergence
 
 POOLED = 3
 """Side of the grid that hidden feature maps are averaged to."""
 
 
 class VAE(nn.Module):
-    """A VAE with diagonal Gaussian posterior and standard normal prior [1]_.
+    """A VAE with diagonal Gaussian posterior [1]_.
 
     Parameters
     ----------
@@ -34,6 +36,8 @@ class VAE(nn.Module):
         Decoder output to the distribution of x.
     n_classes : int, default=0
         Above 0 the decoder sees the class, too: p(x|z, y) [2]_. The encoder need not: x tells.
+    prior : torch.nn.Module, default=None
+        What :meth:`Prior.build` returned; None for the standard normal.
 
     References
     ----------
@@ -52,6 +56,7 @@ class VAE(nn.Module):
         z_dim: int,
         likelihood: Likelihood,
         n_classes: int = 0,
+        prior: nn.Module | None = None,
     ) -> None:
         super().__init__()
         shape = scaling.shape
@@ -62,6 +67,7 @@ class VAE(nn.Module):
         decoded = (likelihood.n_params * shape[0], *shape[1:])
         self.decoder = network.decoder(z_dim + n_classes, decoded)
         self.likelihood = likelihood
+        self.prior = _StandardNormal(z_dim) if prior is None else prior
         hidden, n_features = self._check_sizes(shape)
         self.posterior_head = nn.Linear(prod(hidden), 2 * z_dim)
         self.register_buffer("feature_loc", torch.zeros(n_features))
@@ -92,7 +98,7 @@ class VAE(nn.Module):
         posterior draw per sample the terms are those of the importance-weighted bound: the
         likelihood averaged with the weights, and what remains to the bound in place of the KL.
         """
-        q = self.posterior(x)
+        q, p = self.posterior(x), self.p_z()
         if n_samples > 1:
             z = q.rsample(torch.Size([n_samples]))
             many = self.log_likelihood(  # in one batch: large products use the hardware better
@@ -101,21 +107,36 @@ class VAE(nn.Module):
                 None if y is None else y.repeat(n_samples),
             )
             log_px = many.view(n_samples, -1)
-            log_w = log_px + (self.prior(z).log_prob(z) - q.log_prob(z)).sum(2)
+            log_w = log_px + p.log_prob(z) - q.log_prob(z).sum(2)
             log_likelihood = (log_w.softmax(0) * log_px).sum(0)
             bound = log_w.logsumexp(0) - log(n_samples)
             return ELBOTerms(log_likelihood, (log_likelihood - bound)[:, None])
-        log_likelihood = self.log_likelihood(target, q.rsample(), y)
-        return ELBOTerms(log_likelihood, td.kl_divergence(q, self.prior(q.loc)))
+        z = q.rsample()
+        return ELBOTerms(self.log_likelihood(target, z, y), kl_divergence(q, p, z))
 
     def log_likelihood(self, x: Tensor, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Return log p(x|z) per sample in nats, for scaled x: shape (n,)."""
         return self.conditional(z, y).log_prob(x).flatten(1).sum(1) + self.scaling.log_abs_det()
 
-    def prior(self, like: Tensor) -> td.Normal:
-        """Return p(z) on the device of ``like``: standard normal."""
-        zero = like.new_zeros(())
-        return td.Normal(zero, zero + 1, validate_args=False)
+    def p_z(self) -> td.Distribution:
+        """Return the prior p(z), a distribution of codes (z_dim,)."""
+        return self.prior(self._posterior_in_evaluation)
+
+    def draw(self, n: int, rng: np.random.RandomState) -> np.ndarray:
+        """Return n codes from p(z), shape (n, z_dim), by NumPy's generator."""
+        with torch.inference_mode():
+            return draw(self.p_z(), n, rng)
+
+    def _posterior_in_evaluation(self, x: Tensor) -> td.Normal:
+        """Return q(z|x) as after training: a prior's inputs stay out of BatchNorm's statistics."""
+        training = [module for module in self.encoder.modules() if module.training]
+        for module in training:
+            module.training = False
+        try:
+            return self.posterior(x)
+        finally:
+            for module in training:
+                module.training = True
 
     def elbo(self, x: Tensor, noise: Iterable[Tensor]) -> Tensor:
         """Return the ELBO per sample in nats, the mean over k posterior draws.
@@ -127,9 +148,11 @@ class VAE(nn.Module):
         noise : iterable of k tensors of shape (n, z_dim)
             Standard normal draws.
         """
-        q = self.posterior(x)
-        log_px = torch.stack([self.log_likelihood(x, q.loc + q.scale * e) for e in noise]).mean(0)
-        return log_px - td.kl_divergence(q, self.prior(q.loc)).sum(1)
+        q, p = self.posterior(x), self.p_z()
+        draws = [q.loc + q.scale * e for e in noise]
+        log_px = torch.stack([self.log_likelihood(x, z) for z in draws]).mean(0)
+        kl = torch.stack([kl_divergence(q, p, z).sum(1) for z in draws]).mean(0)
+        return log_px - kl
 
     def importance_weighted(self, x: Tensor, noise: Iterable[Tensor]) -> Tensor:
         """Return the importance-weighted bound log(1/k sum_k p(x, z_k) / q(z_k|x)) [1]_.
@@ -140,12 +163,11 @@ class VAE(nn.Module):
         ----------
         .. [1] Burda, Grosse, Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016.
         """
-        q = self.posterior(x)
-        p = self.prior(q.loc)
+        q, p = self.posterior(x), self.p_z()
         log_w = []
         for e in noise:
             z = q.loc + q.scale * e
-            log_ratio = (p.log_prob(z) - q.log_prob(z)).sum(1)
+            log_ratio = p.log_prob(z) - q.log_prob(z).sum(1)
             log_w.append(self.log_likelihood(x, z) + log_ratio)
         return torch.logsumexp(torch.stack(log_w), 0) - log(len(log_w))
 

@@ -1,7 +1,7 @@
 """Training: the skorch net, batch-level loading, devices, schedules, augmentation, progress."""
 
 from ._augment import AUGMENTATIONS, Augment, resolve_augment
-from ._batches import ArrayDataset, Batches, ItemDataset, spread_rows
+from ._batches import ArrayDataset, Batches, ItemDataset, spread_rows, to_tensor
 from ._device import exact_inference, resolve_device, resolve_precision, seeded
 from ._net import VAENet
 from ._progress import EpochLog, ProgressBar
@@ -25,4 +25,5 @@ __all__ = [
     "resolve_precision",
     "seeded",
     "spread_rows",
+    "to_tensor",
 ]

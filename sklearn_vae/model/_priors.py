@@ -1,0 +1,189 @@
+"""Priors p(z): recipes that build what a VAE's latent codes are held against.
+
+A prior holds hyperparameters only; ``build`` returns a fresh module, called with the VAE's
+``posterior`` function, which returns a ``torch.distributions.Distribution`` of codes (d,).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import log, pi
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributions as td
+from torch import Tensor, nn
+
+Posterior = Callable[[Tensor], td.Normal]
+Examples = Callable[[int], Tensor]
+
+
+class Prior(ABC):
+    """Base of all priors. Subclasses are frozen dataclasses: they compare by value."""
+
+    @abstractmethod
+    def build(self, z_dim: int, examples: Examples, *, bounded: bool) -> nn.Module:
+        """Return a module from the posterior function to p(z).
+
+        Parameters
+        ----------
+        z_dim : int
+            Dimensions of the latent space.
+        examples : callable
+            Returns as many training samples as asked for, scaled: ``(k, *shape)``.
+        bounded : bool
+            Whether these lie in [0, 1].
+        """
+
+
+@dataclass(frozen=True)
+class StandardNormal(Prior):
+    """Independent standard normals; the KL term is exact."""
+
+    def build(self, z_dim: int, examples: Examples, *, bounded: bool) -> nn.Module:
+        """Return a module without parameters."""
+        return _StandardNormal(z_dim)
+
+
+@dataclass(frozen=True)
+class Mixture(Prior):
+    """Mixture of Gaussians with learnt weights, means and standard deviations.
+
+    Parameters
+    ----------
+    n_components : int, default=100
+        Gaussians in the mixture.
+    """
+
+    n_components: int = 100
+
+    def __post_init__(self) -> None:
+        _check_components(self)
+
+    def build(self, z_dim: int, examples: Examples, *, bounded: bool) -> nn.Module:
+        """Return a module with means drawn from a standard normal."""
+        return _Mixture(self.n_components, z_dim)
+
+
+@dataclass(frozen=True)
+class Vamp(Prior):
+    """VampPrior: the mixture of the posteriors of learnt pseudo-inputs [1]_.
+
+    It follows the encoder, so that codes need not be spread like a normal, and regularises it.
+    The pseudo-inputs start from training samples.
+
+    Parameters
+    ----------
+    n_components : int, default=500
+        Pseudo-inputs; each passes through the encoder at every step.
+
+    References
+    ----------
+    .. [1] Tomczak, Welling, "VAE with a VampPrior", AISTATS 2018,
+       https://arxiv.org/abs/1705.07120
+    """
+
+    n_components: int = 500
+
+    def __post_init__(self) -> None:
+        _check_components(self)
+
+    def build(self, z_dim: int, examples: Examples, *, bounded: bool) -> nn.Module:
+        """Return a module whose pseudo-inputs are training samples."""
+        return _Vamp(examples(self.n_components), bounded)
+
+
+def _check_components(prior: Mixture | Vamp) -> None:
+    if prior.n_components < 1:
+        raise ValueError(f"{prior!r}: give at least one component.")
+
+
+PRIORS: dict[str, type[Prior]] = {"normal": StandardNormal, "mixture": Mixture, "vamp": Vamp}
+"""Priors by the name that ``VAETransformer(prior=...)`` takes."""
+
+
+class GaussianMixture(td.Distribution):
+    """Mixture of k Gaussians with diagonal covariance over codes (d,).
+
+    Like ``torch.distributions.MixtureSameFamily``, whose ``log_prob`` needs an array (n, k, d);
+    matrix products do without.
+
+    Parameters
+    ----------
+    log_weights : Tensor of shape (k,)
+    loc, scale : Tensor of shape (k, d)
+    """
+
+    arg_constraints: dict[str, Any] = {}  # noqa: RUF012 (torch's own convention)
+
+    def __init__(self, log_weights: Tensor, loc: Tensor, scale: Tensor) -> None:
+        self.log_weights, self.loc, self.scale = log_weights, loc, scale
+        super().__init__(event_shape=loc.shape[1:], validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Return the log density of codes (..., d), shape (...,)."""
+        with torch.autocast(value.device.type, enabled=False):  # squares need their digits
+            precision = self.scale.square().reciprocal()
+            distance = (
+                value.square() @ precision.T
+                - 2 * value @ (self.loc * precision).T
+                + (self.loc.square() * precision).sum(1)
+            )
+            log_norm = self.scale.log().sum(1) + 0.5 * self.loc.shape[1] * log(2 * pi)
+            return (self.log_weights - log_norm - 0.5 * distance).logsumexp(-1)
+
+
+def draw(prior: td.Distribution, n: int, rng: np.random.RandomState) -> np.ndarray:
+    """Return n codes from p(z), (n, d), by NumPy's generator: the same on every device."""
+    noise = rng.standard_normal((n, *prior.event_shape))
+    if not isinstance(prior, GaussianMixture):
+        return noise
+    weights = prior.log_weights.detach().double().softmax(0).cpu().numpy()
+    which = rng.choice(len(weights), n, p=weights)
+    loc, scale = (t.detach().cpu().numpy()[which] for t in (prior.loc, prior.scale))
+    return loc + scale * noise
+
+
+def kl_divergence(q: td.Normal, p: td.Distribution, z: Tensor) -> Tensor:
+    """Return KL(q || p) per sample: exact, (n, d), or estimated at draws z of q, (n, 1)."""
+    if isinstance(p, td.Independent):
+        return td.kl_divergence(q, p.base_dist)
+    return (q.log_prob(z).sum(1) - p.log_prob(z))[:, None]
+
+
+class _StandardNormal(nn.Module):
+    def __init__(self, z_dim: int) -> None:
+        super().__init__()
+        self.register_buffer("zero", torch.zeros(z_dim), persistent=False)
+
+    def forward(self, posterior: Posterior) -> td.Distribution:
+        zero = self.get_buffer("zero")
+        return td.Independent(td.Normal(zero, zero + 1, validate_args=False), 1)
+
+
+class _Mixture(nn.Module):
+    def __init__(self, n_components: int, z_dim: int) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(torch.zeros(n_components))
+        self.loc = nn.Parameter(torch.randn(n_components, z_dim))
+        self.log_scale = nn.Parameter(torch.zeros(n_components, z_dim))
+
+    def forward(self, posterior: Posterior) -> td.Distribution:
+        scale = self.log_scale.clamp(-10, 10).exp()
+        return GaussianMixture(self.logits.log_softmax(0), self.loc, scale)
+
+
+class _Vamp(nn.Module):
+    def __init__(self, inputs: Tensor, bounded: bool) -> None:
+        super().__init__()
+        self.inputs = nn.Parameter(inputs.clone())
+        self.bounded = bounded
+
+    def forward(self, posterior: Posterior) -> td.Distribution:
+        inputs = self.inputs.clamp(0, 1) if self.bounded else self.inputs
+        q = posterior(inputs)
+        even = q.loc.new_full((len(inputs),), -log(len(inputs)))
+        return GaussianMixture(even, q.loc, q.scale)
