@@ -69,7 +69,8 @@ class Scaling(nn.Module):
             x = raw.to(torch.float32).reshape(-1, *self.shape)
             if x.dim() == 4:
                 x = x.contiguous(memory_format=torch.channels_last)
-        return x if self.maximum == 1.0 else x * (1.0 / self.maximum)
+        # In place: only uint8 has a maximum, so that x is a new tensor.
+        return x if self.maximum == 1.0 else x.mul_(1.0 / self.maximum)
 
     def inverse(self, x: Tensor) -> Tensor:
         """Map ``(n, *shape)`` back to ``(n, *raw_shape)``, floats in the raw range."""
