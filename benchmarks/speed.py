@@ -128,6 +128,9 @@ def part_train(args: argparse.Namespace) -> list[dict[str, Any]]:
             OURS: partial(fit, recipe, X),
             f"{OURS}, precision='auto'": partial(fit, recipe, X, precision="auto"),
         }
+        if args.device == "cuda":
+            for extra in ({"precision": "bfloat16"}, {"precision": "bfloat16", "compile": True}):
+                contenders[f"{OURS}, {extra}"] = partial(fit, recipe, X, **extra)
         for name, train in peers.items():
             if name != "PyOD" or net.startswith("mlp"):  # PyOD has no convolutions
                 contenders[name] = partial(train, X, recipe)

@@ -56,6 +56,8 @@ AUTO_PASSES, AUTO_EPOCHS = 600_000, (10, 200)
 """``max_epochs="auto"``: so many sample passes, within these bounds of epochs."""
 FIRST_ITEMS = 64
 """Items of a torch Dataset that are checked before training; the others when they are read."""
+SCALE_ROWS = 2000
+"""Rows that the scale of hidden features is taken from, at most."""
 SMALLEST_CHUNK = 16
 """Rows that an inference pass has at least."""
 
@@ -433,7 +435,7 @@ class BaseVAE(BaseEstimator):
 
     def _set_feature_scale(self, data: Rows) -> None:
         """Learn the scale of hidden features from rows spread over the data."""
-        rows = spread_rows(len(data))
+        rows = spread_rows(len(data), SCALE_ROWS)
         total = torch.zeros(self.module_.n_hidden, dtype=torch.float64)
         squares = torch.zeros_like(total)
         with exact_inference():

@@ -233,6 +233,6 @@ class _Resident:
         return self.tensor.index_select(0, index)
 
 
-def spread_rows(n: int) -> Tensor:
-    """Return at most STATISTICS_ROWS row numbers, spread evenly over n rows."""
-    return torch.arange(0, n, -(-n // STATISTICS_ROWS))
+def spread_rows(n: int, most: int = STATISTICS_ROWS) -> Tensor:
+    """Return at most ``most`` row numbers, spread evenly over n rows."""
+    return torch.arange(0, n, -(-n // most))

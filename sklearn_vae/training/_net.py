@@ -239,10 +239,10 @@ class VAENet(NeuralNet):
         return loss, terms
 
     def _add(self, name: str, value: Tensor) -> None:
-        total = self._totals.get(name)
-        # float32 would lose the later batches of a long epoch; MPS has nothing wider.
-        value = value if value.device.type == "mps" else value.double()
-        self._totals[name] = value if total is None else total.add_(value)
+        if name in self._totals:
+            self._totals[name].add_(value)
+        else:  # float32 would lose the later batches of a long epoch; MPS has nothing wider
+            self._totals[name] = value.clone() if value.device.type == "mps" else value.double()
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         if self.autocast is None:
