@@ -18,13 +18,14 @@ import sys
 import time
 import timeit
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from _common import environment, markdown_table, write_json
-from _peers import PEERS, Recipe, as_tensor, negative_elbo, train_loop
+from _peers import PEERS, PlainVAE, Recipe, as_tensor, negative_elbo, train_loop
 from sklearn.base import clone
 
 from sklearn_vae import VAETransformer
@@ -51,8 +52,8 @@ def vae_for(recipe: Recipe, **settings: Any) -> VAETransformer:
         max_epochs=recipe.epochs,
         batch_size=recipe.batch_size,
         lr=recipe.lr,
-        **{"lr_schedule": "constant", "precision": "float32", "random_state": 0, **settings},
         device=recipe.device,
+        **{"lr_schedule": "constant", "precision": "float32", "random_state": 0, **settings},
     )
 
 
@@ -142,70 +143,64 @@ def part_train(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def part_elbo(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Compare the time until the held-out ELBO that the loop ends with (MNIST, Fashion-MNIST)."""
+    """Compare the time until the held-out ELBO on MNIST that the loop ends with."""
+    X, _ = fetch_images("mnist", return_X_y=True, download_if_missing=False)
+    X, X_valid = X[:50_000], X[50_000:]
+    flat, flat_valid = X.reshape(len(X), -1), X_valid.reshape(len(X_valid), -1)
     rows = []
-    for data in args.data:
-        X, _ = fetch_images(data, return_X_y=True, download_if_missing=False)
-        X, X_valid = X[:50_000], X[50_000:]
-        for net, network, z_dim in (("mlp", MLP((400,)), 40), ("conv", Conv(), 32)):
-            if net == "mlp":
-                part, valid = X.reshape(len(X), -1), X_valid.reshape(len(X_valid), -1)
-            else:
-                part, valid = X, X_valid
-            recipe = Recipe(network, z_dim, epochs=args.elbo_epochs, device=args.device)
-            for seed in range(args.seeds):
-                rows += until_equal(part, valid, recipe, seed, data=data, net=net)
-                print(markdown_table(rows, [c for c in rows[0] if c != "steps"]), flush=True)
+    for seed in range(args.seeds):
+        mlp = Recipe(MLP((400,)), 40, epochs=10, device=args.device)
+        rows += until_equal(flat, flat_valid, mlp, seed, net="mlp 784-400-40")
+        conv = Recipe(Conv(), 32, epochs=5, device=args.device)
+        rows += until_equal(X, X_valid, conv, seed, net="conv")
+        print(markdown_table(rows, list(rows[0])), flush=True)
     return rows
 
 
 def until_equal(
     X: np.ndarray, X_valid: np.ndarray, recipe: Recipe, seed: int, **columns: Any
 ) -> list[dict[str, Any]]:
-    """Train the loop, then this package for ever more epochs until it is as good."""
-    torch.manual_seed(seed)
-    start = time.perf_counter()
-    loop = train_loop(X, recipe)
-    loop_seconds = time.perf_counter() - start
-    x = as_tensor(X_valid, recipe.device)
-    with torch.inference_mode():
-        # Eight draws, as in VAETransformer.score.
-        goal = -statistics.mean(
-            float(statistics.mean(float(negative_elbo(loop(b), b)) for b in x.split(1000)))
-            for _ in range(8)
-        )
+    """Train the loop, then this package for ever more epochs until it is as good.
+
+    The loop has Adam's customary rate of 1e-3, held constant. This package has a peak of 4e-3 that
+    falls to zero, its own precision, and the same batch size. A loop at 4e-3 shows what of the
+    difference is the rate's.
+    """
     rows = []
-    for share in (0.25, 0.4, 0.5, 0.6, 0.75, 1.0):
-        epochs = max(1, round(share * recipe.epochs))
-        ours = VAETransformer(
-            recipe.z_dim,
-            network=recipe.network,
-            likelihood="bernoulli",
-            augment=None,
-            max_epochs=epochs,
-            device=recipe.device,
+    for lr in (recipe.lr, 4e-3):
+        torch.manual_seed(seed)
+        start = time.perf_counter()
+        loop = train_loop(X, replace(recipe, lr=lr))
+        elapsed = time.perf_counter() - start
+        row = {"contender": f"loop, lr {lr:g}", "epochs": recipe.epochs, "seconds": elapsed}
+        rows.append({**columns, "seed": seed, **row, "ELBO": loop_elbo(loop, X_valid, recipe)})
+    for epochs in range(1, recipe.epochs + 1):
+        if epochs < recipe.epochs * 0.3:  # not worth the try
+            continue
+        ours = vae_for(
+            replace(recipe, epochs=epochs, lr=4e-3),
+            lr_schedule="cosine",
+            precision="auto",
             random_state=seed,
         )
         start = time.perf_counter()
         ours.fit(X)
         elapsed = time.perf_counter() - start
-        reached = ours.score(X_valid)
-        rows.append(
-            {
-                **columns,
-                "seed": seed,
-                "loop epochs": recipe.epochs,
-                "loop seconds": loop_seconds,
-                "loop ELBO": goal,
-                "epochs": epochs,
-                "seconds": elapsed,
-                "ELBO": reached,
-                "x loop": loop_seconds / elapsed,
-            }
-        )
-        if reached >= goal:
+        row = {"contender": OURS, "epochs": epochs, "seconds": elapsed, "ELBO": ours.score(X_valid)}
+        rows.append({**columns, "seed": seed, **row})
+        if row["ELBO"] >= rows[0]["ELBO"]:
             break
+    for row in rows:
+        row["x loop"] = rows[0]["seconds"] / row["seconds"]
     return rows
+
+
+def loop_elbo(vae: PlainVAE, X: np.ndarray, recipe: Recipe) -> float:
+    """Return the mean ELBO over eight draws, as VAETransformer.score takes it."""
+    x = as_tensor(X, recipe.device)
+    with torch.inference_mode():
+        losses = [float(negative_elbo(vae(b), b)) for _ in range(8) for b in x.split(1000)]
+    return -statistics.mean(losses)
 
 
 def part_encode(args: argparse.Namespace) -> list[dict[str, Any]]:
@@ -295,11 +290,9 @@ def main() -> None:
     parser.add_argument("--part", nargs="+", default=list(PARTS), choices=list(PARTS))
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--images", type=int, default=20_000)
-    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--data", nargs="+", default=["mnist", "fashion_mnist"])
-    parser.add_argument("--elbo-epochs", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args()
     suffix = "" if args.device == "cpu" else "_cuda"
