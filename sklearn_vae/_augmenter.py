@@ -44,6 +44,9 @@ from .augmentation import (
 )
 from .training import AUGMENTATIONS, resolve_augment
 
+RESIDUAL_BYTES = 2**22
+"""Size of the float blocks in which residuals are added: they stay in the processor's cache."""
+
 
 class _Labelled(NamedTuple):
     """The checked input of a fit."""
@@ -498,13 +501,21 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, BaseEstimator):
         rows, which = np.unique(draws.parents, return_inverse=True)
         which = which.reshape(draws.parents.shape)
         lost = X[rows].astype(np.float32) - self._decode(mean[rows], c)
-        flat = new.reshape(len(new), -1).astype(np.float32)
-        for k, share in enumerate(draws.weights.T.astype(np.float32)):
-            flat += share[:, None] * lost.reshape(len(lost), -1)[which[:, k]]
-        out = flat.reshape(new.shape)
+        out = np.empty_like(new)
+        step = max(1, RESIDUAL_BYTES // max(1, lost[:1].nbytes))
+        for start in range(0, len(new), step):  # a large result would not fit in memory as floats
+            part = slice(start, start + step)
+            x = new[part].astype(np.float32)
+            for k, share in enumerate(draws.weights[part].T.astype(np.float32)):
+                x += share.reshape(-1, *[1] * (x.ndim - 1)) * lost[which[part, k]]
+            out[part] = self._in_range(x)
+        return out
+
+    def _in_range(self, x: np.ndarray) -> np.ndarray:
+        """Return float values in the range and dtype of X."""
         if self.spec_.dtype == "uint8":
-            return out.round().clip(0, 255).astype(np.uint8)
-        return self.spec_.restore(out.clip(0, 1) if self.spec_.is_intensity else out)
+            return x.round().clip(0, 255).astype(np.uint8)
+        return self.spec_.restore(x.clip(0, 1) if self.spec_.is_intensity else x)
 
     def _gate_codes(self, X: np.ndarray) -> np.ndarray:
         """Return what the gate's own classifier works on."""
