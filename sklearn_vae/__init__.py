@@ -1,7 +1,8 @@
 """Variational autoencoders as scikit-learn estimators."""
 
 from ._augmenter import VAEAugmenter
+from ._detector import VAEDetector
 from ._transformer import VAETransformer
 
-__all__ = ["VAEAugmenter", "VAETransformer"]
+__all__ = ["VAEAugmenter", "VAEDetector", "VAETransformer"]
 __version__ = "0.1.0"

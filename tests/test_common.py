@@ -9,7 +9,8 @@ from sklearn.svm import SVC, LinearSVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch import nn
 
-from sklearn_vae import VAEAugmenter, VAETransformer
+from sklearn_vae import VAEAugmenter, VAEDetector, VAETransformer
+from sklearn_vae._detector import METHODS as DETECTING
 from sklearn_vae.augmentation import METHODS
 from sklearn_vae.nn import MLP, Network
 
@@ -55,6 +56,11 @@ def test_sklearn_checks(estimator, check):
 
 @parametrize_with_checks(AUGMENTED, expected_failed_checks=lambda _: MINUS_ONE)
 def test_sklearn_checks_on_augmented_classifiers(estimator, check):
+    check(estimator)
+
+
+@parametrize_with_checks([VAEDetector(VAE, method=method) for method in DETECTING])
+def test_sklearn_checks_on_detectors(estimator, check):
     check(estimator)
 
 

@@ -1,0 +1,262 @@
+"""Anomaly scores from a VAE, in scikit-learn's form for outlier detectors."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, OutlierMixin, _fit_context, clone
+from sklearn.covariance import EmpiricalCovariance
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import Tags, check_random_state, get_tags
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from ._transformer import VAETransformer
+
+METHODS = ("path", "elbo", "reconstruction", "latent")
+TINY = 1e-12
+"""Keeps the logarithm of a vanishing norm finite."""
+
+
+class VAEDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
+    """Outlier and novelty detection by what a VAE makes of a sample.
+
+    Train it on what is normal, or on what is mostly normal; samples unlike that score low.
+
+    Parameters
+    ----------
+    vae : VAETransformer or FrozenEstimator, default=None
+        A template, of which ``fit`` trains a copy, or ``FrozenEstimator(fitted_vae)``, used as it
+        is. None is ``VAETransformer(augment=None)``.
+
+    method : {"path", "elbo", "reconstruction", "latent"}, default="path"
+        What :meth:`score_samples` returns; larger is more normal.
+
+        - ``"path"``: minus the Mahalanobis distance of three numbers along the way through the
+          VAE, the logarithms of ``|x - x_hat|``, ``|mu|`` and ``|sigma|``, to those of the
+          training data [1]_. Likelihoods prefer *simple* images to those they were trained on
+          [2]_; here it counts against a sample that it is easier than the training data.
+        - ``"elbo"``: the bound on log p(x), in nats.
+        - ``"reconstruction"``: minus the mean squared error of the reconstruction, of values in
+          [0, 1] or standardised columns.
+        - ``"latent"``: minus the Mahalanobis distance of the posterior mean to those of the
+          training data.
+
+    contamination : float, default=0.1
+        Share of the training data that ``predict`` calls outliers, in (0, 0.5]. It sets
+        ``offset_`` and nothing else.
+
+    random_state : int, RandomState instance or None, default=None
+        For the VAE, where its own is None.
+
+    Attributes
+    ----------
+    vae_ : VAETransformer
+        The VAE behind the scores.
+    covariance_ : sklearn.covariance.EmpiricalCovariance
+        Location and scatter of the training data for ``"path"`` and ``"latent"``; None for others.
+    offset_ : float
+        ``decision_function`` is ``score_samples - offset_``: negative for outliers.
+    n_features_in_ : int
+        Values in one sample.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Column names, where X was a data frame.
+
+    See Also
+    --------
+    sklearn.ensemble.IsolationForest : Fast, for tabular data.
+    sklearn.decomposition.PCA : Its reconstruction error is the control to beat.
+
+    References
+    ----------
+    .. [1] Huang et al., "Rethinking Test-time Likelihood: The Likelihood Path Principle and Its
+       Application to OOD Detection", 2024, https://arxiv.org/abs/2401.04933
+    .. [2] Nalisnick et al., "Do Deep Generative Models Know What They Don't Know?", ICLR 2019,
+       https://arxiv.org/abs/1810.09136
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn_vae import VAEDetector, VAETransformer
+    >>> X, y = load_digits(return_X_y=True)
+    >>> X = (X / 16).reshape(-1, 8, 8)
+    >>> vae = VAETransformer(4, network="mlp", augment=None, max_epochs=50, device="cpu",
+    ...                      random_state=0)
+    >>> detector = VAEDetector(vae, method="reconstruction").fit(X[y == 0])
+    >>> float((detector.predict(X[y == 0]) == 1).mean().round(1))
+    0.9
+    >>> bool((detector.predict(X[y != 0]) == -1).mean() > 0.9)
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "vae": [VAETransformer, FrozenEstimator, None],
+        "method": [StrOptions(set(METHODS))],
+        "contamination": [Interval(Real, 0, 0.5, closed="right")],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        vae: VAETransformer | FrozenEstimator | None = None,
+        *,
+        method: str = "path",
+        contamination: float = 0.1,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.vae = vae
+        self.method = method
+        self.contamination = contamination
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: Any = None) -> VAEDetector:
+        """Train the VAE on X and learn what its samples score.
+
+        Parameters
+        ----------
+        X : array-like, torch.Tensor or torch.utils.data.Dataset
+            Samples in a form that :meth:`VAETransformer.fit` takes.
+        y : Ignored
+            Not used; present for the scikit-learn API.
+
+        Returns
+        -------
+        self : object
+            The fitted detector; as it was before, where this raises.
+
+        Raises
+        ------
+        ValueError, FloatingPointError
+            As :meth:`VAETransformer.fit`.
+        TypeError
+            For a frozen estimator that is no VAETransformer.
+        """
+        vae = self._fitted_vae(X)
+        covariance = None
+        if self.method in ("path", "latent"):
+            covariance = EmpiricalCovariance().fit(self._statistics(vae, X))
+        scores = self._scores(vae, covariance, X)
+        self.vae_, self.covariance_ = vae, covariance
+        self.offset_ = float(np.percentile(scores, 100 * self.contamination))
+        self._fitted_method = self.method
+        self.n_features_in_ = vae.n_features_in_
+        self.__dict__.pop("feature_names_in_", None)
+        if hasattr(vae, "feature_names_in_"):
+            self.feature_names_in_ = vae.feature_names_in_
+        return self
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Return how normal each sample is; larger is more normal.
+
+        Parameters
+        ----------
+        X : array-like, torch.Tensor or torch.utils.data.Dataset
+            Samples in the form that :meth:`fit` saw.
+
+        Returns
+        -------
+        scores : ndarray of shape (n,), float64
+            In the units of ``method``.
+        """
+        check_is_fitted(self)
+        if self.method != self._fitted_method:
+            raise ValueError(
+                f"method is now {self.method!r}, but offset_ was learnt with "
+                f"{self._fitted_method!r}. Fit again; with vae=FrozenEstimator(detector.vae_) that "
+                "does not train."
+            )
+        return self._scores(self.vae_, self.covariance_, X)
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return ``score_samples(X) - offset_``: negative for outliers, shape (n,)."""
+        scores = self.score_samples(X)
+        return scores - self.offset_
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return 1 for inliers and -1 for outliers, shape (n,)."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def error_map(self, X: Any) -> np.ndarray:
+        """Return where each image differs from its reconstruction.
+
+        Parameters
+        ----------
+        X : array-like, torch.Tensor or torch.utils.data.Dataset
+            Images in the form that :meth:`fit` saw.
+
+        Returns
+        -------
+        errors : ndarray of shape (n, height, width), float32
+            Squared error of intensities in [0, 1], the mean over channels.
+        """
+        check_is_fitted(self)
+        vae = self.vae_
+        if not vae.spec_.is_image:
+            raise ValueError(
+                f"error_map needs images, but the detector was fitted on rows of "
+                f"{vae.n_features_in_} values. Set the VAE's image_shape."
+            )
+
+        def errors(raw: torch.Tensor) -> torch.Tensor:
+            x = vae._scaled(raw)
+            return (x - self._rebuilt(vae, vae.module_.posterior(x).loc)).square().mean(1)
+
+        return vae._apply(vae._read(X, reset=False), errors)
+
+    def _fitted_vae(self, X: Any) -> VAETransformer:
+        if isinstance(self.vae, FrozenEstimator):
+            check_is_fitted(self.vae.estimator)
+            if not isinstance(self.vae.estimator, VAETransformer):
+                raise TypeError(f"vae={self.vae!r} holds no VAETransformer.")
+            return self.vae.estimator
+        template = VAETransformer(augment=None) if self.vae is None else self.vae
+        vae = clone(template)
+        if vae.random_state is None:
+            vae.set_params(random_state=check_random_state(self.random_state).randint(2**31 - 1))
+        return vae.fit(X)
+
+    def _scores(
+        self, vae: VAETransformer, covariance: EmpiricalCovariance | None, X: Any
+    ) -> np.ndarray:
+        if self.method == "elbo":
+            return vae.score_samples(X).astype(np.float64)
+        statistics = self._statistics(vae, X)
+        if covariance is None:
+            return -statistics[:, 0]
+        return -np.sqrt(covariance.mahalanobis(statistics))
+
+    def _statistics(self, vae: VAETransformer, X: Any) -> np.ndarray:
+        """Return what a score is made of, shape (n, k), float64."""
+        of_each = {
+            "path": self._path,
+            "latent": lambda vae, x: vae.module_.posterior(x).loc,
+            "reconstruction": self._mean_square,
+        }[self.method]
+        data = vae._read(X, reset=False)
+        return vae._apply(data, lambda raw: of_each(vae, vae._scaled(raw))).astype(np.float64)
+
+    @classmethod
+    def _path(cls, vae: VAETransformer, x: torch.Tensor) -> torch.Tensor:
+        q = vae.module_.posterior(x)
+        lost = (x - cls._rebuilt(vae, q.loc)).flatten(1)
+        norms = torch.stack([v.norm(dim=1) for v in (lost, q.loc, q.scale)], 1)
+        return norms.clamp(min=TINY).log()
+
+    @classmethod
+    def _mean_square(cls, vae: VAETransformer, x: torch.Tensor) -> torch.Tensor:
+        lost = x - cls._rebuilt(vae, vae.module_.posterior(x).loc)
+        return lost.flatten(1).square().mean(1, keepdim=True)
+
+    @staticmethod
+    def _rebuilt(vae: VAETransformer, z: torch.Tensor) -> torch.Tensor:
+        return vae.module_.conditional(z).mean
+
+    def __sklearn_tags__(self) -> Tags:
+        """Return scikit-learn's tags: takes what the VAE takes."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags = get_tags(VAETransformer()).input_tags
+        return tags
