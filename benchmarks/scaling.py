@@ -3,8 +3,8 @@
     python benchmarks/scaling.py --part time memory
 
 ``time``: seconds per epoch of a small net on 1,000 to 1,000,000 tiny images, the share of an epoch
-that is not steps, and a picture. ``memory``: peak memory beyond the data and the result, each case
-in a fresh process; the last encodes a sparse memory-mapped file of 20 GB.
+that is not spent on its batches, and a picture. ``memory``: peak memory beyond the data and the
+result, each case in a fresh process; the last encodes a sparse memory-mapped file of 20 GB.
 """
 
 from __future__ import annotations
@@ -36,20 +36,19 @@ def small_vae(epochs: int, **settings: Any) -> VAETransformer:
     )
 
 
-class StepClock(VAETransformer):
-    """Measures the time inside the steps of its training."""
+class EpochClock(VAETransformer):
+    """Measures the time that its training spends in the batches of its epochs."""
 
     def _make_net(self, *args: Any) -> Any:
         net = super()._make_net(*args)
-        step, self.in_steps_ = net.train_step, 0.0
+        run, self.in_batches_ = net.run_single_epoch, 0.0
 
-        def timed(batch: Any, **kwargs: Any) -> Any:
+        def timed(*args: Any, **kwargs: Any) -> None:
             start = time.perf_counter()
-            result = step(batch, **kwargs)
-            self.in_steps_ += time.perf_counter() - start
-            return result
+            run(*args, **kwargs)
+            self.in_batches_ += time.perf_counter() - start
 
-        net.train_step = timed
+        net.run_single_epoch = timed
         return net
 
 
@@ -59,22 +58,22 @@ def part_time(args: argparse.Namespace) -> list[dict[str, Any]]:
     small_vae(1).fit(X[:1000])
     rows = []
     for n in SIZES:
-        durations, steps, fits = [], [], []
+        durations, batches, fits = [], [], []
         for _ in range(args.rounds):
-            vae = StepClock(4, network=MLP((32,)), max_epochs=3, augment=None, device="cpu")
+            vae = EpochClock(4, network=MLP((32,)), max_epochs=3, augment=None, device="cpu")
             start = time.perf_counter()
             vae.fit(X[:n])
             fits.append(time.perf_counter() - start)
             durations.append(sum(row["dur"] for row in vae.history_))
-            steps.append(vae.in_steps_)
+            batches.append(vae.in_batches_)
         rows.append(
             {
                 "images": n,
                 "epochs": 3,
                 "fit seconds": statistics.median(fits),
                 "us per image and epoch": 1e6 * statistics.median(durations) / n / 3,
-                "share outside steps, %": statistics.median(
-                    100 * (1 - s / d) for s, d in zip(steps, durations, strict=True)
+                "share outside batches, %": statistics.median(
+                    100 * (1 - b / d) for b, d in zip(batches, durations, strict=True)
                 ),
             }
         )
