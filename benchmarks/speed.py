@@ -175,7 +175,7 @@ def until_equal(
         row = {"contender": f"loop, lr {lr:g}", "epochs": recipe.epochs, "seconds": elapsed}
         rows.append({**columns, "seed": seed, **row, "ELBO": loop_elbo(loop, X_valid, recipe)})
     for epochs in range(1, recipe.epochs + 1):
-        if epochs < recipe.epochs * 0.3:  # not worth the try
+        if epochs < recipe.epochs / 2:  # not worth the try
             continue
         ours = vae_for(
             replace(recipe, epochs=epochs, lr=4e-3),
