@@ -147,13 +147,16 @@ def part_elbo(args: argparse.Namespace) -> list[dict[str, Any]]:
     X, _ = fetch_images("mnist", return_X_y=True, download_if_missing=False)
     X, X_valid = X[:50_000], X[50_000:]
     flat, flat_valid = X.reshape(len(X), -1), X_valid.reshape(len(X_valid), -1)
+    cases = {
+        "mlp": (flat, flat_valid, Recipe(MLP((400,)), 40, epochs=10, device=args.device)),
+        "conv": (X, X_valid, Recipe(Conv(), 32, epochs=5, device=args.device)),
+    }
     rows = []
-    for seed in range(args.seeds):
-        mlp = Recipe(MLP((400,)), 40, epochs=10, device=args.device)
-        rows += until_equal(flat, flat_valid, mlp, seed, net="mlp 784-400-40")
-        conv = Recipe(Conv(), 32, epochs=5, device=args.device)
-        rows += until_equal(X, X_valid, conv, seed, net="conv")
-        print(markdown_table(rows, list(rows[0])), flush=True)
+    for net in args.nets:
+        for seed in range(args.seeds):
+            rows += until_equal(*cases[net], seed, net=net)
+            save("elbo", rows, args)  # takes long: keep what there is
+            print(markdown_table(rows, list(rows[0])), flush=True)
     return rows
 
 
@@ -286,6 +289,13 @@ def part_start(args: argparse.Namespace) -> list[dict[str, Any]]:
     return [{"what": k, "median": statistics.median(v), "all": v} for k, v in named.items()]
 
 
+def save(part: str, rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
+    """Write the JSON of a part."""
+    suffix = "" if args.device == "cpu" else "_cuda"
+    payload = {"environment": environment(), "args": vars(args), "results": rows}
+    write_json(f"speed_{part}{suffix}", payload)
+
+
 PARTS = {"train": part_train, "elbo": part_elbo, "encode": part_encode, "start": part_start}
 
 
@@ -298,13 +308,12 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3, help="of part elbo")
+    parser.add_argument("--nets", nargs="+", default=["mlp", "conv"], help="of part elbo")
     args = parser.parse_args()
-    suffix = "" if args.device == "cpu" else "_cuda"
     for part in args.part:
         rows = PARTS[part](args)
-        payload = {"environment": environment(), "args": vars(args), "results": rows}
-        write_json(f"speed_{part}{suffix}", payload)
+        save(part, rows, args)
         hidden = ("seconds", "all") if part != "elbo" else ()
         columns = [c for c in rows[0] if c not in hidden]
         print(markdown_table(rows, columns), flush=True)
