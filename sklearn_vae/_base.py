@@ -596,7 +596,9 @@ class BaseVAE(BaseEstimator):
         """Return the mean of p(x|z) in the layout and range of the fitted X."""
         x = self.module_.scaling.inverse(self.module_.conditional(z).mean)
         # By the chunk: rounding all of a large result at once would need it in float32.
-        return x.round().clamp(0, 255).to(torch.uint8) if self.spec_.dtype == "uint8" else x
+        if self.spec_.dtype == "uint8":  # scaled by 255: x is a new tensor
+            return x.round_().clamp_(0, 255).to(torch.uint8)
+        return x
 
     # -- scores --------------------------------------------------------------------------------
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from numbers import Real
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, OutlierMixin, _fit_context, clone
-from sklearn.covariance import EmpiricalCovariance
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Tags, check_random_state, get_tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ._transformer import VAETransformer
+
+if TYPE_CHECKING:
+    from sklearn.covariance import EmpiricalCovariance
 
 METHODS = ("path", "elbo", "reconstruction", "latent")
 TINY = 1e-12
@@ -138,6 +140,8 @@ class VAEDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         vae = self._fitted_vae(X)
         covariance = None
         if self.method in ("path", "latent"):
+            from sklearn.covariance import EmpiricalCovariance  # slow to import
+
             covariance = EmpiricalCovariance().fit(self._statistics(vae, X))
         scores = self._scores(vae, covariance, X)
         self.vae_, self.covariance_ = vae, covariance
