@@ -28,6 +28,7 @@ from torch.utils.data import Dataset
 from ._base import BaseVAE
 from ._conditional import ConditionalVAE
 from ._images import check_count, read_array, read_spec
+from ._templates import seeded_clone, unfrozen
 from ._transformer import VAETransformer
 from .augmentation import (
     METHODS,
@@ -405,14 +406,11 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, BaseEstimator):
         self, template: Any, data: _Labelled, rng: np.random.RandomState
     ) -> VAETransformer | ConditionalVAE:
         if isinstance(template, FrozenEstimator):
-            check_is_fitted(template.estimator)
-            if not isinstance(template.estimator, BaseVAE):
-                raise TypeError(f"vae={template!r} holds no VAETransformer.")
-            return template.estimator
+            return unfrozen(template)
         if not self._resolve_method().conditional:
-            return _seeded_clone(template, rng).fit(data.X, data.labels)
+            return seeded_clone(template, rng).fit(data.X, data.labels)
         vae = ConditionalVAE(**clone(template).get_params(deep=False))
-        return _seeded_clone(vae, rng).fit(data.X, data.codes)
+        return seeded_clone(vae, rng).fit(data.X, data.codes)
 
     def _fit_estimator(self, X: Any, data: _Labelled, rng: np.random.RandomState) -> None:
         real = np.flatnonzero(data.codes >= 0)
@@ -421,7 +419,7 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, BaseEstimator):
             X = data.X
         rows = append_rows(X if len(real) == len(data.X) else _safe_indexing(X, real), new)
         labels = np.concatenate([data.labels[real], self.classes_[codes]])
-        self.estimator_ = _seeded_clone(self.estimator, rng).fit(rows, labels)
+        self.estimator_ = seeded_clone(self.estimator, rng).fit(rows, labels)
 
     def _resolve_method(self) -> Method:
         return METHODS[self.method]() if isinstance(self.method, str) else self.method
@@ -616,12 +614,3 @@ def _warn_of_shortage(reports: Mapping[Any, dict[str, int]]) -> None:
 
 def _plain(X: Any) -> Any:
     return X.detach().cpu().numpy() if isinstance(X, torch.Tensor) else X
-
-
-def _seeded_clone(estimator: Any, rng: np.random.RandomState) -> Any:
-    """Return a clone whose random states, where they are None, are drawn from ``rng``."""
-    estimator = clone(estimator)
-    params = estimator.get_params(deep=True)
-    states = [name for name in sorted(params) if name.split("__")[-1] == "random_state"]
-    seeds = {name: int(rng.randint(2**31 - 1)) for name in states}
-    return estimator.set_params(**{k: v for k, v in seeds.items() if params[k] is None})

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, OutlierMixin, _fit_context, clone
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, OutlierMixin, _fit_context
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Tags, check_random_state, get_tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from ._templates import seeded_clone, unfrozen
 from ._transformer import VAETransformer
+from .model import VAE
 
 if TYPE_CHECKING:
     from sklearn.covariance import EmpiricalCovariance
@@ -138,12 +141,13 @@ class VAEDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
             For a frozen estimator that is no VAETransformer.
         """
         vae = self._fitted_vae(X)
+        statistics = self._statistics(vae, X)
         covariance = None
         if self.method in ("path", "latent"):
             from sklearn.covariance import EmpiricalCovariance  # slow to import
 
-            covariance = EmpiricalCovariance().fit(self._statistics(vae, X))
-        scores = self._scores(vae, covariance, X)
+            covariance = EmpiricalCovariance().fit(statistics)
+        scores = self._scores(statistics, covariance)
         self.vae_, self.covariance_ = vae, covariance
         self.offset_ = float(np.percentile(scores, 100 * self.contamination))
         self._fitted_method = self.method
@@ -173,12 +177,11 @@ class VAEDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
                 f"{self._fitted_method!r}. Fit again; with vae=FrozenEstimator(detector.vae_) that "
                 "does not train."
             )
-        return self._scores(self.vae_, self.covariance_, X)
+        return self._scores(self._statistics(self.vae_, X), self.covariance_)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return ``score_samples(X) - offset_``: negative for outliers, shape (n,)."""
-        scores = self.score_samples(X)
-        return scores - self.offset_
+        return self.score_samples(X) - self.offset_
 
     def predict(self, X: Any) -> np.ndarray:
         """Return 1 for inliers and -1 for outliers, shape (n,)."""
@@ -205,62 +208,53 @@ class VAEDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
                 f"{vae.n_features_in_} values. Set the VAE's image_shape."
             )
 
-        def errors(raw: torch.Tensor) -> torch.Tensor:
-            x = vae._scaled(raw)
-            return (x - self._rebuilt(vae, vae.module_.posterior(x).loc)).square().mean(1)
-
-        return vae._apply(vae._read(X, reset=False), errors)
+        data = vae._read(X, reset=False)
+        return vae._apply(data, lambda raw: _lost(vae.module_, vae._scaled(raw)).square().mean(1))
 
     def _fitted_vae(self, X: Any) -> VAETransformer:
         if isinstance(self.vae, FrozenEstimator):
-            check_is_fitted(self.vae.estimator)
-            if not isinstance(self.vae.estimator, VAETransformer):
-                raise TypeError(f"vae={self.vae!r} holds no VAETransformer.")
-            return self.vae.estimator
+            return unfrozen(self.vae)
         template = VAETransformer(augment=None) if self.vae is None else self.vae
-        vae = clone(template)
-        if vae.random_state is None:
-            vae.set_params(random_state=check_random_state(self.random_state).randint(2**31 - 1))
-        return vae.fit(X)
-
-    def _scores(
-        self, vae: VAETransformer, covariance: EmpiricalCovariance | None, X: Any
-    ) -> np.ndarray:
-        if self.method == "elbo":
-            return vae.score_samples(X).astype(np.float64)
-        statistics = self._statistics(vae, X)
-        if covariance is None:
-            return -statistics[:, 0]
-        return -np.sqrt(covariance.mahalanobis(statistics))
+        return seeded_clone(template, check_random_state(self.random_state)).fit(X)
 
     def _statistics(self, vae: VAETransformer, X: Any) -> np.ndarray:
         """Return what a score is made of, shape (n, k), float64."""
-        of_each = {
-            "path": self._path,
-            "latent": lambda vae, x: vae.module_.posterior(x).loc,
-            "reconstruction": self._mean_square,
-        }[self.method]
-        data = vae._read(X, reset=False)
-        return vae._apply(data, lambda raw: of_each(vae, vae._scaled(raw))).astype(np.float64)
-
-    @classmethod
-    def _path(cls, vae: VAETransformer, x: torch.Tensor) -> torch.Tensor:
-        q = vae.module_.posterior(x)
-        lost = (x - cls._rebuilt(vae, q.loc)).flatten(1)
-        norms = torch.stack([v.norm(dim=1) for v in (lost, q.loc, q.scale)], 1)
-        return norms.clamp(min=TINY).log()
-
-    @classmethod
-    def _mean_square(cls, vae: VAETransformer, x: torch.Tensor) -> torch.Tensor:
-        lost = x - cls._rebuilt(vae, vae.module_.posterior(x).loc)
-        return lost.flatten(1).square().mean(1, keepdim=True)
+        if self.method == "elbo":
+            return vae.score_samples(X)[:, None].astype(np.float64)
+        data, of_each = vae._read(X, reset=False), STATISTICS[self.method]
+        return vae._apply(data, lambda raw: of_each(vae.module_, vae._scaled(raw))).astype(
+            np.float64
+        )
 
     @staticmethod
-    def _rebuilt(vae: VAETransformer, z: torch.Tensor) -> torch.Tensor:
-        return vae.module_.conditional(z).mean
+    def _scores(statistics: np.ndarray, covariance: EmpiricalCovariance | None) -> np.ndarray:
+        """Return the distances to the training data, negated, or the one statistic itself."""
+        if covariance is None:
+            return statistics[:, 0]
+        return -np.sqrt(covariance.mahalanobis(statistics))
 
     def __sklearn_tags__(self) -> Tags:
         """Return scikit-learn's tags: takes what the VAE takes."""
         tags = super().__sklearn_tags__()
         tags.input_tags = get_tags(VAETransformer()).input_tags
         return tags
+
+
+def _lost(model: VAE, x: torch.Tensor) -> torch.Tensor:
+    """Return x minus its reconstruction from the posterior mean."""
+    return x - model.conditional(model.posterior(x).loc).mean
+
+
+def _path(model: VAE, x: torch.Tensor) -> torch.Tensor:
+    q = model.posterior(x)
+    lost = (x - model.conditional(q.loc).mean).flatten(1)
+    norms = torch.stack([v.norm(dim=1) for v in (lost, q.loc, q.scale)], 1)
+    return norms.clamp(min=TINY).log()
+
+
+STATISTICS: dict[str, Callable[[VAE, torch.Tensor], torch.Tensor]] = {
+    "path": _path,
+    "reconstruction": lambda model, x: -_lost(model, x).flatten(1).square().mean(1, keepdim=True),
+    "latent": lambda model, x: model.posterior(x).loc,
+}
+"""What a score is made of, (n, k), from scaled x, by ``method``; ``"elbo"`` needs the raw x."""

@@ -49,7 +49,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
 
     prior : {"normal", "mixture", "vamp"} or Prior, default="normal"
         p(z). ``"mixture"`` is a learnt mixture of 100 Gaussians, ``"vamp"`` the mixture of the
-        posteriors of 500 learnt pseudo-inputs [3]_: better likelihoods and samples.
+        posteriors of 500 learnt pseudo-inputs [3]_: better likelihoods, dearer steps.
         ``model.Vamp(n_components=200)`` sets the number. Their KL term is estimated at one draw.
 
     beta : float, default=1.0

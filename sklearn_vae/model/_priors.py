@@ -148,11 +148,11 @@ def draw(prior: td.Distribution, n: int, rng: np.random.RandomState) -> np.ndarr
 
 
 def kl_divergence(q: td.Normal, p: td.Distribution, z: Tensor) -> Tensor:
-    """Return KL(q || p) per sample: exact, (n, d), or estimated at draws z of q, (n, 1)."""
+    """Return KL(q || p): exact, (n, d), or an estimate at each of the draws z (..., n, d) of q."""
     if isinstance(p, td.Independent):  # the standard normal; torch's general form is slower
         variance = q.scale.square()
         return 0.5 * (q.loc.square() + variance - 1 - variance.log())
-    return (q.log_prob(z).sum(1) - p.log_prob(z))[:, None]
+    return (q.log_prob(z).sum(-1) - p.log_prob(z))[..., None]
 
 
 class _StandardNormal(nn.Module):

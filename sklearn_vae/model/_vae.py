@@ -149,10 +149,10 @@ class VAE(nn.Module):
             Standard normal draws.
         """
         q, p = self.posterior(x), self.p_z()
-        draws = [q.loc + q.scale * e for e in noise]
+        draws = torch.stack([q.loc + q.scale * e for e in noise])
         log_px = torch.stack([self.log_likelihood(x, z) for z in draws]).mean(0)
-        kl = torch.stack([kl_divergence(q, p, z).sum(1) for z in draws]).mean(0)
-        return log_px - kl
+        kl = kl_divergence(q, p, draws).sum(-1)  # exact, (n,), or one a draw, (k, n)
+        return log_px - kl.reshape(-1, len(x)).mean(0)
 
     def importance_weighted(self, x: Tensor, noise: Iterable[Tensor]) -> Tensor:
         """Return the importance-weighted bound log(1/k sum_k p(x, z_k) / q(z_k|x)) [1]_.

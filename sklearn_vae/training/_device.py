@@ -58,8 +58,8 @@ def resolve_precision(
     """Return the dtype of the forward pass in training, None for float32 throughout.
 
     ``"auto"`` takes bfloat16 for values in [0, 1] where the CPU multiplies it in hardware (AMX).
-    Elsewhere that is slower than float32, and its three digits are too few for vectors of any
-    range, of which a learnt variance may become small. Convolutions whose maps are one pixel wide
+    Elsewhere that was not measured, and its three digits are few for vectors of any range, of
+    which a learnt variance may become small. Convolutions whose maps are one pixel wide
     return garbage in bfloat16 (torch 2.14 on AMX). On GPUs ``"auto"`` is float32.
     """
     if precision == "auto":
