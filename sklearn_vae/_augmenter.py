@@ -28,6 +28,7 @@ from torch.utils.data import Dataset
 from ._base import BaseVAE
 from ._conditional import ConditionalVAE
 from ._images import check_count, read_array, read_spec
+from ._labels import class_numbers, read_labels
 from ._templates import seeded_clone, unfrozen
 from ._transformer import VAETransformer
 from .augmentation import (
@@ -39,9 +40,7 @@ from .augmentation import (
     append_rows,
     dense,
     new_rows,
-    read_labels,
     transform_rows,
-    unlabelled_rows,
 )
 from .training import AUGMENTATIONS, resolve_augment
 
@@ -312,12 +311,11 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, BaseEstimator):
         labels = read_labels(y, warn=self.estimator is not None)
         rows = read_array(self, dense(X), reset=True, at_least=2)
         check_consistent_length(rows, labels)
-        known = ~unlabelled_rows(labels)
+        self.classes_, codes = class_numbers(labels)
+        known = codes >= 0
         if not known.any():
             raise ValueError("y has no class: all rows are -1, which means unlabelled.")
-        self.classes_, codes, counts = np.unique(
-            labels[known], return_inverse=True, return_counts=True
-        )
+        counts = np.bincount(codes[known])
         if len(counts) == 1 and not known.all() and self.estimator is not None:
             raise ValueError(
                 f"The labelled rows have one class only, {self.classes_[0]!r}: -1 means "
@@ -334,9 +332,7 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, BaseEstimator):
                 UserWarning,
                 stacklevel=4,
             )
-        all_codes = np.full(len(labels), -1)
-        all_codes[known] = codes
-        return _Labelled(rows, labels, all_codes)
+        return _Labelled(rows, labels, codes)
 
     def _check_method(self, counts: np.ndarray) -> None:
         method = self._resolve_method()

@@ -30,6 +30,7 @@ from ._images import (
     read_array,
     read_spec,
 )
+from ._labels import class_numbers, read_labels
 from ._noise import row_noise
 from ._persistence import build_model, load_arrays, to_cpu, weights_to_arrays
 from .model import LIKELIHOODS, PRIORS, VAE, Likelihood, Prior, StandardNormal
@@ -89,6 +90,8 @@ class BaseVAE(BaseEstimator):
     """The prior that ``prior`` stands for."""
     n_features_in_: int
     """Number of values in one sample of the fitted X."""
+    classes_: np.ndarray
+    """The classes of y, sorted; only with ``label_weight`` above 0."""
 
     _n_classes = 0
     """Classes that the decoder sees; a subclass sets it."""
@@ -103,6 +106,7 @@ class BaseVAE(BaseEstimator):
         "kl_warmup": [Interval(Real, 0, None, closed="left")],
         "free_bits": [Interval(Real, 0, None, closed="left")],
         "importance_samples": [Interval(Integral, 1, None, closed="left")],
+        "label_weight": [Interval(Real, 0, None, closed="left")],
         "augment": [
             StrOptions({"auto", *AUGMENTATIONS}),
             Interval(Real, 0, None, closed="left"),
@@ -138,6 +142,7 @@ class BaseVAE(BaseEstimator):
         kl_warmup: float = 0,
         free_bits: float = 0.0,
         importance_samples: int = 1,
+        label_weight: float = 0.0,
         augment: str | float | Callable[[torch.Tensor], torch.Tensor] | None = "auto",
         features: str = "mean",
         max_epochs: int | str = "auto",
@@ -164,6 +169,7 @@ class BaseVAE(BaseEstimator):
         self.kl_warmup = kl_warmup
         self.free_bits = free_bits
         self.importance_samples = importance_samples
+        self.label_weight = label_weight
         self.augment = augment
         self.features = features
         self.max_epochs = max_epochs
@@ -194,7 +200,8 @@ class BaseVAE(BaseEstimator):
             are images when ``image_shape`` is set. uint8 is 0 to 255, float images are in [0, 1],
             rows that are not images have any range. At least two samples. X is not changed.
         y : array-like of shape (n,), default=None
-            Only stratifies the validation split, where there is one; never learnt from.
+            With ``label_weight`` above 0 the classes, -1 where unknown. Else it only stratifies
+            the validation split, where there is one, and is never learnt from.
 
         Returns
         -------
@@ -214,10 +221,7 @@ class BaseVAE(BaseEstimator):
             data = self._read(X, reset=not again, at_least=2)
             if again:
                 self._check_same_model()
-            if y is not None:
-                y = np.asarray(y)
-                if y.shape[:1] != (len(data),):
-                    raise ValueError(f"X has {len(data)} samples, but y has shape {y.shape}.")
+            y = self._read_y(y, len(data))
             self._train(data, y, epochs=self._resolve_epochs(len(data)), again=again)
         return self
 
@@ -232,8 +236,9 @@ class BaseVAE(BaseEstimator):
         ----------
         X : array-like, torch.Tensor or torch.utils.data.Dataset
             A chunk in the form that :meth:`fit` takes.
-        y : Ignored
-            Not used; present for the scikit-learn API.
+        y : array-like of shape (n,), default=None
+            With ``label_weight`` above 0 the classes, -1 where unknown; the first chunk must have
+            every class. Else ignored.
 
         Returns
         -------
@@ -245,19 +250,23 @@ class BaseVAE(BaseEstimator):
             data = self._read(X, reset=not again, at_least=2)
             if again:
                 self._check_same_model()
-            self._train(data, None, epochs=1, again=again, partial=True)
+            y = self._read_y(y, len(data))
+            self._train(data, y, epochs=1, again=again, partial=True)
         return self
 
     def _train(
         self, data: Rows, y: Any, *, epochs: int, again: bool, partial: bool = False
     ) -> None:
         self._check_objective()
+        self._set_classes(data, y, again)
         device = resolve_device(self.device)
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         split = None if partial else self._split(len(data), y, seed)
         done = len(self.history_) if again else 0
         with seeded(int(np.random.SeedSequence([seed, done]).generate_state(1)[0]), device):
             model = self.module_ if again else self._new_model(data)
+            if self.label_weight > 0 and model.class_head is None:  # trained without labels so far
+                model.add_class_head(len(self.classes_))
             self._check_batch_size(model)
             net = self._make_net(model.to(device), device, split, data, partial)
             if again:
@@ -274,6 +283,38 @@ class BaseVAE(BaseEstimator):
         self.__dict__.pop("_loaded_optimizer", None)
         self._resumable = partial or self.warm_start
         self._set_feature_scale(data)
+
+    def _read_y(self, y: Any, n: int) -> np.ndarray | None:
+        """Return y as an array of n labels, or None."""
+        if self.label_weight > 0:
+            if y is None:
+                raise ValueError(
+                    f"label_weight={self.label_weight} learns from labels, but y is None. Pass y, "
+                    "with -1 for samples without a label, or set label_weight=0."
+                )
+            y = read_labels(y)
+        if y is None:
+            return None
+        y = np.asarray(y)
+        if y.shape[:1] != (n,):
+            raise ValueError(f"X has {n} samples, but y has shape {y.shape}.")
+        return y
+
+    def _set_classes(self, data: Rows, y: np.ndarray | None, again: bool) -> None:
+        """Learn the classes and hand each row's number to the batches."""
+        if not again:
+            self.__dict__.pop("classes_", None)
+        if self.label_weight == 0:
+            return
+        assert y is not None
+        self.classes_, numbers = class_numbers(y, getattr(self, "classes_", None))
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"label_weight={self.label_weight} needs two classes or more, but y has "
+                f"{self.classes_.tolist()} (-1 means unlabelled). Set label_weight=0 to train "
+                "without labels."
+            )
+        data.classes = torch.from_numpy(numbers)
 
     def _check_same_model(self) -> None:
         """Refuse to go on training with parameters that ask for another model."""
@@ -312,7 +353,12 @@ class BaseVAE(BaseEstimator):
             self.prior_,
             X,
             self._n_classes,
+            self._n_labels,
         )
+
+    @property
+    def _n_labels(self) -> int:
+        return len(getattr(self, "classes_", ()))
 
     def _check_batch_size(self, model: VAE) -> None:
         norms = any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in model.modules())
@@ -346,6 +392,7 @@ class BaseVAE(BaseEstimator):
             lr_schedule="constant" if partial else self.lr_schedule,
             kl_warmup=self.kl_warmup,
             importance_samples=self.importance_samples,
+            label_weight=self.label_weight * self.n_features_in_,
             autocast=resolve_precision(
                 self.precision, device, model, bounded=self.spec_.is_intensity
             ),
@@ -384,7 +431,8 @@ class BaseVAE(BaseEstimator):
         net.initialize()
         net.history.extend([*map(dict, self.history_)])
         kind, state = self._optimizer_state()
-        if kind == type(net.optimizer_).__name__:  # another optimiser starts afresh
+        same = len(state.get("state", ())) in (0, sum(1 for _ in net.module_.parameters()))
+        if kind == type(net.optimizer_).__name__ and same:  # another optimiser starts afresh
             net.optimizer_.load_state_dict(copy.deepcopy(state))  # torch would share its tensors
             for group in net.optimizer_.param_groups:
                 group["lr"] = self.lr
@@ -679,6 +727,7 @@ class BaseVAE(BaseEstimator):
                     self.likelihood_,
                     self.prior_,
                     n_classes=self._n_classes,
+                    n_labels=self._n_labels,
                 )
             self.device_ = resolve_device(self.device, fallback=True)
             self.module_ = load_arrays(model, weights).to(self.device_).eval()

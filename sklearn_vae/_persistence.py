@@ -21,6 +21,7 @@ def build_model(
     prior: Prior,
     X: np.ndarray | None = None,
     n_classes: int = 0,
+    n_labels: int = 0,
 ) -> VAE:
     """Return a new VAE on the CPU, made for training samples X; without X, to load weights into."""
     scaling = spec.scaling(X, standardise=not likelihood.bounded)
@@ -34,7 +35,7 @@ def build_model(
 
     built = prior.build(z_dim, examples, bounded=likelihood.bounded)
     try:
-        return VAE(scaling, network, z_dim, fresh, n_classes, built)
+        return VAE(scaling, network, z_dim, fresh, n_classes, built, n_labels)
     except RuntimeError as error:  # torch's word for modules that do not fit together
         raise ValueError(
             f"network={network!r} cannot process inputs of shape {spec.shape} with z_dim={z_dim}: "

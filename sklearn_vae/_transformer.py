@@ -17,9 +17,10 @@ from ._images import check_count
 class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
     """Variational autoencoder: images or vectors to latent features and back.
 
-    Trains an encoder and a decoder without labels by maximising the evidence lower bound (ELBO)
-    [1]_ and transforms each sample to features from the encoder. Labels are never learnt from:
-    the ``y`` that a pipeline passes along at most stratifies the validation split.
+    Trains an encoder and a decoder by maximising the evidence lower bound (ELBO) [1]_ and
+    transforms each sample to features from the encoder. Labels are learnt from only with
+    ``label_weight`` above 0: else the ``y`` that a pipeline passes along at most stratifies the
+    validation split.
 
     Parameters
     ----------
@@ -66,6 +67,14 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         bound [2]_ instead of the ELBO: better likelihoods, a posterior that fits them less closely,
         and as many passes through the decoder. The history's ``kl`` is then what lies between
         weighted likelihood and bound.
+
+    label_weight : float, default=0.0
+        Above 0 the labels shape the latent space, too: a linear class head on the posterior mean
+        is trained along with the ELBO [4]_, and y is needed, with -1 for samples without a label.
+        These are given the class that the head is sure of [5]_, so that few labels go a long way
+        where ``augment`` keeps classes apart. 1 weighs the cross-entropy like the ELBO per value
+        of a sample. The head behind must not take -1 for a class: fit it on the labelled rows, or
+        use ``SelfTrainingClassifier``.
 
     augment : {"auto", "geometric", "natural"}, float, callable or None, default="auto"
         Changes the images that the encoder sees in training, while the decoder rebuilds the
@@ -141,9 +150,12 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         The net that trained it; not there after loading.
     history_ : list of dict
         Per epoch: ``epoch``, ``train_loss``, ``train_log_likelihood``, ``train_kl`` (and
-        ``valid_`` likewise), in nats per sample, ``lr``, ``dur`` in seconds.
+        ``valid_`` likewise), in nats per sample, ``lr``, ``dur`` in seconds; with ``label_weight``
+        also ``train_label_loss``, the cross-entropy in nats.
     n_iter_ : int
         Epochs trained.
+    classes_ : ndarray of shape (n_classes,)
+        The classes of y, sorted; only with ``label_weight`` above 0.
     device_ : torch.device
         Where the module is.
     n_features_in_ : int
@@ -181,6 +193,9 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
        https://arxiv.org/abs/1509.00519
     .. [3] Tomczak, Welling, "VAE with a VampPrior", AISTATS 2018,
        https://arxiv.org/abs/1705.07120
+    .. [4] Kingma et al., "Semi-Supervised Learning with Deep Generative Models", NeurIPS 2014,
+       https://arxiv.org/abs/1406.5298
+    .. [5] Sohn et al., "FixMatch", NeurIPS 2020, https://arxiv.org/abs/2001.07685
 
     Examples
     --------
@@ -306,5 +321,6 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
         tags.input_tags.three_d_array = True
+        tags.target_tags.required = self.label_weight > 0
         tags.non_deterministic = False
         return tags

@@ -35,6 +35,7 @@ ESTIMATORS = [
     VAETransformer(**QUICK, network="mlp", features="hidden"),
     VAETransformer(**QUICK, network=MLP(hidden=(8,)), features="mean+std", patience=1),
     VAETransformer(**QUICK, network=Linear(), lr_schedule="constant", optimizer="sgd"),
+    VAETransformer(**QUICK, network=MLP(hidden=(8,)), label_weight=1.0),
 ]
 
 VAE = VAETransformer(**QUICK, network=MLP(hidden=(8,)))

@@ -1,6 +1,6 @@
 """Synthetic rows: how many, drawn how, which to keep, in whose container."""
 
-from ._containers import append_labels, append_rows, dense, read_labels, unlabelled_rows
+from ._containers import append_labels, append_rows, dense
 from ._counts import N_NEW, new_rows
 from ._gate import QualityGate
 from ._methods import (
@@ -34,7 +34,5 @@ __all__ = [
     "append_rows",
     "dense",
     "new_rows",
-    "read_labels",
     "transform_rows",
-    "unlabelled_rows",
 ]

@@ -6,50 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils import check_array, column_or_1d
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
-
-UNLABELLED = -1
-
-
-def read_labels(y: Any, *, warn: bool = False) -> np.ndarray:
-    """Return the labels as an array of shape (n,).
-
-    Parameters
-    ----------
-    y : array-like of shape (n,) or (n, 1), or one-hot of shape (n, n_classes)
-    warn : bool, default=False
-        Warn about a column, as scikit-learn's classifiers do.
-
-    Raises
-    ------
-    ValueError
-        For anything that is not one class per row.
-    """
-    if y is None:
-        raise ValueError("VAEAugmenter requires y to be passed, but the target y is None.")
-    if isinstance(y, torch.Tensor):
-        y = y.detach().cpu().numpy()
-    array = check_array(y, ensure_2d=False, dtype=None, input_name="y")
-    # Of an object array only what is labelled: classes can be strings, and -1 is a number.
-    typed = array[~unlabelled_rows(array)].tolist() if array.dtype == object else array
-    check_classification_targets(typed)
-    kind = type_of_target(typed)
-    if kind == "multilabel-indicator" and (array.sum(1) == 1).all():
-        return array.argmax(1)
-    if kind not in ("binary", "multiclass"):
-        raise ValueError(
-            f"Multilabel and multioutput targets are not supported: y is {kind}. Give one class "
-            "per row."
-        )
-    return column_or_1d(array, warn=warn)
-
-
-def unlabelled_rows(labels: np.ndarray) -> np.ndarray:
-    """Return which rows have no label: -1, scikit-learn's convention; shape (n,), bool."""
-    if labels.dtype.kind in "USb":
-        return np.zeros(len(labels), bool)
-    return np.asarray(labels == UNLABELLED, bool)
 
 
 def dense(X: Any) -> Any:

@@ -1,6 +1,7 @@
 """The VAE as a torch module: likelihoods, posterior and prior, and the terms of its bound."""
 
 from ._elbo import ELBOTerms, NegativeELBO
+from ._labels import label_loss
 from ._likelihoods import (
     BCEMSE,
     LIKELIHOODS,
@@ -27,4 +28,5 @@ __all__ = [
     "Prior",
     "StandardNormal",
     "Vamp",
+    "label_loss",
 ]

@@ -19,10 +19,14 @@ class ELBOTerms:
     kl : Tensor of shape (n, z_dim) or (n, 1)
         Divergence of the posterior from the prior; per latent dimension where these are
         independent.
+    logits : Tensor of shape (m, n_labels) or None
+        What the class head makes of the posterior mean, for models that have one. m exceeds n by
+        the rows that were encoded for their labels only.
     """
 
     log_likelihood: Tensor
     kl: Tensor
+    logits: Tensor | None = None
 
     def elbo(self) -> Tensor:
         """Return the bound per sample, shape (n,)."""

@@ -38,6 +38,8 @@ class VAE(nn.Module):
         Above 0 the decoder sees the class, too: p(x|z, y) [2]_. The encoder need not: x tells.
     prior : torch.nn.Module, default=None
         What :meth:`Prior.build` returned; None for the standard normal.
+    n_labels : int, default=0
+        Above 0 there is a class head, a linear layer on the posterior mean.
 
     References
     ----------
@@ -57,6 +59,7 @@ class VAE(nn.Module):
         likelihood: Likelihood,
         n_classes: int = 0,
         prior: nn.Module | None = None,
+        n_labels: int = 0,
     ) -> None:
         super().__init__()
         shape = scaling.shape
@@ -70,8 +73,16 @@ class VAE(nn.Module):
         self.prior = _StandardNormal(z_dim) if prior is None else prior
         hidden, n_features = self._check_sizes(shape)
         self.posterior_head = nn.Linear(prod(hidden), 2 * z_dim)
+        self.class_head: nn.Linear | None = None
+        if n_labels:
+            self.add_class_head(n_labels)
         self.register_buffer("feature_loc", torch.zeros(n_features))
         self.register_buffer("feature_scale", torch.ones(n_features))
+
+    def add_class_head(self, n_labels: int) -> None:
+        """Put a linear layer from the posterior mean to ``n_labels`` classes on the model."""
+        device = self.posterior_head.weight.device
+        self.class_head = nn.Linear(self.z_dim, n_labels, device=device)
 
     def posterior(self, x: Tensor) -> td.Normal:
         """Return q(z|x), a batch of (n, z_dim) independent normals, for scaled x."""
@@ -80,11 +91,11 @@ class VAE(nn.Module):
         return td.Normal(loc, (0.5 * log_var.clamp(-20, 20)).exp(), validate_args=False)
 
     def conditional(self, z: Tensor, y: Tensor | None = None) -> td.Distribution:
-        """Return p(x|z) over scaled x, for z of shape (n, z_dim); p(x|z, y) with classes.
+        """Return p(x|z) over scaled x, for z of shape (n, z_dim); p(x|z, y) with ``n_classes``.
 
         ``y`` has shape (n,) and holds class numbers; -1 is an unknown class.
         """
-        if y is not None:
+        if y is not None and self.n_classes:
             z = torch.cat([z, F.one_hot(y + 1, self.n_classes + 1)[:, 1:].to(z.dtype)], 1)
         return self.likelihood(self.decoder(z).float())
 
@@ -97,8 +108,13 @@ class VAE(nn.Module):
         posterior gives a valid bound on log p(target), so that one does, too. With more than one
         posterior draw per sample the terms are those of the importance-weighted bound: the
         likelihood averaged with the weights, and what remains to the bound in place of the KL.
+        Rows of ``x`` beyond those of ``target`` only reach the class head.
         """
         q, p = self.posterior(x), self.p_z()
+        logits = None if self.class_head is None else self.class_head(q.loc).float()
+        if len(x) > len(target):
+            n = len(target)
+            q = td.Normal(q.loc[:n], q.scale[:n], validate_args=False)
         if n_samples > 1:
             z = q.rsample(torch.Size([n_samples]))
             many = self.log_likelihood(  # in one batch: large products use the hardware better
@@ -110,9 +126,15 @@ class VAE(nn.Module):
             log_w = log_px + p.log_prob(z) - q.log_prob(z).sum(2)
             log_likelihood = (log_w.softmax(0) * log_px).sum(0)
             bound = log_w.logsumexp(0) - log(n_samples)
-            return ELBOTerms(log_likelihood, (log_likelihood - bound)[:, None])
+            return ELBOTerms(log_likelihood, (log_likelihood - bound)[:, None], logits)
         z = q.rsample()
-        return ELBOTerms(self.log_likelihood(target, z, y), kl_divergence(q, p, z))
+        return ELBOTerms(self.log_likelihood(target, z, y), kl_divergence(q, p, z), logits)
+
+    def class_logits(self, x: Tensor) -> Tensor:
+        """Return what the class head makes of scaled x, shape (n, n_labels)."""
+        assert self.class_head is not None
+        logits: Tensor = self.class_head(self.posterior(x).loc).float()
+        return logits
 
     def log_likelihood(self, x: Tensor, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Return log p(x|z) per sample in nats, for scaled x: shape (n,)."""

@@ -99,6 +99,7 @@ class ItemDataset(Dataset):
                 f"{type(data).__name__} has no length. Pass a map-style torch Dataset, or an array."
             )
         self.data = data
+        self.classes: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.data)
@@ -155,11 +156,13 @@ class Batches:
     batch_size : int
     shuffle : bool, default=False
     device : torch.device or str, default="cpu"
+    n_labelled : int, default=0
+        Rows of known class that are added at the end of each batch, drawn with replacement.
 
     Yields
     ------
-    x : Tensor of shape (batch_size, ...)
-    y : Tensor of shape (batch_size,) or None
+    x : Tensor of shape (batch_size + n_labelled, ...)
+    y : Tensor of shape (batch_size + n_labelled,) or None
         The dataset's ``classes``, where it has them.
     """
 
@@ -169,38 +172,53 @@ class Batches:
         batch_size: int,
         shuffle: bool = False,
         device: torch.device | str = "cpu",
+        n_labelled: int = 0,
     ) -> None:
         self.device = torch.device(device)
         self.shuffle = shuffle
-        self.rows = torch.arange(len(dataset))
-        while isinstance(dataset, Subset):  # also a subset of a subset
-            self.rows = torch.as_tensor(np.asarray(dataset.indices))[self.rows]
-            dataset = dataset.dataset
+        self.n_labelled = n_labelled
+        dataset, self.rows = without_subsets(dataset)
         classes = getattr(dataset, "classes", None)
         self.classes = None if classes is None else classes[self.rows].to(self.device)
         self.dataset = _resident(dataset, self.rows, self.device)
         if self.dataset is not dataset:  # the rows themselves moved
             self.rows = torch.arange(len(self.rows), device=self.device)
         self.bounds = batch_bounds(len(self.rows), batch_size)
+        if n_labelled:
+            assert self.classes is not None
+            self.labelled = (self.classes >= 0).nonzero()[:, 0].to(self.rows.device)
 
     def __len__(self) -> int:
         return len(self.bounds)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor | None]]:
-        rows, classes = self.rows, self.classes
+        order = torch.arange(len(self.rows), device=self.rows.device)
         if self.shuffle:
-            order = torch.randperm(len(rows), device=rows.device)
-            rows = rows[order]
-            classes = None if classes is None else classes[order.to(classes.device)]
+            order = torch.randperm(len(order), device=order.device)
         for start, stop in self.bounds:
-            x = self.dataset.take(rows[start:stop])
+            index = order[start:stop]
+            if self.n_labelled:
+                draws = torch.randint(
+                    len(self.labelled), (self.n_labelled,), device=self.labelled.device
+                )
+                index = torch.cat([index, self.labelled[draws]])
+            x = self.dataset.take(self.rows[index])
             if x.device != self.device:
                 if self.device.type == "cuda":
                     x = x.pin_memory()
                 if self.device.type == "mps" and x.dtype == torch.float64:
                     x = x.float()  # MPS has no float64
                 x = x.to(self.device, non_blocking=True)
-            yield x, None if classes is None else classes[start:stop]
+            yield x, None if self.classes is None else self.classes[index.to(self.classes.device)]
+
+
+def without_subsets(dataset: Any) -> tuple[Any, Tensor]:
+    """Return the dataset that a Subset, or a subset of one, is of; and its rows."""
+    rows = torch.arange(len(dataset))
+    while isinstance(dataset, Subset):
+        rows = torch.as_tensor(np.asarray(dataset.indices))[rows]
+        dataset = dataset.dataset
+    return dataset, rows
 
 
 def batch_bounds(n: int, batch_size: int) -> Sequence[tuple[int, int]]:

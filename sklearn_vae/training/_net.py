@@ -15,11 +15,13 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import Subset
 
-from ..model import VAE, ELBOTerms, NegativeELBO
-from ._batches import Batches, batch_bounds, spread_rows
+from ..model import VAE, ELBOTerms, NegativeELBO, label_loss
+from ._batches import Batches, batch_bounds, spread_rows, without_subsets
 from ._progress import ProgressBar
 from ._schedules import kl_weight, learning_rate_factor
 
+LABELLED_SHARE = 0.25
+"""Rows with a label in every batch, as a share of the batch size, at the least."""
 BATCH_EVENTS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 
 
@@ -47,6 +49,9 @@ class VAENet(NeuralNet):
         Epochs over which the KL term's weight rises to ``beta``.
     importance_samples : int
         Posterior draws per sample in training; above 1 for the importance-weighted bound.
+    label_weight : float
+        Weight of the class head's :func:`~sklearn_vae.model.label_loss`, in nats per sample like
+        the ELBO. Above 0 the dataset has ``classes``.
     autocast : torch.dtype or None
         Lower precision of the forward pass in training.
     **kwargs
@@ -63,6 +68,7 @@ class VAENet(NeuralNet):
         lr_schedule: str = "constant",
         kl_warmup: float = 0.0,
         importance_samples: int = 1,
+        label_weight: float = 0.0,
         autocast: torch.dtype | None = None,
         **kwargs: Any,
     ) -> None:
@@ -72,6 +78,7 @@ class VAENet(NeuralNet):
         self.lr_schedule = lr_schedule
         self.kl_warmup = kl_warmup
         self.importance_samples = importance_samples
+        self.label_weight = label_weight
         self.autocast = autocast
         super().__init__(
             module,
@@ -80,6 +87,7 @@ class VAENet(NeuralNet):
             criterion__free_bits=free_bits,
             iterator_train=Batches,
             iterator_train__shuffle=True,
+            iterator_train__n_labelled=0,
             iterator_train__device=kwargs["device"],
             iterator_valid=Batches,
             iterator_valid__device=kwargs["device"],
@@ -99,6 +107,7 @@ class VAENet(NeuralNet):
         self.steps_per_epoch = len(batch_bounds(len(dataset), self.batch_size))
         self.n_steps = epochs * self.steps_per_epoch
         self._train_rows = Subset(dataset, spread_rows(len(dataset)).tolist())
+        self._count_labels(dataset)
         self.step = 0
         callbacks = [callback for _, callback in self.callbacks_]
         self._bars = [cb for cb in callbacks if isinstance(cb, ProgressBar)]
@@ -117,6 +126,22 @@ class VAENet(NeuralNet):
             del self._train_rows  # the net outlives the fit; the user's images need not
             self.notify("on_train_end", X=dataset, y=None)
         return self
+
+    def _count_labels(self, dataset: Any) -> None:
+        """Settle how many rows with labels each batch needs on top of its own."""
+        self._n_labelled, self._pseudo_labels = 0, False
+        if self.label_weight == 0:
+            return
+        whole, rows = without_subsets(dataset)
+        share = float((whole.classes[rows] >= 0).double().mean())
+        if share == 0:
+            raise ValueError(
+                "No row with a label is left for training: all are in the validation split. Label "
+                "more rows, or use a smaller validation_fraction."
+            )
+        self._pseudo_labels = share < 1
+        self._n_labelled = max(0, round((LABELLED_SHARE - share) * self.batch_size))
+        self.iterator_train__n_labelled = self._n_labelled
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
         """Call the callbacks; those that end a training by KeyboardInterrupt are told apart.
@@ -209,7 +234,7 @@ class VAENet(NeuralNet):
         epoch = (
             len(self.history) - 1 + (self.step - 1) % self.steps_per_epoch / self.steps_per_epoch
         )
-        loss, terms = self._loss(x, y, self.augment, kl_weight(epoch, self.kl_warmup))
+        loss, terms = self._loss(x, y, kl_weight(epoch, self.kl_warmup), training=True)
         loss.backward()
         return {"loss": loss, "y_pred": terms}
 
@@ -217,26 +242,38 @@ class VAENet(NeuralNet):
         """Compute the loss of a batch at the full weight of the KL term, without augmentation."""
         x, y = unpack_data(batch)
         with torch.no_grad():
-            loss, terms = self._loss(x, y, None, 1.0)
+            loss, terms = self._loss(x, y, 1.0, training=False)
         return {"loss": loss, "y_pred": terms}
 
     def _loss(
-        self,
-        raw: Tensor,
-        y: Tensor | None,
-        augment: Callable[[Tensor], Tensor] | None,
-        weight: float,
+        self, raw: Tensor, y: Tensor | None, weight: float, *, training: bool
     ) -> tuple[Tensor, ELBOTerms]:
         module = self.module_
-        target = module.scaling(raw)
-        view = target if augment is None else augment(target)
+        x = module.scaling(raw)
+        n = len(x) - (self._n_labelled if training else 0)
+        view = x if self.augment is None or not training else self.augment(x)
         with self._autocast():
-            terms: ELBOTerms = module(view, target, y, self.importance_samples)
+            of_batch = None if y is None else y[:n]
+            terms: ELBOTerms = module(view, x[:n], of_batch, self.importance_samples)
         loss: Tensor = self.criterion_(terms, weight)
-        self._add("loss", loss.detach() * len(raw))
+        if self.label_weight > 0:
+            assert terms.logits is not None
+            assert y is not None
+            labels = label_loss(terms.logits, y, self._guesses(x[:n]) if training else None)
+            loss = loss + self.label_weight * labels
+            self._add("label_loss", labels.detach() * n)
+        self._add("loss", loss.detach() * n)
         self._add("log_likelihood", terms.log_likelihood.detach().sum())
         self._add("kl", terms.kl.detach().sum())
         return loss, terms
+
+    def _guesses(self, x: Tensor) -> Tensor | None:
+        """Return the class head's view of clean images; None where all have labels."""
+        if not self._pseudo_labels:
+            return None
+        with torch.no_grad(), self._autocast():
+            logits: Tensor = self.module_.class_logits(x)
+        return logits
 
     def _add(self, name: str, value: Tensor) -> None:
         if name in self._totals:

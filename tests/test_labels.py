@@ -1,0 +1,240 @@
+"""Labels that shape the latent space: label_weight above 0, -1 for unlabelled."""
+
+import numpy as np
+import pytest
+import torch
+from helpers import RecordRows, same_weights, tiny, weights
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
+from torch.utils.data import TensorDataset
+
+from sklearn_vae._labels import class_numbers
+from sklearn_vae.model import label_loss
+from sklearn_vae.nn import Conv
+from sklearn_vae.training import ArrayDataset, Batches
+
+
+@pytest.fixture(scope="module")
+def spots():
+    """Return noisy images whose class is one faint spot, which no VAE of 3 dimensions keeps."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(0, 1, (400, 8, 8)).astype(np.float32)
+    y = np.arange(400) % 2
+    X[:, 3:5, 3:5] = 0.5 + 0.3 * (2 * y - 1)[:, None, None] * rng.uniform(0.2, 1, (400, 1, 1))
+    return X, y
+
+
+def accuracy(vae, X, y):
+    """Of a linear head, fitted on the first half, on the second."""
+    Z = vae.transform(X)
+    return LogisticRegression(C=100).fit(Z[:200], y[:200]).score(Z[200:], y[200:])
+
+
+LEARNING = {"max_epochs": 30, "lr": 0.01, "label_weight": 1.0}
+
+
+def test_labels_bring_into_the_mean_what_the_images_alone_do_not(spots):
+    X, y = spots
+    half = np.where(np.arange(400) < 200, y, -1)
+    assert accuracy(tiny(**LEARNING | {"label_weight": 0}).fit(X, half), X, y) < 0.8
+    assert accuracy(tiny(**LEARNING).fit(X, half), X, y) > 0.9
+
+
+def test_pseudo_labels_are_what_the_model_makes_of_the_clean_images(spots, monkeypatch):
+    X, y = spots
+    calls = []
+
+    def record(logits, y, clean=None):
+        calls.append((len(logits), y, clean))
+        return label_loss(logits, y, clean)
+
+    monkeypatch.setattr("sklearn_vae.training._net.label_loss", record)
+    few = np.where(np.arange(400) < 20, y, -1)
+    vae = tiny(label_weight=1, batch_size=100, max_epochs=1, lr=1e-9, augment=lambda x: 1 - x)
+    vae.fit(X, few)  # at a vanishing rate: the weights stay
+    n, known, clean = calls[0]
+    assert n == len(known) == 120  # a fifth on top, as a twentieth has labels in any case
+    assert clean.shape == (100, 2)
+    assert not clean.requires_grad
+    with torch.no_grad():
+        expected = vae.module_.class_logits(vae.module_.scaling(torch.from_numpy(X)))
+    distance = torch.cdist(torch.cat([c[2] for c in calls]), expected)
+    assert float(distance.min(1).values.max()) < 1e-3  # each one is that of a clean image
+    calls.clear()
+    vae.fit(X, y)
+    assert {(n, clean) for n, _, clean in calls} == {(100, None)}
+
+
+def test_by_default_labels_change_nothing(spots):
+    X, y = spots
+    a, b = tiny().fit(X, y), tiny().fit(X)
+    assert same_weights(a, b)
+    assert not hasattr(a, "classes_")
+
+
+@pytest.mark.parametrize("names", [["no", "yes"], [False, True], [3.0, 7.0]])
+def test_what_classes_are_called_is_all_the_same(spots, names):
+    X, y = spots
+    a, b = tiny(label_weight=1).fit(X, y), tiny(label_weight=1).fit(X, np.array(names)[y])
+    assert same_weights(a, b)
+    assert b.classes_.tolist() == names
+
+
+def test_strings_may_be_mixed_with_minus_one(spots):
+    X, y = spots
+    few = np.where(np.arange(400) < 20, y, -1)
+    named = np.array([-1, "no", "yes"], dtype=object)[few + 1]
+    a, b = tiny(label_weight=1).fit(X, few), tiny(label_weight=1).fit(X, named)
+    assert same_weights(a, b)
+    assert b.classes_.tolist() == ["no", "yes"]
+
+
+def test_every_batch_brings_labelled_rows():
+    X = np.arange(40, dtype=np.float32)[:, None]
+    classes = torch.full((40,), -1)
+    classes[[3, 7, 11]] = torch.tensor([0, 1, 0])
+    rows = torch.utils.data.Subset(ArrayDataset(X, classes), range(5, 40))  # leaves row 3 out
+    seen = []
+    for x, y in Batches(rows, 10, shuffle=True, n_labelled=6):
+        own = len(x) - 6
+        assert own in (10, 5)
+        assert set(x[own:, 0].tolist()) <= {7.0, 11.0}
+        np.testing.assert_array_equal(y, classes[x[:, 0].long()])
+        seen += x[:own, 0].tolist()
+    assert sorted(seen) == list(range(5, 40))
+
+
+def test_labels_of_the_validation_split_are_not_learnt_from(spots):
+    X, _ = spots
+    y = np.full(400, -1)
+    y[:8] = [0, 1] * 4  # too few of each class to stratify: the split does not depend on y
+    y[:2] = [0, 1]
+    quick = {"label_weight": 1, "validation_fraction": 0.25, "max_epochs": 3}
+    fitted = tiny(**quick).fit(X, y)
+    held = fitted.history_[-1]["valid_label_loss"]
+    assert held > 0
+    assert fitted.history_[-1]["train_label_loss"] > 0
+
+
+def test_history_has_the_loss_in_its_parts(spots):
+    X, y = spots
+    row = tiny(label_weight=0.5, beta=2.0).fit(X, y).history_[-1]
+    expected = 2 * row["train_kl"] - row["train_log_likelihood"]
+    expected += 0.5 * 64 * row["train_label_loss"]
+    assert row["train_loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_model_trained_without_labels_goes_on_with_them(spots):
+    X, y = spots
+    few = np.where(np.arange(400) < 200, y, -1)
+    vae = tiny(max_epochs=10, warm_start=True).fit(X)
+    before = weights(vae)
+    vae.set_params(label_weight=1, max_epochs=20, lr=0.01).fit(X, few)
+    assert vae.n_iter_ == 30
+    assert before.keys() < weights(vae).keys()
+    assert accuracy(vae, X, y) > 0.9
+    vae.set_params(max_epochs=1).fit(X, few)  # and the optimiser's state fits again
+    assert vae.n_iter_ == 31
+
+
+def test_chunks(spots):
+    X, y = spots
+    vae = tiny(label_weight=1, lr=0.01)
+    for _ in range(15):
+        for start in (0, 200):
+            vae.partial_fit(X[start : start + 200], y[start : start + 200])
+    assert accuracy(vae, X, y) > 0.9
+    with pytest.raises(ValueError, match=r"classes \[2\].*class head for\s+\[0, 1\]"):
+        vae.partial_fit(X[:9], np.array([0, 1, 2] * 3))
+
+
+def test_round_trip(spots, tmp_path):
+    import joblib
+
+    X, y = spots
+    vae = tiny(label_weight=1).fit(X, y)
+    joblib.dump(vae, tmp_path / "vae.joblib")
+    loaded = joblib.load(tmp_path / "vae.joblib")
+    assert same_weights(vae, loaded)
+    assert loaded.classes_.tolist() == [0, 1]
+    np.testing.assert_array_equal(vae.transform(X), loaded.transform(X))
+
+
+def test_a_torch_dataset_with_labels_beside_it(spots):
+    X, y = spots
+    a = tiny(label_weight=1).fit(X, y)
+    b = tiny(label_weight=1).fit(TensorDataset(torch.from_numpy(X)[:, None]), y)
+    assert same_weights(a, b)
+
+
+def test_conditional_networks_and_importance_weights_train_with_labels(spots):
+    X, y = spots
+    few = np.where(np.arange(400) < 40, y, -1)
+    net = Conv((4, 8), batch_norm=True)
+    vae = tiny(label_weight=1, network=net, augment="geometric", importance_samples=2).fit(X, few)
+    assert np.isfinite(vae.transform(X)).all()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [SelfTrainingClassifier(LogisticRegression()), LabelSpreading(kernel="knn", n_neighbors=30)],
+    ids=lambda head: type(head).__name__,
+)
+def test_heads_that_know_minus_one_complete_a_pipeline(spots, head):
+    X, y = spots
+    few = np.where(np.arange(300) < 200, y[:300], -1)
+    pipeline = make_pipeline(tiny(**LEARNING), head).fit(X[:300], few)
+    assert pipeline.score(X[300:], y[300:]) > 0.9
+
+
+def test_a_search_tunes_the_weight(spots):
+    X, y = spots
+    pipeline = make_pipeline(tiny(**LEARNING), LogisticRegression())
+    grid = {"vaetransformer__label_weight": [0, 1.0]}
+    search = GridSearchCV(pipeline, grid, cv=2).fit(X, y)
+    assert search.best_params_ == {"vaetransformer__label_weight": 1.0}
+
+
+REFUSED = {
+    "no labels": (None, r"y is None.*label_weight=0"),
+    "all unlabelled": (np.full(400, -1), r"two classes or more, but y has\s+\[\]"),
+    "one class": (np.where(np.arange(400) < 9, 4, -1), r"y has\s+\[4\]"),
+    "numbers": (np.linspace(0, 1, 400), r"[Uu]nknown label type"),
+    "too few": (np.arange(30) % 2, r"400 samples, but y has shape \(30,\)"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_labels_that_cannot_work_are_refused_and_leave_the_model_alone(spots, name):
+    X, y = spots
+    vae = tiny(label_weight=1).fit(X, y)
+    before = weights(vae)
+    bad, message = REFUSED[name]
+    with pytest.raises(ValueError, match=message):
+        vae.fit(X, bad)
+    assert same_weights(before, weights(vae))
+    assert vae.classes_.tolist() == [0, 1]
+
+
+def test_no_label_left_for_training(spots):
+    X, _ = spots
+    y = np.full(400, -1)
+    y[:2] = 0, 1
+    vae = tiny(label_weight=1, validation_fraction=0.9, max_epochs=1)
+    rows = RecordRows()
+    vae.set_params(callbacks=[rows], label_weight=0).fit(X)
+    held_out = vae.net_.callbacks_[-1][1].valid_[:2]
+    y = np.full(400, -1)
+    y[held_out] = 0, 1  # the split goes by random_state alone: two classes are too few for more
+    with pytest.raises(ValueError, match="all are in the validation split"):
+        vae.set_params(label_weight=1).fit(X, y)
+
+
+def test_class_numbers():
+    classes, numbers = class_numbers(np.array([5, -1, 2, 5]))
+    assert classes.tolist() == [2, 5]
+    assert numbers.tolist() == [1, -1, 0, 1]
+    _, numbers = class_numbers(np.array([-1, 5]), np.array([2, 5]))
+    assert numbers.tolist() == [-1, 1]
