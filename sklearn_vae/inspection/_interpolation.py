@@ -86,7 +86,7 @@ class InterpolationDisplay(TileDisplay):
             raise ValueError(f"starts, ends and images differ in number or size: {sorted(sizes)}.")
         labels = ["start", *[""] * len(between), "end"]
         self._draw(np.stack(columns, 1), ax, kwargs, columns=labels)
-        self.ax_.set_xlabel("in between: decoded from mean to mean")
+        self.ax_.set_xlabel("decoded between the two latent means")
         return self
 
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -197,7 +198,7 @@ def _start(codes: np.ndarray, start: int | None) -> np.ndarray:
     """Return the code that all rows go through."""
     if start is None:
         return codes.mean(0)
-    if not 0 <= start < len(codes):
+    if not isinstance(start, Integral) or not 0 <= start < len(codes):
         raise ValueError(
             f"start={start}, but X has {len(codes)} images: use 0 to {len(codes) - 1}."
         )

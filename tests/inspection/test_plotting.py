@@ -18,7 +18,6 @@ from sklearn_vae.inspection._plotting import as_images, in_rows, mosaic
         ((3, 9, 12), lambda X: np.moveaxis(X, 1, 3)),
         ((4, 9, 12), lambda X: np.moveaxis(X, 1, 3)),
     ],
-    ids=str,
 )
 @pytest.mark.parametrize("dtype", ["uint8", "float64", "bool"])
 def test_every_layout_becomes_the_same_images(shape, to_standard, dtype):

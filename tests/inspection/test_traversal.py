@@ -53,6 +53,7 @@ def test_the_most_varied_dimensions_come_first(fitted, images):
         ({"dimensions": []}, "list of ints"),
         ({"n_steps": 1}, "n_steps=1"),
         ({"start": 200}, "start=200, but X has 200 images"),
+        ({"start": 1.5}, "start=1.5, but X has 200 images: use 0 to 199"),
     ],
 )
 def test_refusals(fitted, images, wrong, message):
