@@ -36,6 +36,12 @@ from threadpoolctl import threadpool_limits
 
 from sklearn_vae import VAETransformer
 from sklearn_vae.datasets import fetch_images
+from sklearn_vae.inspection import (
+    InterpolationDisplay,
+    ReconstructionDisplay,
+    SampleDisplay,
+    TrainingCurveDisplay,
+)
 from sklearn_vae.nn import Conv
 
 matplotlib.use("Agg")
@@ -134,44 +140,27 @@ def save_and_load(pipeline: Pipeline, X_test: Array, weights: int) -> None:
         sys.exit("The loaded pipeline predicts differently.")
 
 
-def mosaic(images: Array, n_rows: int) -> Array:
-    """Return images, (n, h, w[, c]), as one picture with white gaps, values in [0, 1]."""
-    X = images / (255 if images.dtype == np.uint8 else 1)
-    factor = -(-96 // X.shape[1])
-    X = X.repeat(factor, 1).repeat(factor, 2)
-    X = np.pad(X, ((0, 0), (4, 4), (4, 4), (0, 0))[: X.ndim], constant_values=1)
-    return np.vstack([np.hstack(row) for row in np.split(X, n_rows)])
-
-
 def draw_picture(vae: VAETransformer, X: Array, path: Path, name: str) -> None:
-    """Draw originals, reconstructions, samples, a walk through the latent space, and the loss."""
-    ends = vae.transform(X[:2])
-    panels = [
-        ("Test images", X, 1),
-        ("Reconstructions", vae.reconstruct(X), 1),
-        ("Samples from the prior", vae.sample(2 * len(X), random_state=0), 2),
-        ("From one test image to another", vae.inverse_transform(np.linspace(*ends, len(X))), 1),
-    ]
-    figure = plt.figure(figsize=(11, 4.15), dpi=130, layout="constrained")
+    """Draw reconstructions, samples, walks through the latent space, and the loss."""
+    figure = plt.figure(figsize=(11, 4.4), dpi=130, layout="constrained")
     figure.suptitle(f"A VAE with {vae.z_dim} latent dimensions, trained on {name} without labels")
     left, right = figure.subfigures(1, 2, width_ratios=(1.9, 1))
-    axes = left.subplots(len(panels), 1, height_ratios=[n_rows for *_, n_rows in panels])
-    for axis, (title, images, n_rows) in zip(axes, panels, strict=True):
-        axis.imshow(mosaic(images, n_rows), cmap="gray", vmin=0, vmax=1)
+    axes = left.subplots(3, 1)
+    n = len(X)
+    ReconstructionDisplay.from_estimator(vae, X, n_images=n, ax=axes[0])
+    SampleDisplay.from_estimator(vae, n_samples=2 * n, n_cols=n, random_state=0, ax=axes[1])
+    InterpolationDisplay.from_estimator(vae, X[:2], X[2:4], n_steps=n - 2, ax=axes[2])
+    titles = "Test images and reconstructions", "Samples from the prior", "From image to image"
+    for axis, title in zip(axes, titles, strict=True):
+        axis.set(xticks=[], yticks=[], xlabel="")
         axis.set_title(title, fontsize=10, loc="left", pad=2)
-        axis.set_axis_off()
-    axis = right.subplots()
-    curves = np.array([[row["train_loss"], row["valid_loss"]] for row in vae.history_])
-    axis.plot(range(1, len(curves) + 1), curves, linewidth=2)
-    axis.legend(["training, augmented", "validation"], frameon=False)
-    if len(curves) > 3:
-        low, high = curves.min(), curves[1:3].max()  # the first drop would dwarf the rest
-        axis.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
-    axis.set(xlabel="epoch", ylabel="negative ELBO (nats per image)")
-    axis.set_title("Loss", fontsize=10, loc="left")
-    axis.xaxis.get_major_locator().set_params(integer=True)
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.grid(alpha=0.3)
+    curve = TrainingCurveDisplay.from_estimator(vae, ax=right.subplots()).axes_[0]
+    curve.set_title("Loss", fontsize=10, loc="left")
+    curve.legend(["training, augmented", "validation"], frameon=False)
+    losses = np.array([[row["train_loss"], row["valid_loss"]] for row in vae.history_])
+    if len(losses) > 3:
+        low, high = losses.min(), losses[1:3].max()  # the first drop would dwarf the rest
+        curve.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
 

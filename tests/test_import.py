@@ -18,7 +18,7 @@ def state():
         sklearn.get_config(), __import__("logging").getLogger().level,
     ]
 kept = json.dumps(state(), default=str)
-import sklearn_vae
+import sklearn_vae, sklearn_vae.inspection
 changed = json.dumps(state(), default=str) != kept
 new = {name.partition(".")[0] for name in set(sys.modules) - before}
 print(json.dumps({"new": sorted(new), "changed": changed}))

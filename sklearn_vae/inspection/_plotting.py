@@ -1,0 +1,161 @@
+"""What all displays share: matplotlib where it is there, one axes, images as tiles of a mosaic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.utils import check_array
+
+from .._images import check_count, check_values, read_spec
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.image import AxesImage
+
+TILE_INCHES = 0.8
+"""Width of a tile in a figure of the display's own, unless that makes the figure too large."""
+FIGURE_INCHES = (12, 9)
+"""Width and height that the tiles of such a figure have together, at most."""
+TILE_PIXELS = 64
+"""Pixels that a tile's shorter side is repeated up to, so that gaps can be thin."""
+GAP = 0.015
+"""Margin of a tile in units of its shorter side."""
+
+
+def check_matplotlib(caller: str) -> None:
+    """Raise an ImportError that names the extra where matplotlib is missing."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f'{caller} needs matplotlib. Install it with pip install "sklearn-vae[plot]".'
+        ) from error
+
+
+def check_steps(n_steps: Any) -> int:
+    """Return the number of images along a line; refuse what is below 2."""
+    if check_count("n_steps", n_steps) < 2:
+        raise ValueError(f"n_steps={n_steps}: give an int >= 2, for both ends of the line.")
+    return int(n_steps)
+
+
+def as_images(X: Any, image_shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """Return images in any form as (n, h, w) or (n, h, w, c), float32 in [0, 1]."""
+    X = check_array(X, dtype="numeric", allow_nd=True, input_name="images")
+    spec = read_spec(X, image_shape)
+    if not spec.is_image:
+        raise ValueError(
+            f"Images are needed, but each sample is a row of {spec.n_features} values. Set "
+            "image_shape=(height, width[, channels])."
+        )
+    check_values(
+        X,
+        bounded=True,
+        remedy="images are uint8 (0 to 255) or float in [0, 1]. Undo a standardisation before "
+        "drawing, or divide by the largest possible value.",
+    )
+    c, h, w = spec.shape
+    if c == 2:
+        raise ValueError(
+            "Images of 2 channels have no usual colours. Draw one channel at a time, for example "
+            "images[..., 0]."
+        )
+    x = X.astype(np.float32) / np.float32(255 if X.dtype == np.uint8 else 1)
+    x = x.reshape(-1, h, w, c) if spec.channels_last else x.reshape(-1, c, h, w)
+    if not spec.channels_last:
+        x = x.transpose(0, 2, 3, 1)
+    return x[..., 0] if c == 1 else x
+
+
+def as_pairs(images: Any, reconstructions: Any, image_shape: tuple[int, ...] | None) -> np.ndarray:
+    """Return both as tiles of two rows, (2, n, h, w[, c])."""
+    x, x_hat = (as_images(X, image_shape) for X in (images, reconstructions))
+    if x.shape != x_hat.shape:
+        raise ValueError(
+            f"images {x.shape} and reconstructions {x_hat.shape} differ in number or size."
+        )
+    return np.stack([x, x_hat])
+
+
+def mosaic(tiles: np.ndarray) -> np.ndarray:
+    """Return tiles as one picture with transparent margins.
+
+    Parameters
+    ----------
+    tiles : ndarray of shape (n_rows, n_cols, h, w) or (n_rows, n_cols, h, w, c)
+        Grey, RGB or RGBA. NaN leaves a place empty.
+
+    Returns
+    -------
+    picture : ndarray of shape (n_rows * H, n_cols * W) or (n_rows * H, n_cols * W, 4)
+        Of H x W values per tile, margins included. Those are NaN in grey, transparent in RGBA.
+    """
+    n_rows, n_cols, h, w = tiles.shape[:4]
+    factor = -(-TILE_PIXELS // min(h, w))
+    margin = max(1, round(GAP * min(h, w) * factor))
+    large = tiles.repeat(factor, 2).repeat(factor, 3)
+    widths = ((0, 0), (0, 0), (margin, margin), (margin, margin), (0, 0))
+    large = np.pad(large, widths[: tiles.ndim], constant_values=np.nan)
+    height, width = large.shape[2:4]
+    picture = large.swapaxes(1, 2).reshape(n_rows * height, n_cols * width, *tiles.shape[4:])
+    if tiles.ndim == 4:
+        return picture
+    if picture.shape[2] == 3:
+        opaque = np.isfinite(picture[..., :1]).astype(picture.dtype)
+        picture = np.concatenate([picture, opaque], 2)
+    return np.nan_to_num(picture)
+
+
+def in_rows(images: np.ndarray, n_cols: int) -> np.ndarray:
+    """Return images (n, ...) as tiles (n_rows, n_cols, ...), the last row filled up with NaN."""
+    n_rows = -(-len(images) // n_cols)
+    tiles = np.full((n_rows * n_cols, *images.shape[1:]), np.nan, np.float32)
+    tiles[: len(images)] = images
+    return tiles.reshape(n_rows, n_cols, *images.shape[1:])
+
+
+class TileDisplay:
+    """Base of the displays of images: one mosaic in one axes, tile (i, j) centred at (j, i)."""
+
+    im_: AxesImage
+    """The mosaic."""
+    ax_: Axes
+    """The axes that it is in."""
+    figure_: Figure | SubFigure
+    """The figure of that axes."""
+
+    def _draw(
+        self,
+        tiles: np.ndarray,
+        ax: Axes | None,
+        kwargs: dict[str, Any],
+        *,
+        rows: Sequence[str] = (),
+        columns: Sequence[str] = (),
+    ) -> None:
+        """Draw tiles, (n_rows, n_cols, h, w[, c]), with labels beside rows and above columns."""
+        check_matplotlib(f"{type(self).__name__}.plot")
+        n_rows, n_cols, h, w = tiles.shape[:4]
+        picture = mosaic(tiles)
+        ax = _tile_axes(n_rows, n_cols, h / w) if ax is None else ax
+        look = {"cmap": "gray", "vmin": 0, "vmax": 1, **kwargs}
+        extent = (-0.5, n_cols - 0.5, n_rows - 0.5, -0.5)
+        aspect = picture.shape[0] * n_cols / (picture.shape[1] * n_rows)
+        self.im_ = ax.imshow(picture, extent=extent, aspect=aspect, **look)
+        self.ax_, self.figure_ = ax, ax.figure
+        ax.set_xticks(range(len(columns)), columns)
+        ax.set_yticks(range(len(rows)), rows)
+        ax.tick_params(length=0, labeltop=True, labelbottom=False)
+        ax.spines[:].set_visible(False)
+
+
+def _tile_axes(n_rows: int, n_cols: int, ratio: float) -> Axes:
+    """Return the axes of a new figure that fits tiles of that height to width."""
+    import matplotlib.pyplot as plt
+
+    tile = min(TILE_INCHES, FIGURE_INCHES[0] / n_cols, FIGURE_INCHES[1] / (n_rows * ratio))
+    size = (max(3.0, n_cols * tile + 1), max(1.0, n_rows * tile * ratio + 0.4))
+    return plt.subplots(figsize=size, layout="constrained")[1]
