@@ -183,7 +183,7 @@ class ImageReader(
             lines = [f"{path}: {why}" for path, why in list(unreadable.items())[:NAMED]]
             more = [f"and {len(unreadable) - NAMED} more"] if len(unreadable) > NAMED else []
             message = "\n  ".join(
-                [f"{len(unreadable)} of {len(paths)} files are no images:", *lines, *more]
+                [f"{len(unreadable)} of {len(paths)} files cannot be read:", *lines, *more]
             )
             if self.errors == "raise" or images is None:
                 remedy = "Leave them out, or set errors='blank' for zeros in their place."
@@ -298,6 +298,11 @@ def read_paths(X: Any) -> list[str]:
     values = np.asarray(X.to_numpy() if hasattr(X, "to_numpy") else X, dtype=object)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
+    if values.ndim == 0:
+        raise ValueError(
+            f"X is a {type(X).__name__}; pass a list, array or column of paths (of a Bunch, its "
+            "data)."
+        )
     if values.ndim != 1:
         raise ValueError(
             f"X has shape {values.shape}, but ImageReader takes one path for each image, (n,) or "

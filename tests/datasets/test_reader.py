@@ -266,11 +266,12 @@ def test_jpegs_decoded_at_a_fraction_look_the_same(tmp_path, monkeypatch, aspect
 def test_images_that_differ_in_size_need_one(tmp_path):
     paths = [save(tmp_path / f"{k}.png", pixels(9, 10)) for k in range(3)]
     paths.append(save(tmp_path / "other.png", pixels(12, 8)))
+    paths.append(save(tmp_path / "later.png", pixels(7, 7)))  # the first that differs is named
     message = r"0\.png has 9 x 10 pixels.*other\.png has 12 x 8\. Set size"
     for n_jobs in (1, 2):
         with pytest.raises(ValueError, match=message):
             ImageReader(n_jobs=n_jobs).transform(paths * 20)
-    assert ImageReader(9).transform(paths).shape == (4, 9, 9, 3)
+    assert ImageReader(9).transform(paths).shape == (5, 9, 9, 3)
 
 
 # -- DICOM -----------------------------------------------------------------------------------------
@@ -448,7 +449,7 @@ def broken(tmp_path):
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_every_unreadable_file_is_named_with_its_reason(tmp_path, broken, n_jobs):
     paths = [tmp_path / name for name in (*broken, "whole.png", "whole.jpg")]
-    with pytest.raises(ValueError, match="6 of 8 files are no images") as error:
+    with pytest.raises(ValueError, match="6 of 8 files cannot be read") as error:
         ImageReader(n_jobs=n_jobs).transform(paths)
     lines = str(error.value).splitlines()
     assert len(lines) == 8
@@ -469,7 +470,7 @@ def test_blank_rows(tmp_path, broken, size):
 
 def test_nothing_but_broken_files(tmp_path, broken):
     reader = ImageReader(errors="blank")
-    with pytest.raises(ValueError, match="1 of 1 files are no images"):
+    with pytest.raises(ValueError, match="1 of 1 files cannot be read"):
         reader.transform([tmp_path / "empty.png"])
     with pytest.warns(UserWarning, match="1 of 1"):
         X = reader.set_params(size=8).transform([tmp_path / "empty.png"])
@@ -522,7 +523,9 @@ def test_missing_files_are_named_before_any_is_read(tmp_path):
         (pd.Series(["a.png", np.nan]), r"X\[1\] is nan"),
         (np.array([["a", "b"]]), r"shape \(1, 2\).*column of the paths"),
         (np.zeros((3, 8, 8)), r"shape \(3, 8, 8\).*pixels need no reader"),
-        (np.array("a.png"), r"shape \(\)"),
+        ({"a.png": 1}, "X is a dict; pass a list"),
+        ((name for name in ["a.png"]), "X is a generator; pass a list"),
+        (np.array("a.png"), "X is a ndarray; pass a list"),
     ],
 )
 @pytest.mark.parametrize("method", ["fit", "transform"])
