@@ -2,7 +2,8 @@
 
 from ._augmenter import VAEAugmenter
 from ._detector import VAEDetector
+from ._show_versions import show_versions
 from ._transformer import VAETransformer
 
-__all__ = ["VAEAugmenter", "VAEDetector", "VAETransformer"]
+__all__ = ["VAEAugmenter", "VAEDetector", "VAETransformer", "show_versions"]
 __version__ = "0.1.0"

@@ -1,5 +1,7 @@
-"""Image sets in scikit-learn's ``fetch_*`` form, with torchvision underneath."""
+"""Images from named sets, folders and tables, in scikit-learn's ``fetch_*`` and ``load_*`` form."""
 
 from ._fetch import fetch_images
+from ._folder import load_image_folder
+from ._reader import ImageReader
 
-__all__ = ["fetch_images"]
+__all__ = ["ImageReader", "fetch_images", "load_image_folder"]

@@ -63,10 +63,14 @@ def resolve_precision(
     return garbage in bfloat16 (torch 2.14 on AMX). On GPUs ``"auto"`` is float32.
     """
     if precision == "auto":
-        fast = device.type == "cpu" and torch.cpu._is_amx_tile_supported()
-        safe = bounded and fast and model.narrowest_map() > 1
+        safe = bounded and has_fast_bfloat16(device) and model.narrowest_map() > 1
         precision = "bfloat16" if safe else "float32"
     return torch.bfloat16 if precision == "bfloat16" else None
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 in hardware, and was measured to gain by it: AMX."""
+    return device.type == "cpu" and torch.cpu._is_amx_tile_supported()
 
 
 def _available(device: torch.device) -> bool:

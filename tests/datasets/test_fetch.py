@@ -319,8 +319,9 @@ def test_download(tmp_path, monkeypatch):
 # -- the rest --------------------------------------------------------------------------------------
 
 
-def test_import_leaves_torchvision_alone():
-    code = "import sys, sklearn_vae.datasets; sys.exit('torchvision' in sys.modules)"
+def test_import_leaves_torchvision_pillow_and_pydicom_alone():
+    heavy = "{'torchvision', 'PIL', 'pydicom'}"
+    code = f"import sys, sklearn_vae.datasets; sys.exit(bool({heavy} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -1,0 +1,82 @@
+"""One image file as uint8 pixels: decoding, orientation, colour and size, by Pillow."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""What Pillow may open: others run external programs, or have decoders that few images test."""
+SHARPNESS = 2
+"""A JPEG is decoded at no less than so many times the size asked for."""
+PHOTOMETRIC = 262
+"""TIFF's tag PhotometricInterpretation."""
+
+
+def read_image(path: str, size: tuple[int, int] | None, aspect: str, mode: str) -> np.ndarray:
+    """Return the file's (first) image as uint8 (h, w) or (h, w, channels); see ImageReader."""
+    with open(path, "rb") as file:
+        head = file.read(132)
+        file.seek(0)
+        if not head:
+            raise ValueError("the file is empty")
+        if head[128:] == b"DICM":
+            from ._dicom import read_dicom  # here, because pydicom is optional
+
+            image = read_dicom(file)
+        else:
+            image = _open(file, size)
+        return np.asarray(_resize(_convert(image, mode), size, aspect))
+
+
+def check_pixels(width: int, height: int) -> None:
+    """Refuse an image of more pixels than Pillow takes for an honest one."""
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and width * height > limit:
+        raise ValueError(
+            f"{width} x {height} pixels are more than the limit of {limit}, which keeps small "
+            "files from filling the memory; raise PIL.Image.MAX_IMAGE_PIXELS if you trust the file"
+        )
+
+
+def _open(file: BinaryIO, size: tuple[int, int] | None) -> Image.Image:
+    """Return the first frame as the camera was held."""
+    try:
+        image = Image.open(file, formats=FORMATS)
+    except UnidentifiedImageError:
+        raise ValueError(f"neither DICOM nor intact {', '.join(FORMATS)}") from None
+    check_pixels(*image.size)  # Pillow itself only warns up to twice its limit
+    if size is not None:  # JPEG decodes to 1/2, 1/4, 1/8 of its size in a fraction of the time
+        image.draft(None, (SHARPNESS * max(size),) * 2)  # both sides: it may yet be turned
+    ImageOps.exif_transpose(image, in_place=True)
+    return image
+
+
+def _convert(image: Image.Image, mode: str) -> Image.Image:
+    """Return an image of 8 bits a channel in the mode, transparency over white."""
+    sixteen = image.mode.startswith("I;16")
+    # Pillow's 32-bit mode, but 16 bits in the file: PGM, and PNG before Pillow 10.3.
+    if sixteen or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        levels = (np.asarray(image) >> 8).astype(np.uint8)
+        white_is_zero = getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == 0  # TIFF; 8 bits: Pillow's
+        image = Image.fromarray(255 - levels if white_is_zero else levels)
+    elif image.mode in ("I", "F"):
+        raise ValueError("signed, 32-bit or floating-point pixels have no range that says white")
+    if mode != "RGBA" and image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert(mode)
+
+
+def _resize(image: Image.Image, size: tuple[int, int] | None, aspect: str) -> Image.Image:
+    """Return the image in the size (height, width)."""
+    if size is None:
+        return image
+    box, method = size[::-1], Image.Resampling.BILINEAR  # over all pixels that a new one covers
+    if aspect == "crop":
+        return ImageOps.fit(image, box, method)
+    if aspect == "pad":
+        return ImageOps.pad(image, box, method)
+    return image.resize(box, method)

@@ -1,0 +1,345 @@
+"""File paths in, images out: the first step of a pipeline on image files."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from itertools import takewhile
+from numbers import Integral
+from typing import Any, ClassVar
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.utils import Tags
+from sklearn.utils._param_validation import Interval, StrOptions
+from tqdm.auto import tqdm
+
+MODES = {"L": 1, "RGB": 3, "RGBA": 4}
+"""Channels by mode."""
+NAMED = 100
+"""Unreadable files that one message names, at most."""
+
+
+class ImageReader(
+    TransformerMixin,
+    BaseEstimator,
+    auto_wrap_output_keys=None,  # type: ignore[call-arg]  # images are no columns of a frame
+):
+    """Read image files: from an array-like of paths to uint8 images of one size and mode.
+
+    The first step of a pipeline on files, so that cross-validation and searches hand around paths
+    rather than pixels. It learns nothing: the images depend on the files and parameters alone, the
+    same at prediction as in training, and it works without a call to fit.
+
+    Parameters
+    ----------
+    size : int, (int, int) or None, default=None
+        Pixels of the images returned: the side of a square, or (height, width). None leaves
+        images as they are; they must then agree.
+
+    aspect : {"crop", "pad", "stretch"}, default="crop"
+        What becomes of an image whose sides relate otherwise than ``size``: ``"crop"`` cuts
+        off what is too much, half on either side; ``"pad"`` keeps all of it within black (with
+        ``"RGBA"``: transparent) bars; ``"stretch"`` changes its proportions. No effect without
+        ``size``.
+
+    mode : {"L", "RGB", "RGBA"}, default="RGB"
+        Grey levels, colour, or colour with opacity. It is fixed, rather than taken from the
+        files, so that one grey file among the new ones does not change what the next step gets.
+
+    errors : {"raise", "blank"}, default="raise"
+        Of files that exist but cannot be read as images. ``"raise"`` reads all others, then
+        raises an error with the name and reason of each. ``"blank"`` gives zeros in their place,
+        as a transformer cannot leave out rows, and the same list as a warning.
+
+    n_jobs : int, default=None
+        Threads that read: several pay for photographs, not for thumbnails. None is 1, but for
+        a :func:`joblib.parallel_config`; -1 is one for each core.
+
+    verbose : int, default=0
+        Above 0: a progress bar.
+
+    See Also
+    --------
+    load_image_folder : The paths and classes of a folder or table of images.
+
+    Notes
+    -----
+    Formats are told by content, not by name: BMP, GIF, JPEG, PNG, PBM/PGM/PPM, TIFF and WebP by
+    Pillow, DICOM by pydicom (``pip install "sklearn-vae[dicom]"``). Of files with several frames or
+    pages, the first is read.
+
+    - EXIF orientation is applied.
+    - Transparent pixels of ``"L"`` and ``"RGB"`` are seen before white, as on a page.
+    - CMYK is converted, colour profiles are ignored.
+    - 16-bit levels lose their lower 8 bits, whatever the image holds, so that levels compare
+      between images. 12-bit values in a 16-bit TIFF hence come out almost black: multiply them
+      by 16 beforehand. Signed, 32-bit and floating-point greys, which have no white, are refused.
+    - DICOM greys go through the file's modality LUT or rescale slope, then its first VOI LUT or
+      window; without one, the whole range of the stored bits becomes 0 to 255. ``MONOCHROME1`` is
+      inverted, so that larger is brighter.
+    - Resizing is bilinear over the area that a new pixel covers (antialiased). Large JPEGs are
+      decoded at a fraction of their size, though at least twice the one asked for.
+    - A file that unpacks to more than ``PIL.Image.MAX_IMAGE_PIXELS`` counts as unreadable.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from sklearn_vae.datasets import ImageReader
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     paths = [Path(folder) / "red.png", Path(folder) / "grey.jpg"]
+    ...     Image.new("RGB", (60, 40), "red").save(paths[0])
+    ...     Image.new("L", (30, 30), 128).save(paths[1])
+    ...     X = ImageReader(size=(16, 24)).transform(paths)
+    >>> X.shape, X.dtype
+    ((2, 16, 24, 3), dtype('uint8'))
+    >>> X[:, 0, 0].tolist()
+    [[255, 0, 0], [128, 128, 128]]
+
+    In a pipeline, ``make_pipeline(ImageReader(size=32), VAETransformer(), SVC())`` fits and
+    predicts on paths.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "size": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
+        "aspect": [StrOptions({"crop", "pad", "stretch"})],
+        "mode": [StrOptions(set(MODES))],
+        "errors": [StrOptions({"raise", "blank"})],
+        "n_jobs": [Integral, None],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        size: int | tuple[int, int] | None = None,
+        *,
+        aspect: str = "crop",
+        mode: str = "RGB",
+        errors: str = "raise",
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.size = size
+        self.aspect = aspect
+        self.mode = mode
+        self.errors = errors
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None) -> ImageReader:
+        """Check the parameters and that X holds paths; no file is opened.
+
+        Parameters
+        ----------
+        X : array-like of shape (n,) or (n, 1)
+            Paths, as :meth:`transform` takes them.
+        y : Ignored
+            Not used; present for the scikit-learn API.
+
+        Returns
+        -------
+        self : object
+            The estimator itself.
+        """
+        self._height_and_width()
+        read_paths(X)
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Read the files.
+
+        Parameters
+        ----------
+        X : array-like of shape (n,) or (n, 1), of str or path-like
+            Paths: a list, an array, a column of a data frame. Relative ones start at the
+            working directory.
+
+        Returns
+        -------
+        images : ndarray of shape (n, h, w), (n, h, w, 3) or (n, h, w, 4), uint8
+            With mode ``"L"``, ``"RGB"`` or ``"RGBA"``; in the order of X.
+
+        Raises
+        ------
+        FileNotFoundError
+            When files do not exist, before any is read.
+        ValueError
+            When X does not hold paths, when images differ in size and ``size`` is None, and for
+            unreadable files, unless ``errors="blank"``.
+        ImportError
+            For a DICOM file where pydicom is missing.
+        """
+        self._validate_params()
+        size = self._height_and_width()
+        paths = read_paths(X)
+        check_files(paths)
+        images, unreadable = self._read(paths, size)
+        if unreadable:
+            lines = [f"{path}: {why}" for path, why in list(unreadable.items())[:NAMED]]
+            more = [f"and {len(unreadable) - NAMED} more"] if len(unreadable) > NAMED else []
+            message = "\n  ".join(
+                [f"{len(unreadable)} of {len(paths)} files cannot be read:", *lines, *more]
+            )
+            if self.errors == "raise" or images is None:
+                remedy = "Leave them out, or set errors='blank' for zeros in their place."
+                raise ValueError(f"{message}\n{remedy}")
+            warnings.warn(f"{message}\nTheir rows are zeros.", UserWarning, stacklevel=2)
+        assert images is not None  # there are paths, and not all of them failed
+        return images
+
+    def _read(
+        self, paths: list[str], size: tuple[int, int] | None
+    ) -> tuple[np.ndarray | None, dict[str, str]]:
+        """Return the images, None where none could be read, and why which files could not."""
+        images, first, other, unreadable = None, "", "", {}
+        if size is not None:
+            channels = () if self.mode == "L" else (MODES[self.mode],)
+            images = np.zeros((len(paths), *size, *channels), np.uint8)
+        wanted = takewhile(lambda _: not other, paths)
+        jobs = (delayed(_try_to_read)(path, size, self.aspect, self.mode) for path in wanted)
+        results = Parallel(self.n_jobs, require="sharedmem", return_as="generator")(jobs)
+        bar = tqdm(results, "Reading images", len(paths), unit="file", disable=not self.verbose)
+        for i, result in enumerate(bar):
+            if isinstance(result, str):
+                unreadable[paths[i]] = result
+                continue
+            if images is None:
+                images = np.zeros((len(paths), *result.shape), np.uint8)
+            first = first or paths[i]
+            if result.shape == images.shape[1:]:
+                images[i] = result
+            elif not other:  # raise after the threads have ended: they end soon
+                other, (h, w) = paths[i], result.shape[:2]
+        if images is not None and other:
+            h0, w0 = images.shape[1:3]
+            raise ValueError(
+                f"The images differ in size: {first} has {h0} x {w0} pixels (height x width), "
+                f"{other} has {h} x {w}. Set size, for example size=({h0}, {w0})."
+            )
+        return images, unreadable
+
+    def _height_and_width(self) -> tuple[int, int] | None:
+        """Return ``size`` as (height, width)."""
+        if self.size is None:
+            return None
+        sides = list(self.size) if isinstance(self.size, (tuple, list)) else [self.size] * 2
+        if len(sides) != 2 or not all(isinstance(s, Integral) and s >= 1 for s in sides):
+            raise ValueError(
+                f"size={self.size!r}: give the side of a square, or (height, width), in pixels, "
+                "each an int >= 1; or None for images that agree in size."
+            )
+        return int(sides[0]), int(sides[1])
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Return a name for each value of an image, as the next step of a pipeline counts them.
+
+        Parameters
+        ----------
+        input_features : Ignored
+            Not used; present for the scikit-learn API.
+
+        Returns
+        -------
+        names : ndarray of shape (h * w * channels,), object
+            ``imagereader0``, ``imagereader1``, ...
+
+        Raises
+        ------
+        ValueError
+            Where ``size`` is None, as the files then decide how many there are.
+        """
+        size = self._height_and_width()
+        if size is None:
+            raise ValueError("size=None leaves the number of pixels open; set size to name them.")
+        n = size[0] * size[1] * MODES[self.mode]
+        return np.array([f"imagereader{i}" for i in range(n)], dtype=object)
+
+    def set_output(self, *, transform: str | None = None) -> ImageReader:
+        """Do nothing: images stay arrays, so that a pipeline can set its other steps.
+
+        The index of a data frame ends here. Call ``reset_index(drop=True)`` on a frame of another
+        than the default index before a ColumnTransformer with ``transform="pandas"`` gets it.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"}, default=None
+            Not used.
+
+        Returns
+        -------
+        self : object
+            The estimator itself.
+        """
+        return self
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def __sklearn_tags__(self) -> Tags:
+        """Return scikit-learn's tags: strings go in, and nothing has to be fitted."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False  # of numbers, as the common checks have them
+        tags.transformer_tags.preserves_dtype = []
+        tags.requires_fit = False
+        return tags
+
+
+def read_paths(X: Any) -> list[str]:
+    """Return an array-like of paths as strings, or say what is wrong with it."""
+    if isinstance(X, (str, bytes, os.PathLike)):
+        raise ValueError(f"X is a single path, {X!r}; pass a list of paths, [{X!r}].")
+    values = np.asarray(X.to_numpy() if hasattr(X, "to_numpy") else X, dtype=object)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim == 0:
+        raise ValueError(
+            f"X is a {type(X).__name__}; pass a list, array or column of paths (of a Bunch, its "
+            "data)."
+        )
+    if values.ndim != 1:
+        raise ValueError(
+            f"X has shape {values.shape}, but ImageReader takes one path for each image, (n,) or "
+            "(n, 1). Select the column of the paths; arrays of pixels need no reader."
+        )
+    if len(values) == 0:
+        raise ValueError("X has 0 sample(s); pass at least one path.")
+    for i, value in enumerate(values):
+        if not isinstance(value, (str, os.PathLike)):
+            raise ValueError(
+                f"X[{i}] is {value!r}, not a path. Pass paths as str or pathlib.Path, and leave "
+                "out rows without one."
+            )
+    return [os.fspath(value) for value in values]
+
+
+def check_files(paths: Sequence[str]) -> None:
+    """Refuse paths that are no files, naming the first few."""
+    missing = [path for path in paths if not os.path.isfile(path)]
+    if missing:
+        relative = not os.path.isabs(missing[0])
+        hint = f" (Relative paths start at {os.getcwd()}.)" if relative else ""
+        shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+        raise FileNotFoundError(
+            f"{len(missing)} of {len(paths)} paths are not files: {shown}{hint}"
+        )
+
+
+def _try_to_read(
+    path: str, size: tuple[int, int] | None, aspect: str, mode: str
+) -> np.ndarray | str:
+    """Return the image, or why there is none."""
+    from ._pixels import read_image  # here, because importing Pillow takes its time
+
+    try:
+        return read_image(path, size, aspect, mode)
+    except (ImportError, MemoryError):  # not the file's fault
+        raise
+    except Exception as error:  # decoders answer damage with exceptions of every kind
+        return f"{error}" if type(error) is ValueError else f"{type(error).__name__}: {error}"

@@ -1,0 +1,678 @@
+"""ImageReader: exact pixels of every format, what is refused, and its life in pipelines."""
+
+import pickle
+import struct
+import sys
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pydicom
+import pytest
+from helpers import tiny
+from numpy.testing import assert_array_equal
+from PIL import Image, JpegImagePlugin
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.sequence import Sequence
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
+from sklearn.exceptions import SkipTestWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import estimator_checks, get_tags
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_vae.datasets import ImageReader, load_image_folder
+
+
+def pixels(*shape, seed=0, dtype=np.uint8):
+    return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max + 1, shape, dtype=dtype)
+
+
+def smooth(h, w):
+    """Return an RGB image without detail: a ramp of its own for each channel."""
+    y, x = np.mgrid[0 : 1 : h * 1j, 0 : 1 : w * 1j]
+    return np.round(np.stack([x, y, (x + y) / 2], -1) * 255).astype(np.uint8)
+
+
+def save(path, image, **options):
+    if isinstance(image, np.ndarray):
+        image = Image.fromarray(image)
+    image.save(path, **options)
+    return str(path)
+
+
+def read(path, *, mode="RGB", **params):
+    """Return the one image."""
+    return ImageReader(mode=mode, **params).transform([path])[0]
+
+
+# -- formats ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.tif", "a.ppm", "a.webp", "misnamed.jpg"])
+def test_lossless_formats_are_exact(tmp_path, name):
+    X = pixels(11, 17, 3)
+    options = {"lossless": True} if name == "a.webp" else {}
+    form = "png" if name == "misnamed.jpg" else None
+    assert_array_equal(read(save(tmp_path / name, X, format=form, **options)), X, strict=True)
+
+
+def test_jpeg_is_near(tmp_path):
+    X = smooth(40, 60)
+    assert np.abs(read(save(tmp_path / "a.jpg", X, quality=95)).astype(int) - X).mean() < 3
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.tif", "a.png"])
+def test_the_first_frame(tmp_path, name):
+    first, second = (Image.new("RGB", (12, 10), colour) for colour in ("red", "blue"))
+    options = {"lossless": True} if name == "a.webp" else {}
+    path = save(tmp_path / name, first, save_all=True, append_images=[second], **options)
+    with Image.open(path) as image:
+        assert image.n_frames == 2
+    assert np.all(read(path) == [255, 0, 0])
+
+
+def test_modes(tmp_path):
+    rgb, grey = pixels(9, 10, 3), pixels(9, 10)
+    colour, levels = save(tmp_path / "c.png", rgb), save(tmp_path / "g.png", grey)
+    luma = rgb @ [0.299, 0.587, 0.114]  # ITU-R 601
+    assert np.abs(read(colour, mode="L") - luma).max() <= 0.5 + 1e-3
+    assert_array_equal(read(levels, mode="L"), grey, strict=True)
+    assert_array_equal(read(levels), np.stack([grey] * 3, -1), strict=True)
+    opaque = np.full((9, 10, 1), 255, np.uint8)
+    assert_array_equal(read(colour, mode="RGBA"), np.concatenate([rgb, opaque], -1), strict=True)
+    both = ImageReader(mode="L").transform([colour, levels])
+    assert both.shape == (2, 9, 10)  # whatever the files are
+
+
+def test_black_and_white(tmp_path):
+    X = pixels(9, 10) > 128
+    path = save(tmp_path / "a.png", Image.fromarray(X))
+    assert_array_equal(read(path, mode="L"), X.astype(np.uint8) * 255)
+
+
+def test_transparency_is_seen_before_white(tmp_path):
+    X = pixels(9, 10, 4)
+    path = save(tmp_path / "a.png", X)
+    opacity = X[..., 3:] / 255
+    over = X[..., :3] * opacity + 255 * (1 - opacity)
+    assert np.abs(read(path).astype(int) - over).max() <= 1
+    assert_array_equal(read(path, mode="RGBA"), X)
+    grey = save(tmp_path / "la.png", Image.fromarray(X).convert("LA"))
+    assert np.abs(read(grey, mode="L") - over @ [0.299, 0.587, 0.114]).max() <= 2
+
+
+def test_palettes(tmp_path):
+    index = pixels(9, 10) % 4
+    palette = pixels(4, 3, seed=1)
+    image = Image.new("P", (10, 9))
+    image.putdata(index.ravel().tolist())
+    image.putpalette(palette.ravel().tolist())
+    assert_array_equal(read(save(tmp_path / "a.png", image)), palette[index])
+    palette[2] = 255  # what is transparent becomes white
+    path = save(tmp_path / "t.png", image, transparency=2)
+    assert_array_equal(read(path), palette[index])
+    assert_array_equal(read(path, mode="RGBA")[..., 3] == 0, index == 2)
+
+
+def test_cmyk(tmp_path):
+    X = pixels(9, 10, 4)
+    image = Image.merge("CMYK", [Image.fromarray(X[..., k]) for k in range(4)])
+    path = save(tmp_path / "a.tif", image)
+    ink = X.astype(float) / 255
+    wanted = 255 * (1 - ink[..., :3]) * (1 - ink[..., 3:])
+    assert np.abs(read(path) - wanted).max() <= 2
+    assert read(path, mode="L").shape == (9, 10)
+
+
+TURNS = {  # what each EXIF orientation asks for, as NumPy says it
+    1: lambda x: x,
+    2: np.fliplr,
+    3: lambda x: np.rot90(x, 2),
+    4: np.flipud,
+    5: lambda x: x.swapaxes(0, 1),
+    6: lambda x: np.rot90(x, -1),
+    7: lambda x: np.rot90(x.swapaxes(0, 1), 2),
+    8: np.rot90,
+}
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tif"])
+@pytest.mark.parametrize("orientation", TURNS)
+def test_exif_orientation(tmp_path, name, orientation):
+    X = pixels(9, 12, 3) if name != "a.jpg" else smooth(9, 12)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"a.webp": {"lossless": True}, "a.jpg": {"quality": 100, "subsampling": 0}}
+    path = save(tmp_path / name, X, exif=exif, **options.get(name, {}))
+    shown = read(path)
+    wanted = TURNS[orientation](X)
+    assert shown.shape == wanted.shape
+    assert np.abs(shown.astype(int) - wanted).max() <= (3 if name == "a.jpg" else 0)
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.png", "a.pgm"])
+def test_16_bits_lose_the_lower_8(tmp_path, name):
+    X = pixels(9, 10, dtype=np.uint16)
+    assert X.max() > 60000
+    path = save(tmp_path / name, X)
+    assert_array_equal(read(path, mode="L"), (X >> 8).astype(np.uint8), strict=True)
+    assert_array_equal(read(path)[..., 1], X >> 8)
+    dark = save(tmp_path / f"dark {name}", X >> 8)  # not stretched to what it holds
+    assert not read(dark, mode="L").any()
+
+
+def test_16_bits_of_big_endian_tiff(tmp_path):
+    X = pixels(9, 10, dtype=np.uint16)
+    path = save(tmp_path / "a.tif", Image.frombytes("I;16B", (10, 9), X.astype(">u2").tobytes()))
+    assert_array_equal(read(path, mode="L"), X >> 8)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_tiff_whose_white_is_zero(tmp_path, dtype):
+    X = pixels(9, 10, dtype=dtype)
+    path = Path(save(tmp_path / "a.tif", X))
+    data = bytearray(path.read_bytes())
+    at = data.find(struct.pack("<HHI", 262, 3, 1))  # PhotometricInterpretation
+    struct.pack_into("<H", data, at + 8, 0)
+    path.write_bytes(data)
+    top = np.iinfo(dtype).max
+    wanted = (top - X) >> (8 * (np.dtype(dtype).itemsize - 1))
+    assert_array_equal(read(path, mode="L"), wanted)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+def test_greys_without_a_white_are_refused(tmp_path, dtype):
+    path = save(tmp_path / "a.tif", np.ones((9, 10), dtype))
+    with pytest.raises(ValueError, match=r"a\.tif.*no range"):
+        read(path)
+
+
+# -- size ------------------------------------------------------------------------------------------
+
+
+def test_sizes_and_shapes(tmp_path):
+    path = save(tmp_path / "a.png", pixels(30, 50, 3))
+    assert read(path, size=16).shape == (16, 16, 3)
+    for size in ((16, 24), [16, 24], (np.int64(16), 24)):
+        assert read(path, size=size).shape == (16, 24, 3)
+    assert read(path, size=(30, 50), aspect="pad").shape == (30, 50, 3)
+    for aspect in ("crop", "pad", "stretch"):  # nothing to do
+        assert_array_equal(read(path, size=(30, 50), aspect=aspect), pixels(30, 50, 3))
+
+
+def test_crop_is_the_middle(tmp_path):
+    X = pixels(20, 50, 3)
+    path = save(tmp_path / "a.png", X)
+    assert_array_equal(read(path, size=20), X[:, 15:35])
+    path = save(tmp_path / "b.png", X.swapaxes(0, 1))
+    assert_array_equal(read(path, size=20), X.swapaxes(0, 1)[15:35])
+
+
+def test_pad_keeps_all_of_it(tmp_path):
+    X = pixels(20, 40, 3)
+    path = save(tmp_path / "a.png", X)
+    padded = read(path, size=40, aspect="pad")
+    assert_array_equal(padded[10:30], X)
+    assert not padded[:10].any()
+    assert not padded[30:].any()
+    assert not read(path, size=40, aspect="pad", mode="RGBA")[:10].any()  # transparent
+
+
+def test_stretch_and_averages(tmp_path):
+    """An antialiased half size is a weighted mean, and no pixel is left out."""
+    X = np.zeros((40, 80), np.uint8)
+    X[:, ::2] = 200  # every other column: sampling alone would give 0 or 200
+    half = read(save(tmp_path / "a.png", X), mode="L", size=20, aspect="stretch")
+    assert np.all(np.abs(half[:, 2:-2].astype(int) - 100) < 15)
+    left = np.zeros((40, 80), np.uint8)
+    left[:, :40] = 255
+    shown = read(save(tmp_path / "b.png", left), mode="L", size=20, aspect="stretch")
+    assert np.all(shown[:, :9] == 255)
+    assert np.all(shown[:, 11:] == 0)
+
+
+@pytest.mark.parametrize("aspect", ["crop", "pad", "stretch"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_jpegs_decoded_at_a_fraction_look_the_same(tmp_path, monkeypatch, aspect, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    X = smooth(400, 640) // 2 + np.kron(pixels(40, 64, 3) // 4, np.ones((10, 10, 1), np.uint8))
+    path = save(tmp_path / "a.jpg", X, quality=95, exif=exif)
+    decoded = []
+    draft = JpegImagePlugin.JpegImageFile.draft
+
+    def watched(self, mode, size):
+        result = draft(self, mode, size)
+        decoded.append(self.size)
+        return result
+
+    monkeypatch.setattr(JpegImagePlugin.JpegImageFile, "draft", watched)
+    quick = read(path, size=(32, 48), aspect=aspect)
+    monkeypatch.setattr(JpegImagePlugin.JpegImageFile, "draft", lambda *args: None)
+    full = read(path, size=(32, 48), aspect=aspect)
+    assert decoded == [(160, 100)]
+    difference = np.abs(quick.astype(int) - full)
+    assert difference.mean() < 1.5
+    assert difference.max() < 20
+
+
+def test_images_that_differ_in_size_need_one(tmp_path):
+    paths = [save(tmp_path / f"{k}.png", pixels(9, 10)) for k in range(3)]
+    paths.append(save(tmp_path / "other.png", pixels(12, 8)))
+    paths.append(save(tmp_path / "later.png", pixels(7, 7)))  # the first that differs is named
+    message = r"0\.png has 9 x 10 pixels.*other\.png has 12 x 8\. Set size"
+    for n_jobs in (1, 2):
+        with pytest.raises(ValueError, match=message):
+            ImageReader(n_jobs=n_jobs).transform(paths * 20)
+    assert ImageReader(9).transform(paths).shape == (5, 9, 9, 3)
+
+
+# -- DICOM -----------------------------------------------------------------------------------------
+
+
+def dicom(path, stored, bits=16, interpretation="MONOCHROME2", **elements):
+    """Write stored values, (h, w) or (h, w, 3), or frames (n, h, w) with NumberOfFrames."""
+    ds = Dataset()
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID = "1.2.840.10008.5.1.4.1.1.7"
+    ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID = generate_uid()
+    colour = stored.ndim == 3 and "NumberOfFrames" not in elements
+    ds.Rows, ds.Columns = stored.shape[:2] if colour else stored.shape[-2:]
+    ds.SamplesPerPixel = 3 if colour else 1
+    if colour:
+        ds.PlanarConfiguration = 0
+    ds.BitsAllocated = stored.dtype.itemsize * 8
+    ds.BitsStored, ds.HighBit = bits, bits - 1
+    ds.PixelRepresentation = int(stored.dtype.kind == "i")
+    ds.PhotometricInterpretation = interpretation
+    for name, value in elements.items():
+        setattr(ds, name, value)
+    ds.PixelData = stored.tobytes()
+    ds["PixelData"].VR = "OB" if stored.dtype.itemsize == 1 else "OW"
+    ds.save_as(path, enforce_file_format=True)
+    return str(path)
+
+
+RAMP = np.arange(96, dtype=np.uint8).reshape(8, 12) * 2
+
+
+def lut(values, first, depth):
+    item = Dataset()
+    item.add_new("LUTDescriptor", "US", [len(values), first, depth])
+    item.add_new("LUTData", "US", values)
+    return Sequence([item])
+
+
+def test_dicom_of_8_bits_is_exact_and_monochrome1_inverted(tmp_path):
+    assert_array_equal(read(dicom(tmp_path / "a.dcm", RAMP, 8), mode="L"), RAMP, strict=True)
+    path = dicom(tmp_path / "b.dcm", RAMP, 8, "MONOCHROME1")
+    assert_array_equal(read(path, mode="L"), 255 - RAMP, strict=True)
+    assert read(path).shape == (8, 12, 3)
+    assert read(path, size=8).shape == (8, 8, 3)
+
+
+def test_dicom_is_told_by_content(tmp_path):
+    path = dicom(tmp_path / "IM0001", RAMP, 8)
+    assert_array_equal(read(path, mode="L"), RAMP)
+
+
+@pytest.mark.parametrize("interpretation", ["MONOCHROME1", "MONOCHROME2"])
+def test_dicom_window(tmp_path, interpretation):
+    """A CT in Hounsfield units: the standard's linear window (PS3.3 C.11.2.1.2), by hand."""
+    stored = np.linspace(0, 4095, 96).round().astype(np.uint16).reshape(8, 12)
+    path = dicom(
+        tmp_path / "a.dcm", stored, 12, interpretation,
+        RescaleSlope=1, RescaleIntercept=-1024, WindowCenter=[40, 600], WindowWidth=[400, 1600],
+    )  # fmt: skip
+    hounsfield = stored - 1024.0
+    shown = np.clip((hounsfield - (40 - 0.5)) / (400 - 1) + 0.5, 0, 1) * 255
+    wanted = 255 - shown if interpretation == "MONOCHROME1" else shown
+    assert np.abs(read(path, mode="L") - wanted).max() <= 0.5 + 1e-6
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int16])
+def test_dicom_without_a_window_shows_all_stored_bits(tmp_path, dtype):
+    low = -2048 if dtype == np.int16 else 0
+    stored = (np.linspace(0, 4095, 96).round().reshape(8, 12) + low).astype(dtype)
+    for name, part in (("all", stored), ("dark", stored // 4)):  # not stretched to what it holds
+        path = dicom(tmp_path / name, part, 12, RescaleSlope=2, RescaleIntercept=100)
+        wanted = (part.astype(float) - low) / 4095 * 255
+        assert np.abs(read(path, mode="L") - wanted).max() <= 0.5 + 1e-6
+
+
+def test_dicom_lookup_tables(tmp_path):
+    values = (np.arange(256) ** 2 // 16).tolist()  # 12 bits: 0 to 4064
+    path = dicom(tmp_path / "a.dcm", RAMP, 8, VOILUTSequence=lut(values, 0, 12))
+    wanted = np.array(values)[RAMP] / 4095 * 255
+    assert np.abs(read(path, mode="L") - wanted).max() <= 0.5 + 1e-6
+    rescaled = dicom(
+        tmp_path / "c.dcm", RAMP, 8, VOILUTSequence=lut(values, 10, 12),
+        RescaleSlope=1, RescaleIntercept=10,
+    )  # fmt: skip
+    assert_array_equal(read(rescaled), read(path))
+    modality = lut(values, 0, 16)
+    modality[0].ModalityLUTType = "US"
+    path = dicom(tmp_path / "b.dcm", RAMP, 8, ModalityLUTSequence=modality)
+    assert np.abs(read(path, mode="L") - np.array(values)[RAMP] / 65535 * 255).max() <= 0.5 + 1e-6
+
+
+def test_dicom_colour(tmp_path):
+    X = pixels(8, 12, 3)
+    assert_array_equal(read(dicom(tmp_path / "a.dcm", X, 8, "RGB")), X, strict=True)
+    index = (RAMP % 4).astype(np.uint8)
+    tables = pixels(3, 4, seed=2, dtype=np.uint16)
+    elements = {}
+    for colour, each in zip(("Red", "Green", "Blue"), tables, strict=True):
+        elements[f"{colour}PaletteColorLookupTableDescriptor"] = [4, 0, 16]
+        elements[f"{colour}PaletteColorLookupTableData"] = each.tobytes()
+    path = dicom(tmp_path / "p.dcm", index, 8, "PALETTE COLOR", **elements)
+    assert np.abs(read(path) - tables[:, index].transpose(1, 2, 0) / 257).max() <= 0.5 + 1e-6
+
+
+def test_dicom_first_frame(tmp_path):
+    path = dicom(tmp_path / "a.dcm", np.stack([RAMP, RAMP[::-1]]), 8, NumberOfFrames=2)
+    assert_array_equal(read(path, mode="L"), RAMP)
+
+
+def test_dicom_that_is_damaged_huge_or_no_image(tmp_path, monkeypatch):
+    path = Path(dicom(tmp_path / "a.dcm", RAMP, 8))
+    (tmp_path / "cut.dcm").write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(ValueError, match=r"cut\.dcm: .*96"):  # bytes that are wanted
+        read(tmp_path / "cut.dcm")
+    report = pydicom.dcmread(path)
+    for name in ("PixelData", "Rows", "Columns"):
+        delattr(report, name)
+    report.save_as(tmp_path / "report.dcm")
+    with pytest.raises(ValueError, match=r"report\.dcm: a DICOM file without an image"):
+        read(tmp_path / "report.dcm")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 90)
+    with pytest.raises(ValueError, match=r"12 x 8 pixels.*limit of 90"):
+        read(path)
+
+
+def test_dicom_without_pydicom(tmp_path, monkeypatch):
+    path = dicom(tmp_path / "a.dcm", RAMP, 8)
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    monkeypatch.delitem(sys.modules, "sklearn_vae.datasets._dicom", raising=False)
+    for errors in ("raise", "blank"):
+        with pytest.raises(ImportError, match=r'pip install "sklearn-vae\[dicom\]"'):
+            read(path, errors=errors)
+
+
+# -- files that are no images ----------------------------------------------------------------------
+
+
+def huge_png(path, width, height):
+    """Write a PNG of a few hundred bytes whose header promises width x height pixels."""
+
+    def chunk(kind, data):
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    packed = zlib.compress(b"\0" * 100)
+    data = chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+    Path(path).write_bytes(b"\x89PNG\r\n\x1a\n" + data)
+    return str(path)
+
+
+@pytest.fixture
+def broken(tmp_path):
+    """Files that cannot be read, by what their message says."""
+    jpeg = Path(save(tmp_path / "whole.jpg", pixels(64, 64, 3)))
+    (tmp_path / "cut.jpg").write_bytes(jpeg.read_bytes()[:-1500])
+    png = Path(save(tmp_path / "whole.png", pixels(64, 64, 3)))
+    (tmp_path / "cut.png").write_bytes(png.read_bytes()[:-1500])
+    (tmp_path / "empty.png").write_bytes(b"")
+    (tmp_path / "text.png").write_text("not an image at all, but long enough for a header" * 10)
+    (tmp_path / "page.eps").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EOF\n")
+    huge_png(tmp_path / "bomb.png", 60000, 60000)
+    return {
+        "cut.jpg": "truncated",
+        "cut.png": "truncated",
+        "empty.png": "the file is empty",
+        "text.png": "neither DICOM nor intact BMP",
+        "page.eps": "neither DICOM nor intact BMP",  # Pillow would start a program
+        "bomb.png": "exceeds limit",
+    }
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_every_unreadable_file_is_named_with_its_reason(tmp_path, broken, n_jobs):
+    paths = [tmp_path / name for name in (*broken, "whole.png", "whole.jpg")]
+    with pytest.raises(ValueError, match="6 of 8 files cannot be read") as error:
+        ImageReader(n_jobs=n_jobs).transform(paths)
+    lines = str(error.value).splitlines()
+    assert len(lines) == 8
+    for line, (name, why) in zip(lines[1:], broken.items(), strict=False):
+        assert f"{tmp_path / name}: " in line
+        assert why in line
+    assert "errors='blank'" in lines[-1]
+
+
+@pytest.mark.parametrize("size", [None, 32])
+def test_blank_rows(tmp_path, broken, size):
+    paths = [tmp_path / name for name in ("cut.jpg", "whole.png", "text.png", "whole.jpg")]
+    with pytest.warns(UserWarning, match=r"2 of 4 files(.|\n)*cut\.jpg(.|\n)*text\.png"):
+        X = ImageReader(size, errors="blank").transform(paths)
+    assert not X[[0, 2]].any()
+    assert_array_equal(X[[1, 3]], ImageReader(size).transform(np.array(paths)[[1, 3]]))
+
+
+def test_nothing_but_broken_files(tmp_path, broken):
+    reader = ImageReader(errors="blank")
+    with pytest.raises(ValueError, match="1 of 1 files cannot be read"):
+        reader.transform([tmp_path / "empty.png"])
+    with pytest.warns(UserWarning, match="1 of 1"):
+        X = reader.set_params(size=8).transform([tmp_path / "empty.png"])
+    assert_array_equal(X, np.zeros((1, 8, 8, 3), np.uint8), strict=True)
+
+
+def test_long_lists_are_cut(tmp_path):
+    paths = []
+    for k in range(103):
+        paths.append(tmp_path / f"{k}.png")
+        paths[-1].write_bytes(b"")
+    with pytest.raises(ValueError, match=r"103 of 103(.|\n)*99\.png: (.|\n)*and 3 more"):
+        ImageReader().transform(paths)
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_bombs_between_pillows_warning_and_its_error(tmp_path, monkeypatch, strict):
+    path = save(tmp_path / "a.png", pixels(10, 15))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error" if strict else "ignore", Image.DecompressionBombWarning)
+        filters = list(warnings.filters)
+        with pytest.raises(ValueError, match=r"a\.png: .*limit of 100"):
+            read(path)
+        assert warnings.filters == filters
+    assert Image.MAX_IMAGE_PIXELS == 100
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)  # the user's own decision
+    assert read(path).shape == (10, 15, 3)
+
+
+def test_missing_files_are_named_before_any_is_read(tmp_path):
+    empty = tmp_path / "empty.png"
+    empty.write_bytes(b"")
+    paths = [empty, *(tmp_path / f"gone {k}.png" for k in range(7)), tmp_path]
+    with pytest.raises(FileNotFoundError, match=r"8 of 9 paths are not files: .*gone 0.*, \.\.\."):
+        ImageReader().transform(paths)
+    with pytest.raises(FileNotFoundError, match=r"a/b\.png \(Relative paths start at "):
+        ImageReader(errors="blank").transform(["a/b.png"])
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        ("a.png", r"single path, 'a\.png'; pass a list"),
+        (Path("a.png"), "single path"),
+        ([], "0 sample"),
+        (np.zeros((0, 1), object), "0 sample"),
+        ([1, 2], r"X\[0\] is 1, not a path"),
+        (["a.png", None], r"X\[1\] is None"),
+        (pd.Series(["a.png", np.nan]), r"X\[1\] is nan"),
+        (np.array([["a", "b"]]), r"shape \(1, 2\).*column of the paths"),
+        (np.zeros((3, 8, 8)), r"shape \(3, 8, 8\).*pixels need no reader"),
+        ({"a.png": 1}, "X is a dict; pass a list"),
+        ((name for name in ["a.png"]), "X is a generator; pass a list"),
+        (np.array("a.png"), "X is a ndarray; pass a list"),
+    ],
+)
+@pytest.mark.parametrize("method", ["fit", "transform"])
+def test_what_is_no_list_of_paths(X, message, method):
+    with pytest.raises(ValueError, match=message):
+        getattr(ImageReader(), method)(X)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"size": 0}, "'size' parameter"),
+        ({"size": 8.5}, "'size' parameter"),
+        ({"size": (8, 8, 3)}, r"size=\(8, 8, 3\): give the side"),
+        ({"size": (8, 0)}, r"size=\(8, 0\): give the side"),
+        ({"size": (8.5, 8)}, r"size=\(8\.5, 8\): give the side"),
+        ({"aspect": "fit"}, "'aspect' parameter"),
+        ({"mode": "CMYK"}, "'mode' parameter"),
+        ({"errors": "ignore"}, "'errors' parameter"),
+        ({"n_jobs": 1.5}, "'n_jobs' parameter"),
+    ],
+)
+@pytest.mark.parametrize("method", ["fit", "transform"])
+def test_parameters_that_cannot_be(tmp_path, params, message, method):
+    path = save(tmp_path / "a.png", pixels(9, 10))
+    with pytest.raises(ValueError, match=message):
+        getattr(ImageReader(**params), method)([path])
+
+
+# -- containers, scikit-learn ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def shades(tmp_path_factory):
+    """A folder of 12 dark and 12 bright images, of several sizes and formats."""
+    root = tmp_path_factory.mktemp("shades")
+    for k in range(24):
+        kind, level = ("bright", 200) if k % 2 else ("dark", 40)
+        (root / kind).mkdir(exist_ok=True)
+        X = pixels(12 + k % 3, 14, 3, seed=k) // 8 + np.uint8(level)
+        save(root / kind / f"{k:02d}.{('png', 'jpg', 'bmp')[k % 3]}", X)
+    return load_image_folder(root)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        list,
+        lambda X: [Path(x) for x in X],
+        tuple,
+        lambda X: X.astype(object),
+        lambda X: X[:, None],
+        pd.Series,
+        lambda X: pd.Series(X, index=np.arange(len(X))[::-1], dtype=object),
+        lambda X: pd.DataFrame({"path": X}),
+        lambda X: pd.DataFrame({"path": [Path(x) for x in X]}),
+    ],
+)
+def test_containers(shades, kind):
+    wanted = ImageReader(8).transform(shades.data)
+    assert wanted.shape == (24, 8, 8, 3)
+    assert_array_equal(ImageReader(8).fit_transform(kind(shades.data)), wanted, strict=True)
+
+
+def test_threads_change_nothing(shades):
+    one = ImageReader((9, 11), mode="L").transform(shades.data)
+    assert_array_equal(
+        ImageReader((9, 11), mode="L", n_jobs=2).transform(shades.data), one, strict=True
+    )
+    for path, image in zip(shades.data, one, strict=True):  # each row its own file
+        assert_array_equal(read(path, mode="L", size=(9, 11)), image)
+
+
+def test_progress(shades, capsys):
+    ImageReader(8, verbose=1).transform(shades.data)
+    assert "24/24" in capsys.readouterr().err
+    ImageReader(8).transform(shades.data)
+    assert capsys.readouterr() == ("", "")
+
+
+DATA_FREE = [
+    "check_estimator_cloneable",
+    "check_estimator_tags_renamed",
+    "check_valid_tag_types",
+    "check_estimator_repr",
+    "check_no_attributes_set_in_init",
+    "check_do_not_raise_errors_in_init_or_set_params",
+    "check_mixin_order",
+    "check_parameters_default_constructible",
+    "check_get_params_invariance",
+    "check_set_params",
+]
+
+
+@pytest.mark.parametrize("name", DATA_FREE)
+def test_sklearn_checks_that_need_no_numbers(name):
+    getattr(estimator_checks, name)("ImageReader", ImageReader())
+
+
+def test_sklearn_skips_the_checks_on_numbers():
+    with pytest.warns(SkipTestWarning, match="string=True"):
+        checks = list(estimator_checks.estimator_checks_generator(ImageReader(), legacy=True))
+    assert [check.func.__name__ for _, check in checks] == ["check_estimator_cloneable"]
+    assert not get_tags(ImageReader()).requires_fit
+
+
+def test_stateless(shades):
+    reader = ImageReader(8, mode="L")
+    before = dict(vars(reader))
+    X = reader.transform(shades.data)
+    check_is_fitted(reader)
+    assert_array_equal(reader.fit(shades.data[:1]).transform(shades.data), X)
+    assert vars(reader) == before
+    for other in (clone(reader), pickle.loads(pickle.dumps(reader))):
+        assert_array_equal(other.transform(shades.data), X)
+    assert "ImageReader" in reader._repr_html_()
+
+
+def test_names_of_the_values():
+    names = ImageReader((8, 9)).get_feature_names_out()
+    assert names.shape == (8 * 9 * 3,)
+    assert list(names[:2]) == ["imagereader0", "imagereader1"]
+    assert len(ImageReader(8, mode="L").get_feature_names_out(["path"])) == 64
+    with pytest.raises(ValueError, match="size=None"):
+        ImageReader().get_feature_names_out()
+
+
+def test_grid_search_on_paths(shades):
+    pipeline = make_pipeline(ImageReader(8), tiny(), LogisticRegression())
+    grid = {"imagereader__mode": ["L", "RGB"]}
+    search = GridSearchCV(pipeline, grid, cv=2, n_jobs=2, error_score="raise")
+    search.fit(list(shades.data), shades.target)
+    assert search.best_score_ > 0.9
+    again = pickle.loads(pickle.dumps(search.best_estimator_))
+    assert_array_equal(again.predict(shades.data), search.predict([Path(p) for p in shades.data]))
+
+
+@pytest.mark.parametrize("column", ["path", ["path"]])
+def test_beside_other_columns(shades, column):
+    frame = pd.DataFrame({"path": shades.data, "size": np.linspace(0, 1, 24)})
+    images = make_pipeline(ImageReader(8, mode="L"), tiny())
+    both = ColumnTransformer([("image", images, column), ("rest", StandardScaler(), ["size"])])
+    Z = both.fit_transform(frame.set_index(np.arange(24)[::-1]))
+    assert_array_equal(Z[:, :3].astype(np.float32), images.fit(shades.data).transform(shades.data))
+    model = make_pipeline(both, LogisticRegression()).fit(frame, shades.target)
+    assert model.score(frame, shades.target) > 0.9
+    out = both.set_output(transform="pandas").fit_transform(frame)
+    names = [*(f"image__vaetransformer{k}" for k in range(3)), "rest__size"]
+    assert list(out.columns) == list(both.get_feature_names_out()) == names
+    assert_array_equal(out.to_numpy(), Z)
