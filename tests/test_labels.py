@@ -8,6 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
+from sklearn.svm import SVC
 from torch.utils.data import TensorDataset
 
 from sklearn_vae._labels import class_numbers
@@ -179,8 +180,12 @@ def test_conditional_networks_and_importance_weights_train_with_labels(spots):
 
 @pytest.mark.parametrize(
     "head",
-    [SelfTrainingClassifier(LogisticRegression()), LabelSpreading(kernel="knn", n_neighbors=30)],
-    ids=lambda head: type(head).__name__,
+    [
+        SelfTrainingClassifier(SVC(), max_iter=0),
+        SelfTrainingClassifier(LogisticRegression()),
+        LabelSpreading(kernel="knn", n_neighbors=30),
+    ],
+    ids=["SVC", "LogisticRegression", "LabelSpreading"],
 )
 def test_heads_that_know_minus_one_complete_a_pipeline(spots, head):
     X, y = spots

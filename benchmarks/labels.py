@@ -1,0 +1,164 @@
+"""Labels that shape the latent space (``label_weight``), beside the same heads without them.
+
+    python benchmarks/labels.py --data mnist fashion_mnist --labels 100 1000
+
+Each draw of class-balanced labels is one plain pipeline, fitted on all training images with -1 for
+those without a label: ``make_pipeline(VAETransformer(label_weight=1), SelfTrainingClassifier(SVC(),
+max_iter=0))``, which fits the SVC on labelled rows only. Every setting is the default, chosen on
+held-out *training* images; the test set is scored once.
+
+Controls: the same with ``label_weight=0`` (one VAE for all draws), the same network trained on the
+labelled images alone (``label_weight=1``, as many steps), SVC(C=3) on raw
+pixels and on PCA-50. ``--labels 0`` means all labels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+import numpy as np
+from _common import environment, markdown_table, write_json
+from classification import draw_labels
+from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
+from sklearn.semi_supervised import SelfTrainingClassifier
+from sklearn.svm import SVC
+
+from sklearn_vae import VAETransformer
+from sklearn_vae.datasets import fetch_images
+
+CONTENDERS = ("labels and images", "images alone", "labels alone", "PCA-50", "raw pixels")
+
+
+class Contest:
+    """One data set: the errors of each contender at a draw of labels."""
+
+    def __init__(self, data: str, args: argparse.Namespace) -> None:
+        self.args = args
+        self.X, self.y = fetch_images(data, return_X_y=True, download_if_missing=False)
+        test = fetch_images(data, subset="test", return_X_y=True, download_if_missing=False)
+        self.X_test, self.y_test = test
+        self.z_dim = 128 if self.X.ndim == 4 else 32
+        self.shared: dict[str, Any] = {}
+
+    def vae(self, seed: int, **changes: Any) -> VAETransformer:
+        """Return the VAE with its defaults but for the changes."""
+        settings = {"max_epochs": self.args.epochs or "auto", "random_state": seed}
+        return VAETransformer(self.z_dim, **{**settings, **changes})
+
+    def error(self, model: Any, X: np.ndarray) -> float:
+        """Return the test error in %."""
+        return 100 * float(np.mean(model.predict(X) != self.y_test))
+
+    def labels_and_images(self, rows: np.ndarray, seed: int) -> float:
+        """Score one pipeline on all images, few of them with labels."""
+        y = np.full_like(self.y, -1, dtype=np.int64)
+        y[rows] = self.y[rows]
+        head = SVC() if len(rows) == len(y) else SelfTrainingClassifier(SVC(), max_iter=0)
+        pipeline = make_pipeline(self.vae(seed, label_weight=self.args.weight), head)
+        return self.error(pipeline.fit(self.X, y), self.X_test)
+
+    def images_alone(self, rows: np.ndarray, seed: int) -> float:
+        """Score the VAE that sees no label."""
+        if "images" not in self.shared:
+            vae = self.vae(0).fit(self.X)
+            self.shared["images"] = vae.transform(self.X), vae.transform(self.X_test)
+        return self.svc(*self.shared["images"], rows)
+
+    def labels_alone(self, rows: np.ndarray, seed: int) -> float:
+        """Score the same network without the other images."""
+        passes = (self.args.epochs or 10) * len(self.X)
+        epochs = max(1, passes // max(len(rows), 2560))
+        vae = self.vae(seed, label_weight=self.args.weight, max_epochs=epochs)
+        pipeline = make_pipeline(vae.set_params(batch_size=min(256, len(rows))), SVC())
+        return self.error(pipeline.fit(self.X[rows], self.y[rows]), self.X_test)
+
+    def pca(self, rows: np.ndarray, seed: int) -> float:
+        """Score linear features of all images."""
+        if "pca" not in self.shared:
+            pca = PCA(50, random_state=0).fit(_flat(self.X))
+            self.shared["pca"] = pca.transform(_flat(self.X)), pca.transform(_flat(self.X_test))
+        return self.svc(*self.shared["pca"], rows)
+
+    def raw(self, rows: np.ndarray, seed: int) -> float:
+        """Score the pixels."""
+        return self.svc(_flat(self.X), _flat(self.X_test), rows)
+
+    def svc(self, Z: np.ndarray, Z_test: np.ndarray, rows: np.ndarray) -> float:
+        """Return the error of an SVC on given features of the labelled rows."""
+        return self.error(SVC(C=3).fit(Z[rows], self.y[rows]), Z_test)
+
+
+def _flat(X: np.ndarray) -> np.ndarray:
+    return X.reshape(len(X), -1).astype(np.float32) / 255
+
+
+METHODS = dict(
+    zip(
+        CONTENDERS,
+        (
+            Contest.labels_and_images,
+            Contest.images_alone,
+            Contest.labels_alone,
+            Contest.pca,
+            Contest.raw,
+        ),
+        strict=True,
+    )
+)
+
+
+def table(records: list[dict[str, Any]]) -> str:
+    """Return the mean and the spread over draws."""
+    cells: dict[tuple[str, int, str], list[dict[str, Any]]] = {}
+    for r in records:
+        cells.setdefault((r["data"], r["labels"], r["contender"]), []).append(r)
+    rows = [
+        {
+            "data": data,
+            "labels": labels or "all",
+            "contender": contender,
+            "error": f"{np.mean([r['error'] for r in found]):.2f} ± "
+            f"{np.std([r['error'] for r in found]):.2f}",
+            "draws": len(found),
+            "seconds a draw": float(np.mean([r["seconds"] for r in found])),
+        }
+        for (data, labels, contender), found in cells.items()
+    ]
+    return markdown_table(rows, list(rows[0]))
+
+
+def main() -> None:
+    """Run the benchmark; the JSON is written after every figure."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", nargs="+", default=["mnist", "fashion_mnist"])
+    parser.add_argument("--labels", nargs="+", type=int, default=[100, 1000])
+    parser.add_argument("--draws", nargs="+", type=int, default=list(range(10)))
+    parser.add_argument("--contenders", nargs="+", default=CONTENDERS, choices=CONTENDERS)
+    parser.add_argument("--weight", type=float, default=1.0, help="label_weight")
+    parser.add_argument("--epochs", type=int, default=None)
+    parser.add_argument("--out", default="labels")
+    args = parser.parse_args()
+    records: list[dict[str, Any]] = []
+    for data in args.data:
+        contest = Contest(data, args)
+        for n in args.labels:
+            for draw in args.draws if n else args.draws[:3]:
+                rows = draw_labels(contest.y, n, draw) if n else np.arange(len(contest.y))
+                for contender in args.contenders:
+                    start = time.perf_counter()
+                    error = METHODS[contender](contest, rows, draw)
+                    record = {"data": data, "labels": n, "draw": draw, "contender": contender}
+                    records.append(
+                        {**record, "error": error, "seconds": time.perf_counter() - start}
+                    )
+                    payload = {"environment": environment(), "args": vars(args)}
+                    write_json(args.out, {**payload, "results": records})
+                    print(records[-1], flush=True)
+    print(table(records))
+
+
+if __name__ == "__main__":
+    main()
