@@ -17,7 +17,6 @@ from dataclasses import asdict, fields
 from importlib.metadata import version
 from inspect import Parameter, signature
 from math import isfinite
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +55,9 @@ MARK = "<!-- Written by save_pretrained, which keeps this file once this line is
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
+    # Bounds rather than isfinite, which fails for the long integers that JSON can hold.
+    is_real = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_real and -1e300 < value < 1e300
 
 
 def _is_count(value: Any) -> bool:
@@ -83,7 +84,9 @@ def _encode(value: Any) -> Any:
     """Return a value as JSON; TypeError for what could not be read back without code."""
     if isinstance(value, np.generic):
         value = value.item()
-    if value is None or isinstance(value, (bool, int, str)) or _is_number(value):
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float) and isfinite(value):
         return value
     if isinstance(value, list):
         return [_encode(item) for item in value]

@@ -49,8 +49,8 @@ def to_onnx(
         A fitted one.
     part : {"encoder", "decoder"}, default="encoder"
         - ``"encoder"``: input ``X``, samples as :meth:`VAETransformer.transform` takes them, in the
-          dtype of the fitted X (uint8 stays uint8; integers wider than that become float32); output
-          ``Z``, what ``transform`` returns for the present ``features``.
+          dtype of the fitted X; output ``Z``, what ``transform`` returns for the present
+          ``features``.
         - ``"decoder"``: input ``Z``, float32 (n, z_dim); output ``X``, what
           :meth:`VAETransformer.inverse_transform` returns.
 
@@ -146,14 +146,15 @@ def register() -> None:
 def _encoder(vae: VAETransformer, dtype: Any, opset: int) -> onnx.ModelProto:
     vae._validate_params()  # features may have changed since fit
     vae = _on_cpu(vae)
-    raw = to_tensor(np.zeros((2, *vae.spec_.raw_shape), dtype))
-    half = _Half(vae, lambda X: vae._encode(vae._scaled(X)))
+    raw = torch.from_numpy(np.zeros((2, *vae.spec_.raw_shape), dtype))
+    as_read = to_tensor(np.zeros(1, dtype)).dtype  # wide integers become float32
+    half = _Half(vae, lambda X: vae._encode(vae._scaled(X.to(as_read))))
     return _exported(half, raw, "X", "Z", opset)
 
 
 def _on_cpu(vae: VAETransformer) -> VAETransformer:
     """Return a copy of a fitted estimator in host memory."""
-    copied = VAETransformer.__new__(VAETransformer)
+    copied = type(vae).__new__(type(vae))
     copied.__setstate__({**vae.__getstate__(), "device": "cpu"})
     return copied
 
@@ -222,16 +223,15 @@ def _set_shape(operator: Operator) -> None:
             f"The VAE takes one input; got {len(operator.inputs)}. For a data frame convert with "
             "X[:1].to_numpy()."
         )
-    n, *shape = operator.inputs[0].type.shape
-    if tuple(shape) != vae.spec_.raw_shape:
+    shape, fitted = operator.inputs[0].type.shape, vae.spec_.raw_shape
+    if tuple(shape[1:]) != fitted:
         raise ValueError(
-            f"The input's type has shape {[n, *shape]}, but the VAE was fitted on samples of shape "
-            f"{vae.spec_.raw_shape}. Use initial_types=[('X', ...TensorType("
-            f"{[None, *vae.spec_.raw_shape]}))] or give X[:1]."
+            f"The input's type has shape {shape}, but the VAE was fitted on samples of shape "
+            f"{fitted}. Give X[:1], or initial_types=[('X', ...TensorType({[None, *fitted]}))]."
         )
-    sample = np.zeros((1, *shape), _dtype(operator))
+    sample = np.zeros((1, *fitted), _dtype(operator))
     check_same(sample, vae.spec_, bounded=vae.likelihood_.bounded)
-    operator.outputs[0].type.shape = [n, vae._n_features_out]
+    operator.outputs[0].type.shape = [shape[0], vae._n_features_out]
 
 
 def _dtype(operator: Operator) -> np.dtype:

@@ -29,6 +29,7 @@ CASES = {  # conv leaves a map of 4 x 4, which does not divide into 3 x 3
     "conv": ((33, 36, 3), "uint8", {"network": "conv", "features": "hidden"}),
     "conv-bn": ((16, 14), "float64", {"network": "conv-bn", "likelihood": "bce+mse"}),
     "mlp": ((5,), "float64", {"network": "mlp", "features": "mean+std"}),
+    "integers": ((4,), "float64", {"network": "mlp"}),
     "flattened": ((300,), "uint8", {"network": SMALL, "image_shape": (10, 10, 3)}),
     "bool": ((9, 8), "bool", {"features": "hidden", "likelihood": "discretized-logistic"}),
 }
@@ -39,6 +40,8 @@ def fit(name):
     X = synthetic_images(24, *shape, dtype=dtype)
     if name == "mlp":
         X = X * [1, 10, 100, 1e-3, 5] + [0, 5, -1e4, 1, 3]
+    if name == "integers":
+        X = (X * 1000).astype(np.uint16)
     return tiny(**changes, lr=0.01).fit(X), X
 
 
@@ -56,7 +59,7 @@ def check_export(model, names, opset):
     assert b".py" not in model.SerializeToString()  # traces of this machine
 
 
-@pytest.mark.parametrize("name", ["conv", "conv-bn", "mlp", "flattened"])
+@pytest.mark.parametrize("name", ["conv", "conv-bn", "mlp", "integers", "flattened"])
 def test_the_encoder_is_transform(name, capfd):
     vae, X = fit(name)
     before, state, generator = dict(vars(vae)), weights(vae), torch.get_rng_state()
@@ -142,6 +145,7 @@ def test_two_vaes_in_one_file():
 @pytest.mark.parametrize(
     ("types", "match"),
     [
+        ([("X", FloatTensorType())], r"shape \[\],.*\[None, 8, 8\]"),
         ([("X", FloatTensorType([None, 64]))], r"\[None, 64\].*\[None, 8, 8\]"),
         ([("X", UInt8TensorType([None, 8, 8]))], "dtype uint8.*fitted on float64"),
         ([("a", FloatTensorType([None, 8, 8])), ("b", FloatTensorType([None, 1]))], "got 2.*numpy"),

@@ -354,7 +354,10 @@ TAMPERED = {
     "params/lr": [-1, "fast"],
     "params/network": ["resnet", 3, {"class": "MLP"}, MISSING],
     "params/augment": [{"class": "os.system", "params": {"command": "true"}}],
-    "params/likelihood": [{"class": "Gaussian", "params": {"scale": -1.0}}],
+    "params/likelihood": [
+        {"class": "Gaussian", "params": {"scale": -1.0}},
+        {"class": "Gaussian", "params": {"scale": 10**400}},
+    ],
     "params/callbacks": [{"class": "tuple", "params": {"items": 3}}],
     "params/device": [{"class": "torch.device", "params": {"name": "abacus"}}, "abacus"],
     "model": [None, {}],
