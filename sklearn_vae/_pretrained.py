@@ -179,7 +179,7 @@ def save(vae: Any, folder: str | os.PathLike[str]) -> None:
         CONFIG: (json.dumps(config, indent=2, allow_nan=False) + "\n").encode(),
     }
     card = folder / CARD
-    if not card.exists() or MARK in card.read_text(encoding="utf-8"):
+    if not card.exists() or MARK.encode() in card.read_bytes():
         files[CARD] = _card(vae, config).encode()
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder, files)
@@ -342,6 +342,13 @@ def load(cls: type[Any], folder: str | os.PathLike[str]) -> Any:
                 f"{file} does not exist; a folder that save_pretrained wrote holds {CONFIG} and "
                 f"{WEIGHTS}."
             )
+    try:
+        return _rebuild(cls, path, weights)
+    except RecursionError as error:
+        raise ValueError(f"{path} is nested too deeply. Get the file again.") from error
+
+
+def _rebuild(cls: type[Any], path: Path, weights: Path) -> Any:
     config = _read_config(path)
     vae = _read_params(cls, config["params"], f"{path}: params")
     _check_keys(config["model"], {"network", "likelihood", "prior"}, f"{path}: model")
@@ -351,7 +358,7 @@ def load(cls: type[Any], folder: str | os.PathLike[str]) -> Any:
     spec = _read_spec(config["input"], f"{path}: input")
     if not spec.is_image and not network.takes_vectors:
         raise ValueError(f"{path}: model.network={network!r} cannot take vectors {spec.shape}.")
-    likelihood = likelihood.for_data(bounded=spec.is_intensity or likelihood.needs_bounded)
+    likelihood.bounded = spec.is_intensity or likelihood.needs_bounded
     state = {
         "spec_": spec,
         "network_": network,
@@ -382,7 +389,7 @@ def _read_config(path: Path) -> dict[str, Any]:
 
     try:
         config = json.loads(path.read_bytes(), parse_constant=refuse)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ValueError(f"{path} is not valid JSON: {error}. Get the file again.") from error
     config = _object(config, str(path))
     given = config.get("format"), config.get("format_version")

@@ -76,6 +76,7 @@ def check_same(loaded, vae, X):
         assert getattr(loaded, name) == getattr(vae, name), name
     assert (loaded.likelihood_, loaded.prior_) == (vae.likelihood_, vae.prior_)
     assert loaded.likelihood_.bounded == vae.likelihood_.bounded
+    assert not list(loaded.likelihood_.parameters())  # settings only, as after fit
     assert list(loaded.get_feature_names_out()) == list(vae.get_feature_names_out())
     assert not any(module.training for module in loaded.module_.modules())
 
@@ -306,9 +307,9 @@ def test_other_files_and_an_edited_card_are_kept(folder, fitted):
     (folder / "README.md").write_text("old\n" + card)
     fitted.save_pretrained(folder)
     assert (folder / "README.md").read_text() == card
-    (folder / "README.md").write_text("my own words, é", encoding="utf-8")
+    (folder / "README.md").write_bytes("my own words, é".encode("latin1"))
     fitted.save_pretrained(folder)
-    assert (folder / "README.md").read_text(encoding="utf-8") == "my own words, é"
+    assert (folder / "README.md").read_bytes() == "my own words, é".encode("latin1")
     assert (folder / "LICENSE").read_text() == "mine"
 
 
@@ -391,7 +392,7 @@ TAMPERED = {
     "feature_names": ["ab", [1] * 64, ["a"]],
     "training": [{"samples_seen": 1}],
     "training/samples_seen": [-1, "9"],
-    "training/history": [[], None, [1]],
+    "training/history": [[], None, [1], [{"epoch": {"class": "list", "params": {}}}]],
 }
 
 
@@ -424,6 +425,14 @@ def test_a_config_that_is_no_object_is_refused(folder, content):
 
 def renamed(arrays):
     arrays["encoder.1.weigth"] = arrays.pop("encoder.1.weight")
+
+
+def test_deeply_nested_values_are_refused(folder):
+    text = (folder / "config.json").read_text()
+    value = "[" * 2000 + "]" * 2000
+    (folder / "config.json").write_text(text.replace('"epoch": 1,', f'"epoch": {value},'))
+    with pytest.raises(ValueError, match=r"config\.json is nested too deeply"):
+        load(folder)
 
 
 WEIGHTS = {
