@@ -17,7 +17,6 @@ from sklearn.utils.validation import check_is_fitted
 from ._images import check_same
 from ._templates import unfrozen
 from ._transformer import VAETransformer
-from .training import to_tensor
 
 try:
     import onnx
@@ -147,8 +146,7 @@ def _encoder(vae: VAETransformer, dtype: Any, opset: int) -> onnx.ModelProto:
     vae._validate_params()  # features may have changed since fit
     vae = _on_cpu(vae)
     raw = torch.from_numpy(np.zeros((2, *vae.spec_.raw_shape), dtype))
-    as_read = to_tensor(np.zeros(1, dtype)).dtype  # wide integers become float32
-    half = _Half(vae, lambda X: vae._encode(vae._scaled(X.to(as_read))))
+    half = _Half(vae, lambda X: vae._encode(vae._scaled(X)))
     return _exported(half, raw, "X", "Z", opset)
 
 

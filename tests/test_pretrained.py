@@ -108,6 +108,15 @@ def test_the_files_are_what_the_format_says(folder, fitted):
     assert config["model"]["likelihood"] == {"class": "Gaussian", "params": {"scale": "learned"}}
 
 
+def test_weights_in_channels_last_memory_are_written_in_order(tmp_path):
+    X = synthetic_images(20, 8, 8, 3)
+    vae = tiny(network=SMALL).fit(X)
+    vae.module_.to(memory_format=torch.channels_last)
+    assert not vae.module_.encoder[1][0].weight.is_contiguous()
+    vae.save_pretrained(tmp_path)
+    assert same_weights(load(tmp_path), vae)
+
+
 def test_the_card_tells_the_measured_elbo(folder, fitted):
     card = (folder / "README.md").read_text()
     last = fitted.history_[-1]
