@@ -78,6 +78,8 @@ class BaseVAE(BaseEstimator):
     valid_ with a validation split, lr, dur (seconds). Loss and terms in nats per sample."""
     n_iter_: int
     """Number of epochs trained."""
+    n_samples_seen_: int
+    """Samples shown in training, over all epochs and calls."""
     device_: torch.device
     """Where the module is."""
     spec_: InputSpec
@@ -280,6 +282,8 @@ class BaseVAE(BaseEstimator):
         model.eval()
         self.module_, self.net_, self.device_ = model, net, device
         self.history_, self.n_iter_ = rows, len(rows)
+        shown = (len(rows) - done) * (len(data) if split is None else len(split[0]))
+        self.n_samples_seen_ = shown + (self.n_samples_seen_ if again else 0)
         self.__dict__.pop("_loaded_optimizer", None)
         self._resumable = partial or self.warm_start
         self._set_feature_scale(data)
@@ -590,7 +594,10 @@ class BaseVAE(BaseEstimator):
                 gaussian = spec.is_tiny or spec.is_colour or not intensity
                 name = "gaussian" if gaussian else "bernoulli"
             likelihood = LIKELIHOODS[name]()
-        return likelihood.for_data(bounded=intensity or likelihood.needs_bounded)
+        # Settings only: tensors are made with the model, and skops saves no others.
+        likelihood = copy.deepcopy(likelihood)
+        likelihood.bounded = intensity or likelihood.needs_bounded
+        return likelihood
 
     def _resolve_prior(self) -> Prior:
         return PRIORS[self.prior]() if isinstance(self.prior, str) else self.prior

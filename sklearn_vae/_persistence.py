@@ -51,7 +51,9 @@ def weights_to_arrays(model: VAE) -> dict[str, np.ndarray]:
 def load_arrays(model: VAE, arrays: dict[str, np.ndarray]) -> VAE:
     """Load what :func:`weights_to_arrays` returned."""
     # np.array copies: arrays from a memory-mapped joblib file are read-only.
-    model.load_state_dict({name: torch.from_numpy(np.array(a)) for name, a in arrays.items()})
+    state = {name: torch.from_numpy(np.array(a, order="C")) for name, a in arrays.items()}
+    # A model without memory takes the tensors themselves; others keep theirs, tied ones included.
+    model.load_state_dict(state, assign=model.posterior_head.weight.is_meta)
     return model
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -10,8 +11,11 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags, check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from . import _pretrained
 from ._base import FEATURES, BaseVAE
 from ._images import check_count
+
+Self = TypeVar("Self", bound="VAETransformer")
 
 
 class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
@@ -156,6 +160,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         Epochs trained.
     classes_ : ndarray of shape (n_classes,)
         The classes of y, sorted; only with ``label_weight`` above 0.
+    n_samples_seen_ : int
+        Samples shown in training, over all epochs and calls.
     device_ : torch.device
         Where the module is.
     n_features_in_ : int
@@ -309,6 +315,81 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         n = check_count("n_samples", n_samples)
         rng = check_random_state(self.random_state if random_state is None else random_state)
         return self.inverse_transform(self.module_.draw(n, rng))
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write the fitted model to a folder that can be shared and is read without executing code.
+
+        ``model.safetensors`` holds the weights, ``config.json`` the rest of the estimator and
+        ``README.md`` a model card in the form of model hubs; edit it, and remove its first comment,
+        so that saving again keeps it. The state of the optimiser is not saved: training that goes
+        on afterwards starts with a fresh one.
+
+        Parameters
+        ----------
+        folder : str or path-like
+            Made where it does not exist. Files that this method wrote are replaced, others kept.
+
+        Raises
+        ------
+        TypeError
+            When the model could not be rebuilt without code of yours: torch modules as ``network``,
+            own subclasses of Network, Likelihood or Prior. joblib saves these.
+        FileExistsError
+            When the folder holds a ``config.json`` or ``model.safetensors`` of another origin.
+
+        Warns
+        -----
+        UserWarning
+            For what concerns training only and is code or a live generator (``augment``,
+            ``optimizer``, ``callbacks``, ``random_state``): the default is written in its place.
+
+        See Also
+        --------
+        from_pretrained : Reads the folder.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from sklearn_vae import VAETransformer
+        >>> X = np.random.default_rng(0).random((50, 8, 8))
+        >>> vae = VAETransformer(2, network="mlp", max_epochs=1, device="cpu").fit(X)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     vae.save_pretrained(folder)
+        ...     loaded = VAETransformer.from_pretrained(folder)
+        >>> bool((loaded.transform(X) == vae.transform(X)).all())
+        True
+        """
+        _pretrained.save(self, folder)
+
+    @classmethod
+    def from_pretrained(cls: type[Self], folder: str | os.PathLike[str]) -> Self:
+        """Return the fitted model that :meth:`save_pretrained` wrote.
+
+        No code is executed, and no more memory taken than the weights need, whatever the files
+        hold. ``device="auto"`` is resolved on this machine; a device that it lacks becomes the
+        CPU, with a warning.
+
+        Parameters
+        ----------
+        folder : str or path-like
+            The folder, for example one that ``huggingface_hub.snapshot_download`` returned.
+
+        Returns
+        -------
+        vae : VAETransformer
+            With the same parameters and results; ``fit`` with ``warm_start`` and ``partial_fit`` go
+            on from its weights.
+
+        Raises
+        ------
+        FileNotFoundError
+            When one of the two files is missing.
+        ValueError
+            When a file is damaged, of another format version, or names what is not in the package;
+            when the weights are not those of the model described, or not finite.
+        """
+        return _pretrained.load(cls, folder)
 
     def _encode(self, x: torch.Tensor) -> torch.Tensor:
         if self.features == "hidden":

@@ -10,6 +10,7 @@ import sys
 import joblib
 import numpy as np
 import pytest
+import skops.io
 import torch
 from helpers import CountBatches, same_weights, tiny
 from sklearn.base import clone
@@ -89,6 +90,18 @@ def test_unfitted_estimators_can_be_copied(images, fitted, how):
     loaded = COPIES[how](tiny())
     assert not hasattr(loaded, "module_")
     assert same_weights(loaded.fit(images), fitted)
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
+def test_skops_saves_pipelines_of_named_types(images, labels, likelihood):
+    pipeline = make_pipeline(tiny(likelihood=likelihood), SVC()).fit(images, labels)
+    data = skops.io.dumps(pipeline)
+    types = skops.io.get_untrusted_types(data=data)
+    assert {name.partition(".")[0] for name in types} == {"sklearn_vae", "torch"}
+    assert [name for name in types if name.startswith("torch")] == ["torch.device"]
+    loaded = skops.io.loads(data, trusted=types)
+    check_same(loaded[0], pipeline[0], images)
+    np.testing.assert_array_equal(loaded.predict(images), pipeline.predict(images))
 
 
 LOAD = """

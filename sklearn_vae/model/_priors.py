@@ -158,7 +158,8 @@ def kl_divergence(q: td.Normal, p: td.Distribution, z: Tensor) -> Tensor:
 class _StandardNormal(nn.Module):
     def __init__(self, z_dim: int) -> None:
         super().__init__()
-        self.register_buffer("zero", torch.zeros(z_dim), persistent=False)
+        # In host memory even under torch.device("meta"): no state dict brings it.
+        self.register_buffer("zero", torch.zeros(z_dim, device="cpu"), persistent=False)
 
     def forward(self, posterior: Posterior) -> td.Distribution:
         zero = self.get_buffer("zero")

@@ -1,0 +1,253 @@
+"""Fitted VAEs, alone or as a step of a scikit-learn pipeline, as ONNX models.
+
+:func:`to_onnx` exports the encoder or the decoder; after :func:`register`, ``skl2onnx.to_onnx``
+converts whole pipelines. Needs the extra ``onnx``: ``pip install "sklearn-vae[onnx]"``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from ._images import check_same
+from ._templates import unfrozen
+from ._transformer import VAETransformer
+
+try:
+    import onnx
+    import onnxscript  # noqa: F401 (torch's exporter is written in it)
+except ImportError as error:
+    raise ImportError(
+        f'sklearn_vae.onnx needs {error.name}: pip install "sklearn-vae[onnx]".'
+    ) from error
+
+if TYPE_CHECKING:
+    from skl2onnx.common._container import ModelComponentContainer
+    from skl2onnx.common._topology import Operator, Scope
+
+__all__ = ["register", "to_onnx"]
+
+MIN_OPSET = 18
+"""What torch's exporter writes; it converts upward only."""
+ALIAS = "SklearnVAETransformer"
+
+
+def to_onnx(
+    vae: VAETransformer, part: str = "encoder", *, target_opset: int = MIN_OPSET
+) -> onnx.ModelProto:
+    """Return one half of a fitted VAE as an ONNX model, scaling and layout included.
+
+    Parameters
+    ----------
+    vae : VAETransformer
+        A fitted one.
+    part : {"encoder", "decoder"}, default="encoder"
+        - ``"encoder"``: input ``X``, samples as :meth:`VAETransformer.transform` takes them, in the
+          dtype of the fitted X; output ``Z``, what ``transform`` returns for the present
+          ``features``.
+        - ``"decoder"``: input ``Z``, float32 (n, z_dim); output ``X``, what
+          :meth:`VAETransformer.inverse_transform` returns.
+
+        The number of samples, n, is free.
+    target_opset : int, default=18
+        Version of ONNX's operators, at least 18.
+
+    Returns
+    -------
+    model : onnx.ModelProto
+        ``onnx.save(model, path)`` writes it to a file.
+
+    Raises
+    ------
+    TypeError
+        When ``vae`` is no VAETransformer.
+    ValueError
+        For an unknown part, or an opset that is too old.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import onnxruntime
+    >>> from sklearn_vae import VAETransformer
+    >>> from sklearn_vae.onnx import to_onnx
+    >>> X = np.random.default_rng(0).random((50, 8, 8), dtype=np.float32)
+    >>> vae = VAETransformer(2, network="mlp", max_epochs=1, device="cpu").fit(X)
+    >>> model = to_onnx(vae)
+    >>> session = onnxruntime.InferenceSession(model.SerializeToString())
+    >>> (Z,) = session.run(None, {"X": X})
+    >>> bool(np.allclose(Z, vae.transform(X), atol=1e-4))
+    True
+    """
+    if not isinstance(vae, VAETransformer):
+        raise TypeError(
+            f"to_onnx takes a fitted VAETransformer; got {type(vae).__name__}. For pipelines call "
+            "sklearn_vae.onnx.register() once, then skl2onnx.to_onnx(pipeline, X[:1])."
+        )
+    check_is_fitted(vae)
+    if part == "encoder":
+        return _encoder(vae, vae.spec_.dtype, target_opset)
+    if part != "decoder":
+        raise ValueError(f"part={part!r}; use 'encoder' or 'decoder'.")
+    vae = _on_cpu(vae)
+    dtype = torch.from_numpy(vae.spec_.restore(np.zeros(1, np.float32))).dtype
+
+    def decode(Z: torch.Tensor) -> torch.Tensor:
+        x = vae._decode(Z)
+        return x > 0.5 if dtype == torch.bool else x.to(dtype)
+
+    codes = torch.zeros(2, vae.module_.z_dim)
+    return _exported(_Half(vae, decode), codes, "Z", "X", target_opset)
+
+
+def register() -> None:
+    """Teach skl2onnx to convert VAETransformer, also inside FrozenEstimator.
+
+    After one call ``skl2onnx.to_onnx(pipeline, X[:1])`` converts any pipeline whose other steps
+    skl2onnx knows. It changes skl2onnx's own table, which is why importing does not do it. In a
+    FeatureUnion skl2onnx 1.20 takes the type of X for that of the features: convert with
+    ``X[:1].astype(np.float32)`` where X is float64.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import onnxruntime
+    >>> import skl2onnx
+    >>> import sklearn_vae.onnx
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn_vae import VAETransformer
+    >>> X = np.random.default_rng(0).integers(0, 256, (50, 8, 8), dtype=np.uint8)
+    >>> y = (X.mean((1, 2)) > 127).astype(int)
+    >>> vae = VAETransformer(2, network="mlp", max_epochs=1, device="cpu")
+    >>> pipeline = make_pipeline(vae, LogisticRegression()).fit(X, y)
+    >>> sklearn_vae.onnx.register()
+    >>> model = skl2onnx.to_onnx(pipeline, X[:1])
+    >>> session = onnxruntime.InferenceSession(model.SerializeToString())
+    >>> labels, probabilities = session.run(None, {"X": X})
+    >>> bool((labels == pipeline.predict(X)).all())
+    True
+    """
+    try:
+        from skl2onnx import update_registered_converter
+    except ImportError as error:
+        raise ImportError(
+            'sklearn_vae.onnx.register needs skl2onnx: pip install "sklearn-vae[onnx]".'
+        ) from error
+    for kind in (VAETransformer, FrozenEstimator):
+        update_registered_converter(kind, ALIAS, _set_shape, _convert, parser=_parse)
+
+
+def _encoder(vae: VAETransformer, dtype: Any, opset: int) -> onnx.ModelProto:
+    vae._validate_params()  # features may have changed since fit
+    vae = _on_cpu(vae)
+    raw = torch.from_numpy(np.zeros((2, *vae.spec_.raw_shape), dtype))
+    half = _Half(vae, lambda X: vae._encode(vae._scaled(X)))
+    return _exported(half, raw, "X", "Z", opset)
+
+
+def _on_cpu(vae: VAETransformer) -> VAETransformer:
+    """Return a copy of a fitted estimator in host memory."""
+    copied = type(vae).__new__(type(vae))
+    copied.__setstate__({**vae.__getstate__(), "device": "cpu"})
+    return copied
+
+
+class _Half(torch.nn.Module):
+    """A function of the batch as a module that owns the weights behind it."""
+
+    def __init__(
+        self, vae: VAETransformer, function: Callable[[torch.Tensor], torch.Tensor]
+    ) -> None:
+        super().__init__()
+        self.model = vae.module_
+        self.function = function
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        return self.function(batch)
+
+
+def _exported(
+    half: _Half, example: torch.Tensor, takes: str, returns: str, opset: int
+) -> onnx.ModelProto:
+    if opset < MIN_OPSET:
+        raise ValueError(
+            f"target_opset={opset}: torch's exporter needs {MIN_OPSET} or later. Raise it."
+        )
+    program = torch.onnx.export(
+        half.eval(),
+        (example,),
+        input_names=[takes],
+        output_names=[returns],
+        dynamic_shapes=({0: torch.export.Dim("n")},),
+        opset_version=opset,
+        dynamo=True,
+        verbose=False,
+    )
+    assert program is not None  # with dynamo=True
+    model = program.model_proto
+    for item in (*model.graph.node, *model.graph.value_info):
+        del item.metadata_props[:]  # stack traces with the paths of this machine
+    return model
+
+
+# -- skl2onnx's hooks ----------------------------------------------------------------------------
+
+
+def _vae(operator: Operator) -> VAETransformer:
+    estimator = operator.raw_operator
+    return unfrozen(estimator) if isinstance(estimator, FrozenEstimator) else estimator
+
+
+def _parse(scope: Scope, model: Any, inputs: list[Any], custom_parsers: Any = None) -> list[Any]:
+    """Declare the step and, for classifiers behind a float64 input, that it returns float32."""
+    from skl2onnx.common.data_types import FloatTensorType
+
+    operator = scope.declare_local_operator(ALIAS, model)
+    operator.inputs = inputs
+    operator.outputs.append(scope.declare_local_variable("Z", FloatTensorType()))
+    return operator.outputs
+
+
+def _set_shape(operator: Operator) -> None:
+    """Check the input's type and set the output's shape."""
+    vae = _vae(operator)
+    if len(operator.inputs) != 1:
+        raise ValueError(
+            f"The VAE takes one input; got {len(operator.inputs)}. For a data frame convert with "
+            "X[:1].to_numpy()."
+        )
+    shape, fitted = operator.inputs[0].type.shape, vae.spec_.raw_shape
+    if tuple(shape[1:]) != fitted:
+        raise ValueError(
+            f"The input's type has shape {shape}, but the VAE was fitted on samples of shape "
+            f"{fitted}. Give X[:1], or initial_types=[('X', ...TensorType({[None, *fitted]}))]."
+        )
+    sample = np.zeros((1, *fitted), _dtype(operator))
+    check_same(sample, vae.spec_, bounded=vae.likelihood_.bounded)
+    operator.outputs[0].type.shape = [shape[0], vae._n_features_out]
+
+
+def _dtype(operator: Operator) -> np.dtype:
+    elem_type = operator.inputs[0].type.to_onnx_type().tensor_type.elem_type
+    return onnx.helper.tensor_dtype_to_np_dtype(elem_type)
+
+
+def _convert(scope: Scope, operator: Operator, container: ModelComponentContainer) -> None:
+    """Add the encoder's graph to the pipeline's."""
+    model = _encoder(_vae(operator), _dtype(operator), container.target_opset)
+    graph = onnx.compose.add_prefix_graph(model.graph, scope.get_unique_operator_name("VAE") + "/")
+    container.nodes.extend(graph.node)
+    container.initializers.extend(graph.initializer)
+    for opset in model.opset_import:
+        container.node_domain_version_pair_sets.add((opset.domain, opset.version))
+    joints = (
+        (operator.inputs[0].full_name, graph.input[0].name),
+        (graph.output[0].name, operator.outputs[0].full_name),
+    )
+    for source, target in joints:
+        container.add_node("Identity", source, target, name=scope.get_unique_operator_name("VAE"))

@@ -1,0 +1,556 @@
+"""Folders of safetensors and JSON: the same model back, no code, and nothing believed unchecked."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import safetensors.numpy
+import torch
+from helpers import CountBatches, same_weights, synthetic_images, tiny, weights
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from torch import nn
+
+from sklearn_vae import VAETransformer
+from sklearn_vae._images import InputSpec
+from sklearn_vae._persistence import build_model
+from sklearn_vae._pretrained import CLASSES, FITS, _settings
+from sklearn_vae.model import Bernoulli, Gaussian, Mixture, StandardNormal, Vamp
+from sklearn_vae.nn import MLP, Conv, ConvBN, Custom, Network
+from sklearn_vae.training import Augment
+
+SMALL = Conv((4, 8), batch_norm=True)
+
+# What is saved, in pairs: each network, likelihood, prior, layout and dtype occurs.
+CASES = {
+    "grey": ((8, 8), "float64", {}),
+    "uint8": ((8, 9), "uint8", {"network": SMALL, "features": "hidden"}),
+    "channels last": ((9, 8, 3), "uint8", {"network": "conv", "prior": Mixture(np.int64(4))}),
+    "channels first": ((3, 8, 8), "float32", {"network": ConvBN(), "likelihood": "bce+mse"}),
+    "flattened": ((64,), "float16", {"image_shape": [8, 8], "features": "mean+std"}),
+    "flattened colour": ((192,), "uint8", {"image_shape": (8, 8, 3), "network": SMALL}),
+    "bool": ((8, 8), "bool", {"likelihood": Bernoulli(), "prior": Vamp(5)}),
+    "vectors": ((6,), "float32", {"network": MLP([5, 4]), "likelihood": Gaussian(0.5)}),
+    "bounded rows": ((6,), "float64", {"likelihood": "bernoulli", "prior": Vamp(4)}),
+    "counts": ((6,), "uint8", {"likelihood": "discretized-logistic", "z_dim": np.int32(2)}),
+    "augmented": ((8, 8), "float32", {"augment": Augment(rotate=5, flip=True), "patience": 3}),
+    "device": ((8, 8), "float32", {"device": torch.device("cpu"), "random_state": 3}),
+}
+
+
+def fit(name):
+    shape, dtype, changes = CASES[name]
+    X = synthetic_images(20, *shape, dtype=dtype)
+    return tiny(**changes).fit(X), X
+
+
+@pytest.fixture
+def folder(fitted, tmp_path):
+    """A folder that holds the fitted model of 8 x 8 images."""
+    fitted.save_pretrained(tmp_path)
+    return tmp_path
+
+
+def load(folder):
+    return VAETransformer.from_pretrained(folder)
+
+
+def check_same(loaded, vae, X):
+    assert same_weights(loaded, vae)
+    np.testing.assert_array_equal(loaded.transform(X), vae.transform(X))
+    Z = vae.sample(3, random_state=1), loaded.sample(3, random_state=1)
+    np.testing.assert_array_equal(*Z)
+    np.testing.assert_array_equal(loaded.reconstruct(X), vae.reconstruct(X))
+    np.testing.assert_array_equal(loaded.score_samples(X), vae.score_samples(X))
+    codes = np.random.default_rng(0).normal(size=(3, vae.module_.z_dim))
+    np.testing.assert_array_equal(loaded.inverse_transform(codes), vae.inverse_transform(codes))
+    assert set(vars(vae)) - set(vars(loaded)) <= {"net_", "_loaded_optimizer"}
+    for name in ("history_", "n_iter_", "n_samples_seen_", "n_features_in_", "spec_", "network_"):
+        assert getattr(loaded, name) == getattr(vae, name), name
+    assert (loaded.likelihood_, loaded.prior_) == (vae.likelihood_, vae.prior_)
+    assert loaded.likelihood_.bounded == vae.likelihood_.bounded
+    assert not list(loaded.likelihood_.parameters())  # settings only, as after fit
+    assert list(loaded.get_feature_names_out()) == list(vae.get_feature_names_out())
+    assert not any(module.training for module in loaded.module_.modules())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_same_model_comes_back(name, tmp_path):
+    vae, X = fit(name)
+    vae.save_pretrained(str(tmp_path))
+    generator = torch.get_rng_state()
+    loaded = load(str(tmp_path))
+    assert torch.equal(torch.get_rng_state(), generator)
+    check_same(loaded, vae, X)
+    assert loaded.get_params() == vae.get_params()
+    assert not hasattr(clone(loaded), "module_")
+    assert same_weights(clone(loaded).fit(X), vae)
+
+
+def test_the_files_are_what_the_format_says(folder, fitted):
+    assert sorted(os.listdir(folder)) == ["README.md", "config.json", "model.safetensors"]
+    arrays = safetensors.numpy.load_file(folder / "model.safetensors")
+    state = fitted.module_.state_dict()
+    assert arrays.keys() == state.keys()
+    assert all(np.array_equal(arrays[name], state[name].numpy()) for name in state)
+    config = json.loads((folder / "config.json").read_text())
+    assert config["format_version"] == 1
+    assert config["versions"]["torch"] == torch.__version__.partition("+")[0]
+    assert config["input"]["raw_shape"] == [8, 8]
+    assert config["training"] == {"samples_seen": 400, "history": fitted.history_}
+    assert config["model"]["likelihood"] == {"class": "Gaussian", "params": {"scale": "learned"}}
+
+
+def test_weights_in_channels_last_memory_are_written_in_order(tmp_path):
+    X = synthetic_images(20, 8, 8, 3)
+    vae = tiny(network=SMALL).fit(X)
+    vae.module_.to(memory_format=torch.channels_last)
+    assert not vae.module_.encoder[1][0].weight.is_contiguous()
+    vae.save_pretrained(tmp_path)
+    assert same_weights(load(tmp_path), vae)
+
+
+def test_the_card_tells_the_measured_elbo(folder, fitted):
+    card = (folder / "README.md").read_text()
+    last = fitted.history_[-1]
+    elbo = last["train_log_likelihood"] - last["train_kl"]
+    assert elbo == pytest.approx(-last["train_loss"], rel=1e-4)  # beta=1
+    assert f"| train | {elbo:.2f} |" in card
+    assert "(n, 8, 8)`, float64, in [0, 1]" in card
+    front = card.split("---\n")[1].splitlines()
+    assert "library_name: sklearn-vae" in front
+    assert "pipeline_tag: image-feature-extraction" in front
+
+
+def test_samples_seen_count_what_training_showed(images):
+    vae = tiny(validation_fraction=0.25, warm_start=True).fit(images)
+    assert vae.n_samples_seen_ == 2 * 150
+    vae.fit(images[:100])
+    assert vae.n_samples_seen_ == 2 * 150 + 2 * 75
+    vae.partial_fit(images[:30])
+    assert vae.n_samples_seen_ == 2 * 150 + 2 * 75 + 30
+    assert vae.set_params(warm_start=False).fit(images).n_samples_seen_ == 2 * 150
+
+
+SAFE = """
+import sys, builtins, pickle
+import numpy as np, torch
+from sklearn_vae import VAETransformer
+folder = sys.argv[1]
+VAETransformer.from_pretrained(folder)  # what is imported late, is now
+def refuse(event, args):
+    if event in ("exec", "compile", "import", "pickle.find_class", "marshal.loads",
+                 "os.system", "subprocess.Popen"):
+        raise RuntimeError(f"{event} {args}")
+active = []
+sys.addaudithook(lambda event, args: refuse(event, args) if active else None)
+pickle.load = pickle.loads = pickle.Unpickler = torch.load = None
+active.append(1)
+vae = VAETransformer.from_pretrained(folder)
+active.clear()
+np.save(folder + "/Z.npy", vae.transform(np.load(folder + "/X.npy")))
+"""
+
+
+def test_a_fresh_process_loads_it_without_executing_code(folder, fitted, images):
+    np.save(folder / "X.npy", images)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-W", "error", "-c", SAFE, str(folder)]
+    subprocess.run(command, check=True, env=environment)
+    np.testing.assert_array_equal(np.load(folder / "Z.npy"), fitted.transform(images))
+
+
+def test_column_names_come_back(rng, tmp_path):
+    X = pd.DataFrame(rng.normal(size=(30, 3)), columns=["b", "a", "é"])
+    vae = tiny().fit(X)
+    vae.save_pretrained(tmp_path)
+    loaded = load(tmp_path)
+    assert list(loaded.feature_names_in_) == ["b", "a", "é"]
+    np.testing.assert_array_equal(loaded.transform(X), vae.transform(X))
+    with pytest.raises(ValueError, match="feature names"):
+        loaded.transform(X[["a", "b", "é"]])
+
+
+def test_training_goes_on(images, tmp_path):
+    vae = tiny(optimizer="sgd", lr_schedule="constant", lr=1e-3, warm_start=True).fit(images)
+    vae.save_pretrained(tmp_path)
+    loaded, before = load(tmp_path), weights(vae)
+    loaded.fit(images)
+    assert same_weights(vae, before)  # they share nothing
+    assert same_weights(loaded, vae.fit(images))  # plain SGD has no state to lose
+    assert loaded.n_iter_ == 4
+    assert loaded.partial_fit(images).n_iter_ == 5
+    loaded.save_pretrained(tmp_path)  # its own files are replaced
+    check_same(load(tmp_path), loaded, images)
+
+
+def test_a_loaded_model_can_be_pickled_and_saved_again(folder, fitted, images, tmp_path):
+    loaded = load(folder)
+    loaded.save_pretrained(tmp_path / "a" / "b")
+    check_same(load(tmp_path / "a" / "b"), fitted, images)
+    for name in ("config.json", "model.safetensors", "README.md"):
+        assert (tmp_path / "a" / "b" / name).read_bytes() == (folder / name).read_bytes()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_the_device_is_resolved_where_the_model_is_loaded(images, tmp_path):
+    vae = tiny(device="auto").fit(images).set_params(device="cuda")
+    vae.save_pretrained(tmp_path)
+    with pytest.warns(UserWarning, match="on the CPU"):
+        loaded = load(tmp_path)
+    assert loaded.device == "cuda"
+    np.testing.assert_array_equal(loaded.transform(images), vae.transform(images))
+
+
+# -- what is not saved ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Linear(Network):
+    takes_vectors = True
+
+    def encoder(self, shape):
+        return nn.Sequential(nn.Flatten(), nn.Linear(prod(shape), 4))
+
+    def decoder(self, z_dim, shape):
+        return nn.Sequential(nn.Linear(z_dim, prod(shape)), nn.Unflatten(1, shape))
+
+
+class OwnGaussian(Gaussian):
+    pass
+
+
+@dataclass(frozen=True)
+class OwnPrior(StandardNormal):
+    pass
+
+
+PAIR = (
+    nn.Sequential(nn.Flatten(), nn.Linear(64, 4)),
+    nn.Sequential(nn.LazyLinear(64), nn.Unflatten(1, (1, 8, 8))),
+)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"network": PAIR},
+        {"network": Custom(*PAIR)},
+        {"network": Linear()},
+        {"likelihood": OwnGaussian()},
+        {"prior": OwnPrior()},
+    ],
+    ids=["pair", "Custom", "network", "likelihood", "prior"],
+)
+def test_models_that_need_code_are_refused(images, tmp_path, change):
+    vae = tiny(**change).fit(images)
+    name = next(iter(change))
+    with pytest.raises(TypeError, match=rf"(?s){name}=.*joblib"):
+        vae.save_pretrained(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    # The model counts, too, not only the parameter as it is now.
+    vae.set_params(**{name: clone(tiny()).get_params()[name]})
+    with pytest.raises(TypeError, match=rf"(?s){name}=.*joblib"):
+        vae.save_pretrained(tmp_path / "new")
+
+
+def test_code_that_only_training_needs_is_left_out_and_named(images, tmp_path):
+    changes = {
+        "callbacks": [CountBatches()],
+        "augment": torch.square,
+        "optimizer": torch.optim.RMSprop,
+        "random_state": np.random.RandomState(0),
+    }
+    vae = tiny(**changes).fit(images)
+    vae.history_[-1]["note"] = object()  # as a callback may leave
+    with pytest.warns(UserWarning, match="no code") as caught:
+        vae.save_pretrained(tmp_path)
+    assert caught[0].filename == __file__
+    assert all(name in str(caught[0].message) for name in [*changes, "history_'s note"])
+    loaded = load(tmp_path)
+    np.testing.assert_array_equal(loaded.transform(images), vae.transform(images))
+    np.testing.assert_array_equal(loaded.score_samples(images), vae.score_samples(images))
+    defaults = VAETransformer().get_params()
+    assert loaded.get_params() == {**vae.get_params(), **{k: defaults[k] for k in changes}}
+    assert json.loads((tmp_path / "config.json").read_text())["not_saved"] == sorted(
+        [*changes, "history_'s note"]
+    )
+
+
+def test_every_class_that_a_config_can_name_has_checked_settings():
+    assert {"MLP", "Conv", "ConvBN", "Gaussian", "Bernoulli", "Vamp", "Augment"} <= CLASSES.keys()
+    for cls in CLASSES.values():
+        assert set(_settings(cls).values()) <= FITS.keys()
+        assert cls.__module__.startswith("sklearn_vae.")
+
+
+def test_unfitted_estimators_are_refused(tmp_path):
+    with pytest.raises(NotFittedError):
+        tiny().save_pretrained(tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+# -- folders -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+@pytest.mark.parametrize("content", [b'{"model_type": "bert"}', b"[1]", b"\xff"])
+def test_files_of_another_origin_are_not_overwritten(fitted, tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(FileExistsError, match=name):
+        fitted.save_pretrained(tmp_path)
+    assert os.listdir(tmp_path) == [name]
+    assert (tmp_path / name).read_bytes() == content
+
+
+def test_other_files_and_an_edited_card_are_kept(folder, fitted):
+    (folder / "LICENSE").write_text("mine")
+    card = (folder / "README.md").read_text()
+    (folder / "README.md").write_text("old\n" + card)
+    fitted.save_pretrained(folder)
+    assert (folder / "README.md").read_text() == card
+    (folder / "README.md").write_bytes("my own words, é".encode("latin1"))
+    fitted.save_pretrained(folder)
+    assert (folder / "README.md").read_bytes() == "my own words, é".encode("latin1")
+    assert (folder / "LICENSE").read_text() == "mine"
+
+
+def test_a_full_disk_leaves_the_old_files(folder, fitted, monkeypatch):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    write = Path.write_bytes
+
+    def fail(path, content):
+        write(path, content[:10])
+        if "config" in path.name:
+            raise OSError("no space left")
+
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    with pytest.raises(OSError, match="no space"):
+        fitted.save_pretrained(folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+# -- what is read is not believed ----------------------------------------------------------------
+
+MISSING = object()
+HUGE = 10**9
+MLP_16 = {"class": "MLP", "params": {"hidden": [16]}}
+
+
+def edited(config, path, value):
+    *parents, last = path.split("/")
+    for key in parents:
+        config = config[int(key) if isinstance(config, list) else key]
+    if value is MISSING:
+        del config[last]
+    else:
+        config[last] = value
+
+
+TAMPERED = {
+    "format_version": [2, "1", 1.5, None, True, MISSING],
+    "format": ["diffusers", MISSING],
+    "surprise": [1],
+    "params": [[], None],
+    "params/z_dim": [0, "3", 1.5, None, MISSING],
+    "params/surprise": [1],
+    "params/lr": [-1, "fast"],
+    "params/network": ["resnet", 3, {"class": "MLP"}, MISSING],
+    "params/augment": [{"class": "os.system", "params": {"command": "true"}}],
+    "params/likelihood": [
+        {"class": "Gaussian", "params": {"scale": -1.0}},
+        {"class": "Gaussian", "params": {"scale": 10**400}},
+    ],
+    "params/callbacks": [{"class": "tuple", "params": {"items": 3}}],
+    "params/device": [{"class": "torch.device", "params": {"name": "abacus"}}, "abacus"],
+    "model": [None, {}],
+    "model/network": [
+        "mlp",
+        None,
+        {"class": "Custom", "params": {}},
+        {"class": ["MLP"], "params": {}},
+        {"class": "MLP", "params": {"hidden": [16], "depth": 2}},
+        {"class": "MLP", "params": {"hidden": []}},
+        {"class": "MLP", "params": {"hidden": [16.0]}},
+        {"class": "MLP", "params": {"hidden": [True]}},
+        {"class": "MLP", "params": {"hidden": ["16"]}},
+        {"class": "MLP", "params": {"hidden": [17]}},
+        {"class": "MLP", "params": {"hidden": [HUGE]}},
+        {"class": "MLP", "params": {"hidden": [10**40]}},
+        {"class": "MLP", "params": {"hidden": [16] * 100_000}},
+        {"class": "Conv", "params": {"channels": [4], "batch_norm": 1}},
+        {"class": "StandardNormal", "params": {}},
+    ],
+    "model/likelihood": [MLP_16, {"class": "Gaussian", "params": {"scale": 1.0}}],
+    "model/prior": [
+        {"class": "Vamp", "params": {"n_components": HUGE}},
+        {"class": "Mixture", "params": {"n_components": 0}},
+    ],
+    "input": [3],
+    "input/shape": [[1, 8, 9], [64], [], "x", [1, HUGE, HUGE], MISSING],
+    "input/raw_shape": [[8], [8, -8], [8.5, 8], [1, 8, 8, 1], [10**40, 8], [1] * 100],
+    "input/dtype": ["f8", "object", "complex64", "int32", "", 3, "float64,float64", "uint8"],
+    "input/channels_last": [True, 0],
+    "feature_names": ["ab", [1] * 64, ["a"]],
+    "training": [{"samples_seen": 1}],
+    "training/samples_seen": [-1, "9"],
+    "training/history": [[], None, [1], [{"epoch": {"class": "list", "params": {}}}]],
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "value"), [(path, value) for path, values in TAMPERED.items() for value in values]
+)
+def test_a_tampered_config_is_refused(folder, path, value):
+    config = json.loads((folder / "config.json").read_text())
+    edited(config, path, value)
+    (folder / "config.json").write_text(json.dumps(config))
+    if path == "input/dtype" and value == "uint8":
+        assert load(folder).spec_.dtype == "uint8"  # a legal description of the same weights
+        return
+    with pytest.raises(ValueError, match=r"config\.json|model\.safetensors|device=") as caught:
+        load(folder)
+    word = path.rpartition("/")[2]
+    assert word in str(caught.value) or "model" in path or "input" in path
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b'"x"', b"null", b"\xff\xfe", b'{"a": NaN}', b"[" * 200_000],
+    ids=["empty", "cut", "list", "string", "null", "bytes", "nan", "deep"],
+)
+def test_a_config_that_is_no_object_is_refused(folder, content):
+    (folder / "config.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"config\.json"):
+        load(folder)
+
+
+def renamed(arrays):
+    arrays["encoder.1.weigth"] = arrays.pop("encoder.1.weight")
+
+
+def test_deeply_nested_values_are_refused(folder):
+    text = (folder / "config.json").read_text()
+    value = "[" * 2000 + "]" * 2000
+    (folder / "config.json").write_text(text.replace('"epoch": 1,', f'"epoch": {value},'))
+    with pytest.raises(ValueError, match=r"config\.json is nested too deeply"):
+        load(folder)
+
+
+WEIGHTS = {
+    "missing": (lambda a: a.pop("feature_scale"), r"missing keys \['feature_scale'\]"),
+    "extra": (lambda a: a.update(more=np.zeros(1)), r"unknown keys \['more'\]"),
+    "renamed": (renamed, r"encoder\.1\.weight'\] and unknown keys \['encoder\.1\.weigth"),
+    "shape": (lambda a: a.update(feature_loc=np.zeros(15, "f")), r"feature_loc .*\(15,\).*\(16,\)"),
+    "transposed": (
+        lambda a: a.update({"encoder.1.weight": a["encoder.1.weight"].T.copy()}),
+        r"encoder\.1\.weight .*\(64, 16\).*\(16, 64\)",
+    ),
+    "dtype": (lambda a: a.update(feature_loc=np.zeros(16)), "feature_loc .*F64.*F32"),
+    "nan": (lambda a: a["feature_loc"].fill(np.nan), "feature_loc .*not finite"),
+    "inf": (lambda a: a["posterior_head.bias"].fill(np.inf), r"posterior_head\.bias .*not finite"),
+    "no head": (lambda a: a.pop("posterior_head.weight"), "no weights"),
+    "empty head": (
+        lambda a: a.update({"posterior_head.weight": np.zeros((2 * 10**12, 0), "f")}),
+        "no weights",
+    ),
+    "nothing": (lambda a: a.clear(), "no weights"),
+}
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_tampered_weights_are_refused(folder, name):
+    change, match = WEIGHTS[name]
+    arrays = safetensors.numpy.load_file(folder / "model.safetensors")
+    change(arrays)
+    safetensors.numpy.save_file(arrays, folder / "model.safetensors")
+    with pytest.raises(ValueError, match=rf"model\.safetensors.*{match}"):
+        load(folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x04pickle", b"\xff" * 100])
+def test_what_is_no_safetensors_file_is_refused(folder, content):
+    (folder / "model.safetensors").write_bytes(content)
+    with pytest.raises(ValueError, match=r"model\.safetensors is no safetensors file"):
+        load(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_missing_file_is_named(folder, name):
+    (folder / name).unlink()
+    with pytest.raises(FileNotFoundError, match=rf"{name} does not exist"):
+        load(folder)
+
+
+def test_a_missing_folder_is_named():
+    with pytest.raises(FileNotFoundError, match=r"nowhere.config\.json"):
+        load("nowhere")
+
+
+def test_sizes_that_belong_together_take_no_memory_either(folder):
+    """Weights of a few bytes, made for images of 2^40 pixels that a model could try to decode."""
+    network, side = Conv((1,) * 20), 2**20
+    spec = InputSpec((1, side, side), (side, side), False, "float64")
+    with torch.device("meta"):
+        model = build_model(spec, network, 3, Gaussian(), StandardNormal())
+    arrays = {name: np.zeros(t.shape, "f") for name, t in model.state_dict().items()}
+    safetensors.numpy.save_file(arrays, folder / "model.safetensors")
+    config = json.loads((folder / "config.json").read_text())
+    config["input"].update(shape=[1, side, side], raw_shape=[side, side])
+    config["model"]["network"] = {
+        "class": "Conv",
+        "params": {"channels": [1] * 20, "batch_norm": False},
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    assert load(folder).n_features_in_ == 2**40
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        np.array([3, 7]),
+        np.array(["no", "yes"]),
+        np.array(["no", "yes"], object),
+        np.array([0, 1.5]),
+    ],
+    ids=["int", "str", "object", "float"],
+)
+def test_a_class_head_and_its_classes_come_back(classes, tmp_path):
+    X = synthetic_images(40, 8, 8)
+    vae = tiny(label_weight=0.5).fit(X, classes[np.arange(40) % 2])
+    vae.save_pretrained(tmp_path)
+    loaded = load(tmp_path)
+    check_same(loaded, vae, X)
+    assert loaded.classes_.dtype == vae.classes_.dtype
+    assert loaded.classes_.tolist() == vae.classes_.tolist()
+    loaded.partial_fit(X, classes[np.arange(40) % 2])
+
+
+@pytest.mark.parametrize(
+    "classes, message",
+    [
+        ({"dtype": "<i8", "values": [0, 1, 2]}, "class_head.weight has"),
+        ({"dtype": "<i8", "values": [0]}, "no two or more classes"),
+        ({"dtype": "<i8", "values": [1, 1]}, "no two or more classes"),
+        ({"dtype": "<i8", "values": [0.5, 1]}, "no two or more classes"),
+        ({"dtype": "<i8", "values": [[0], [1]]}, "no list of strings or numbers"),
+        ({"dtype": "i,i", "values": [0, 1]}, "no two or more classes"),
+        ({"dtype": "what", "values": [0, 1]}, r"classes.dtype: "),
+        ({"values": [0, 1]}, r"missing keys \['dtype'\]"),
+        (None, r"unknown keys \['class_head"),
+    ],
+)
+def test_tampered_classes_are_refused(classes, message, tmp_path):
+    X = synthetic_images(40, 8, 8)
+    tiny(label_weight=0.5, max_epochs=1).fit(X, np.arange(40) % 2).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "classes": classes}))
+    with pytest.raises(ValueError, match=message):
+        load(tmp_path)
