@@ -14,16 +14,19 @@ from sklearn.utils import Tags, check_random_state, get_tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from ._density import fit_mixture, spread
 from ._templates import seeded_clone, unfrozen
 from ._transformer import VAETransformer
 from .model import VAE
 
 if TYPE_CHECKING:
-    from sklearn.covariance import EmpiricalCovariance
+    from sklearn.pipeline import Pipeline
 
 METHODS = ("path", "elbo", "reconstruction", "latent")
 TINY = 1e-12
-"""Keeps the logarithm of a vanishing norm finite."""
+"""Keeps the logarithm of a vanishing error finite."""
+DENSITY_ROWS, N_COMPONENTS, REG_COVAR = 20_000, 10, 1e-3
+"""Rows that a density is fitted to, at most, its components likewise, and its least variance."""
 
 
 class VAEDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
@@ -40,15 +43,14 @@ class VAEDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
     method : {"path", "elbo", "reconstruction", "latent"}, default="path"
         What :meth:`score_samples` returns; larger is more normal.
 
-        - ``"path"``: minus the Mahalanobis distance of three numbers along the way through the
-          VAE, the logarithms of ``|x - x_hat|``, ``|mu|`` and ``|sigma|``, to those of the
-          training data [1]_. Likelihoods prefer *simple* images to those they were trained on
-          [2]_; here it counts against a sample that it is easier than the training data.
+        - ``"path"``: the log-density of what the way through the VAE makes of a sample [1]_, the
+          posterior's ``mu`` and ``log(sigma)`` and ``log|x - x_hat|``, under a Gaussian mixture
+          fitted to those of the training data. Likelihoods prefer *simple* images to those they
+          were trained on [2]_; here it counts against a sample that it is easier than they.
         - ``"elbo"``: the bound on log p(x), in nats.
         - ``"reconstruction"``: minus the mean squared error of the reconstruction, of values in
           [0, 1] or standardised columns.
-        - ``"latent"``: minus the Mahalanobis distance of the posterior mean to those of the
-          training data.
+        - ``"latent"``: the log-density of ``mu`` alone, likewise.
 
     contamination : float, default=0.1
         Share of the training data that ``predict`` calls outliers, in (0, 0.5]. It sets
@@ -61,8 +63,9 @@ class VAEDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
     ----------
     vae_ : VAETransformer
         The VAE behind the scores.
-    covariance_ : sklearn.covariance.EmpiricalCovariance
-        Location and scatter of the training data for ``"path"`` and ``"latent"``; None for others.
+    density_ : sklearn.pipeline.Pipeline
+        StandardScaler and GaussianMixture of the training data for ``"path"`` and ``"latent"``;
+        None for others.
     offset_ : float
         ``decision_function`` is ``score_samples - offset_``: negative for outliers.
     n_features_in_ : int
@@ -142,13 +145,9 @@ class VAEDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         """
         vae = self._fitted_vae(X)
         statistics = self._statistics(vae, X)
-        covariance = None
-        if self.method in ("path", "latent"):
-            from sklearn.covariance import EmpiricalCovariance  # slow to import
-
-            covariance = EmpiricalCovariance().fit(statistics)
-        scores = self._scores(statistics, covariance)
-        self.vae_, self.covariance_ = vae, covariance
+        density = _fit_density(statistics) if self.method in ("path", "latent") else None
+        scores = self._scores(statistics, density)
+        self.vae_, self.density_ = vae, density
         self.offset_ = float(np.percentile(scores, 100 * self.contamination))
         self._fitted_method = self.method
         self.n_features_in_ = vae.n_features_in_
@@ -177,7 +176,7 @@ class VAEDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
                 f"{self._fitted_method!r}. Fit again; with vae=FrozenEstimator(detector.vae_) that "
                 "does not train."
             )
-        return self._scores(self._statistics(self.vae_, X), self.covariance_)
+        return self._scores(self._statistics(self.vae_, X), self.density_)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return ``score_samples(X) - offset_``: negative for outliers, shape (n,)."""
@@ -227,11 +226,12 @@ class VAEDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         )
 
     @staticmethod
-    def _scores(statistics: np.ndarray, covariance: EmpiricalCovariance | None) -> np.ndarray:
-        """Return the distances to the training data, negated, or the one statistic itself."""
-        if covariance is None:
+    def _scores(statistics: np.ndarray, density: Pipeline | None) -> np.ndarray:
+        """Return the log-density of the statistics, or the one statistic itself."""
+        if density is None:
             return statistics[:, 0]
-        return -np.sqrt(covariance.mahalanobis(statistics))
+        scores: np.ndarray = density.score_samples(statistics)
+        return scores
 
     def __sklearn_tags__(self) -> Tags:
         """Return scikit-learn's tags: takes what the VAE takes."""
@@ -247,9 +247,18 @@ def _lost(model: VAE, x: torch.Tensor) -> torch.Tensor:
 
 def _path(model: VAE, x: torch.Tensor) -> torch.Tensor:
     q = model.posterior(x)
-    lost = (x - model.conditional(q.loc).mean).flatten(1)
-    norms = torch.stack([v.norm(dim=1) for v in (lost, q.loc, q.scale)], 1)
-    return norms.clamp(min=TINY).log()
+    lost = (x - model.conditional(q.loc).mean).flatten(1).norm(dim=1, keepdim=True)
+    return torch.cat([q.loc, q.scale.log(), lost.clamp(min=TINY).log()], 1)
+
+
+def _fit_density(statistics: np.ndarray) -> Pipeline:
+    """Return a mixture of standardised columns."""
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    rows = spread(statistics, DENSITY_ROWS)
+    scaler = StandardScaler().fit(rows)
+    return make_pipeline(scaler, fit_mixture(scaler.transform(rows), N_COMPONENTS, REG_COVAR))
 
 
 STATISTICS: dict[str, Callable[[VAE, torch.Tensor], torch.Tensor]] = {

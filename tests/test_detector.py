@@ -6,7 +6,8 @@ import pytest
 import torch
 from helpers import synthetic_images, tiny
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.covariance import EmpiricalCovariance
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
@@ -39,24 +40,41 @@ def parts(vae, X):
     return flat, vae.reconstruct(X).reshape(len(X), -1), q.loc.numpy(), q.scale.numpy()
 
 
-def test_path_is_the_distance_of_three_norms(images, vae):
-    x, x_hat, mu, sigma = parts(vae, images)
-    norms = [np.linalg.norm(v, axis=1) for v in (x - x_hat, mu, sigma)]
-    T = np.log(np.stack(norms, 1))
-    centred = T - T.mean(0)
-    precision = np.linalg.inv(centred.T @ centred / len(T))
-    distance = np.sqrt(np.einsum("ni,ij,nj->n", centred, precision, centred))
-    found = detector(vae).fit(images).score_samples(images)
-    assert_allclose(found, -distance, rtol=1e-3)
+def log_normal(T):
+    """Of independent columns: what a mixture is for fewer rows than two a column."""
+    z = (T - T.mean(0)) / T.std(0)
+    return -0.5 * (z**2 / 1.001 + np.log(2 * np.pi * 1.001)).sum(1)
+
+
+def test_path_is_the_density_of_what_the_way_leaves(images, vae):
+    few = images[:13]
+    x, x_hat, mu, sigma = parts(vae, few)
+    lost = np.linalg.norm(x - x_hat, axis=1)[:, None]
+    found = detector(vae).fit(few).score_samples(few)
+    assert_allclose(found, log_normal(np.hstack([mu, np.log(sigma), np.log(lost)])), rtol=1e-3)
+
+
+def test_the_density_is_a_mixture_where_there_are_rows_for_it(images, vae):
+    fitted = detector(vae).fit(images)
+    T = fitted._statistics(vae, images)
+    T = (T - T.mean(0)) / T.std(0)
+    mixture = fitted.density_[-1]
+    assert mixture.means_.shape == (120 // 14, 7)
+    by_hand = [
+        np.log(w) + multivariate_normal(m, C).logpdf(T)
+        for w, m, C in zip(mixture.weights_, mixture.means_, mixture.covariances_, strict=True)
+    ]
+    assert_allclose(fitted.score_samples(images), logsumexp(by_hand, axis=0), rtol=1e-6)
 
 
 def test_the_other_scores_are_what_they_say(images, vae):
-    x, x_hat, mu, _ = parts(vae, images)
+    x, x_hat, _, _ = parts(vae, images)
     found = {m: detector(vae, method=m).fit(images).score_samples(images) for m in METHODS}
     assert_array_equal(found["elbo"], vae.score_samples(images))
     assert_allclose(found["reconstruction"], -((x - x_hat) ** 2).mean(1), rtol=1e-4)
-    distance = EmpiricalCovariance().fit(mu).mahalanobis(mu)
-    assert_allclose(found["latent"], -np.sqrt(distance), rtol=1e-4)
+    _, _, mu, _ = parts(vae, images[:5])
+    scores = detector(vae, method="latent").fit(images[:5]).score_samples(images[:5])
+    assert_allclose(scores, log_normal(mu), rtol=1e-3)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -518,7 +518,7 @@ def test_sizes_that_belong_together_take_no_memory_either(folder):
         np.array([3, 7]),
         np.array(["no", "yes"]),
         np.array(["no", "yes"], object),
-        np.array([0, 1.5]),
+        np.array([0.0, 2.0]),
     ],
     ids=["int", "str", "object", "float"],
 )

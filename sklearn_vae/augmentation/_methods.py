@@ -10,10 +10,12 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval
 
+from .._density import fit_mixture, spread
+
 FEW_ROWS = 50
 """Rows below which "auto" interpolates: neighbours then say more than what is around a row."""
-DENSITY_ROWS = 2000
-"""Rows of a class that its density is fitted on, at most."""
+DENSITY_ROWS, REG_COVAR = 2000, 1e-4
+"""Rows of a class that its density is fitted on, at most, and the least variance in it."""
 
 
 class Draws(NamedTuple):
@@ -232,18 +234,9 @@ class Density(Method):
         self, mean: np.ndarray, std: np.ndarray, rows: np.ndarray, unlabelled: np.ndarray
     ) -> Density:
         """Fit the mixture."""
-        from sklearn.mixture import GaussianMixture  # slow to import
-
         super().fit(mean, std, rows, unlabelled)
-        step = -(-len(rows) // DENSITY_ROWS)
-        Z = self.mean_[::step].astype(np.float64)  # float32 covariances lose definiteness
-        per_component = 2 * Z.shape[1]
-        self.mixture_ = GaussianMixture(
-            n_components=int(np.clip(len(Z) // per_component, 1, self.n_components)),
-            covariance_type="full" if len(Z) >= per_component else "diag",
-            reg_covar=1e-4,
-            random_state=0,
-        ).fit(Z)
+        Z = spread(self.mean_, DENSITY_ROWS)
+        self.mixture_ = fit_mixture(Z, self.n_components, REG_COVAR)
         return self
 
     def draw(self, n: int, rng: np.random.RandomState) -> Draws:
