@@ -1,0 +1,141 @@
+"""Sphinx configuration. ``make docs`` builds; INTERSPHINX=1 links to other projects' pages."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import sklearn_vae
+
+project = "sklearn_vae"
+author = "The sklearn_vae developers"
+copyright = f"2025, {author}"
+version = release = sklearn_vae.__version__
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "gallery/*.ipynb", "gallery/*.py", "sg_execution_times.rst"]
+templates_path = ["_templates"]
+
+# own_methods below is a function, which Sphinx cannot keep between builds.
+suppress_warnings = ["config.cache"]
+
+# -- references --------------------------------------------------------------------------------
+
+nitpicky = True
+# Types of other packages: they resolve with INTERSPHINX=1 only, and some (private, or written as
+# their users write them, such as np.ndarray) not even then.
+nitpick_ignore_regex = [
+    (r"py:.*", r"(numpy|np|torch|td|nn|skorch|sklearn|imblearn|matplotlib|pandas)\..*"),
+    # names that modules of ours import from these
+    (r"py:.*", r"(Any|Axes|Callable|ClassVar|Dataset|Figure|Mapping|Sequence|SubFigure|Tensor)"),
+    # torch.nn.Module's own, inherited by the model's parts
+    (r"py:.*", r"(nn\.Module|Module|module)"),
+]
+if os.environ.get("INTERSPHINX", "0") not in ("", "0"):
+    extensions.append("sphinx.ext.intersphinx")
+    intersphinx_mapping = {
+        "python": ("https://docs.python.org/3", None),
+        "numpy": ("https://numpy.org/doc/stable", None),
+        "sklearn": ("https://scikit-learn.org/stable", None),
+        "skorch": ("https://skorch.readthedocs.io/en/stable", None),
+        "torch": ("https://pytorch.org/docs/stable", None),
+        "matplotlib": ("https://matplotlib.org/stable", None),
+        "imblearn": ("https://imbalanced-learn.org/stable", None),
+    }
+
+# -- Markdown ----------------------------------------------------------------------------------
+
+myst_enable_extensions = ["colon_fence", "attrs_block", "attrs_inline"]
+myst_heading_anchors = 3
+
+# -- API reference -----------------------------------------------------------------------------
+
+autosummary_generate = True
+autodoc_typehints = "none"  # the docstrings say the types, and more
+numpydoc_show_class_members = False  # the class template lists them
+numpydoc_class_members_toctree = False
+numpydoc_attributes_as_param_list = True
+numpydoc_validation_checks = {
+    "all",  # but for:
+    "ES01",  # an extended summary is for what needs one
+    "EX01",  # classes have examples, methods need none of their own
+    "GL01",  # summaries start on the line of the quotes, as ruff's numpy convention allows
+    "PR04",  # "images, y : see the class" has no types
+    "PR08",  # skorch, uint8 and float stay in lower case
+    "RT02",  # returned values have names, as scikit-learn's do
+    "RT04",
+    "SA01",
+    "SA04",
+}
+# Parts that others are made of, torch modules among them: a line for each method.
+numpydoc_validation_exclude = {rf"{project}\.(augmentation|model|nn|training)\."}
+
+
+def own_methods(name: str) -> list[str]:
+    """Return the public methods of a class that are documented in this package."""
+    module, _, attribute = name.rpartition(".")
+    cls = getattr(import_module(module), attribute)
+
+    routines = inspect.getmembers(cls, inspect.isroutine)
+    own = [
+        n
+        for n, m in routines
+        if (getattr(inspect.unwrap(m), "__module__", "") or "").startswith(project)
+    ]
+    return [method for method in own if not method.startswith("_")]
+
+
+autosummary_context = {"own_methods": own_methods}
+
+# -- gallery -----------------------------------------------------------------------------------
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "gallery",
+    "filename_pattern": os.environ.get("EXAMPLES", r"/plot_"),
+    "within_subsection_order": "FileNameSortKey",
+    "doc_module": ("sklearn_vae",),
+    "backreferences_dir": "generated/backreferences",
+    "matplotlib_animations": False,
+    "image_srcset": ["2x"],
+    "remove_config_comments": True,
+    "show_memory": False,
+    "min_reported_time": 1000,
+    "download_all_examples": False,
+    "abort_on_example_error": False,
+    "capture_repr": (),
+    "reset_modules": ("matplotlib",),
+    "copyfile_regex": "",
+}
+
+# -- HTML --------------------------------------------------------------------------------------
+
+html_theme = "pydata_sphinx_theme"
+html_title = "sklearn_vae"
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
+html_copy_source = False
+html_show_sourcelink = False
+html_theme_options = {
+    "logo": {"text": "sklearn_vae"},
+    "header_links_before_dropdown": 6,
+    "navbar_align": "left",
+    "show_prev_next": False,
+    "show_toc_level": 2,
+    "footer_start": ["copyright"],
+    "footer_end": ["theme-version"],
+    "pygments_light_style": "tango",
+    "pygments_dark_style": "github-dark",
+}
+html_sidebars = {page: [] for page in ("index", "benchmarks", "comparison", "changelog")}
