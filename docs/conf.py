@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from sphinx.application import Sphinx
 
 import sklearn_vae
 
@@ -59,9 +62,22 @@ if os.environ.get("INTERSPHINX", "0") not in ("", "0"):
 myst_enable_extensions = ["colon_fence", "attrs_block", "attrs_inline"]
 myst_heading_anchors = 3
 
+
+def site_links(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Turn links that work in the repository into those of the built pages."""
+    source[0] = re.sub(r"\(\.\./examples/(plot_\w+)\.py\)", r"(gallery/\1.rst)", source[0])
+    source[0] = source[0].replace("(../CHANGELOG.md)", "(changelog.md)")
+
+
+def setup(app: Sphinx) -> None:
+    """Register what this file defines."""
+    app.connect("source-read", site_links)
+
+
 # -- API reference -----------------------------------------------------------------------------
 
 autosummary_generate = True
+toc_object_entries_show_parents = "hide"
 autodoc_typehints = "none"  # the docstrings say the types, and more
 numpydoc_show_class_members = False  # the class template lists them
 numpydoc_class_members_toctree = False

@@ -138,7 +138,7 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, BaseEstimator):
         The fitted copy of ``estimator``.
     n_features_in_ : int
         Values in one row.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Column names, where X was a data frame.
 
     See Also

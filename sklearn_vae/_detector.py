@@ -67,7 +67,7 @@ class VAEDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         ``decision_function`` is ``score_samples - offset_``: negative for outliers.
     n_features_in_ : int
         Values in one sample.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Column names, where X was a data frame.
 
     See Also
