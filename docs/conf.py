@@ -12,12 +12,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from sphinx.application import Sphinx
+from sphinx_gallery.sorting import FunctionSortKey
 
 import sklearn_vae
 
 project = "sklearn_vae"
-author = "The sklearn_vae developers"
-copyright = f"2025, {author}"
+copyright = f"2026, the {project} developers"
 version = release = sklearn_vae.__version__
 
 extensions = [
@@ -30,7 +30,7 @@ extensions = [
 exclude_patterns = ["_build", "gallery/*.ipynb", "gallery/*.py", "sg_execution_times.rst"]
 templates_path = ["_templates"]
 
-# own_methods below is a function, which Sphinx cannot keep between builds.
+# There are functions among the values below, which Sphinx cannot keep between builds.
 suppress_warnings = ["config.cache"]
 
 # -- references --------------------------------------------------------------------------------
@@ -61,6 +61,7 @@ if os.environ.get("INTERSPHINX", "0") not in ("", "0"):
 
 myst_enable_extensions = ["colon_fence", "attrs_block", "attrs_inline"]
 myst_heading_anchors = 3
+myst_disable_syntax = ["myst_line_comment"]  # lines of prose may begin with a per cent sign
 
 
 def site_links(app: Sphinx, docname: str, source: list[str]) -> None:
@@ -116,11 +117,12 @@ autosummary_context = {"own_methods": own_methods}
 
 # -- gallery -----------------------------------------------------------------------------------
 
+guide = Path(__file__).with_name("user_guide.md").read_text(encoding="utf-8")
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "filename_pattern": os.environ.get("EXAMPLES", r"/plot_"),
-    "within_subsection_order": "FileNameSortKey",
+    "within_subsection_order": FunctionSortKey(guide.find),  # as the user guide names them
     "doc_module": ("sklearn_vae",),
     "backreferences_dir": "generated/backreferences",
     "matplotlib_animations": False,
@@ -154,4 +156,5 @@ html_theme_options = {
     "pygments_light_style": "tango",
     "pygments_dark_style": "github-dark",
 }
-html_sidebars = {page: [] for page in ("index", "benchmarks", "comparison", "changelog")}
+flat = ("index", "user_guide", "benchmarks", "comparison", "development", "changelog")
+html_sidebars = {page: [] for page in flat}  # nothing below them to list

@@ -18,7 +18,7 @@ from sklearn_vae.inspection import SampleDisplay
 
 X, y = fetch_images("digits", return_X_y=True)
 template = VAETransformer(
-    8, network="mlp", augment=None, max_epochs=40, batch_size=64, random_state=0
+    8, network="mlp", augment=None, max_epochs=30, batch_size=64, random_state=0
 )
 vae = FrozenEstimator(template.fit(X))
 

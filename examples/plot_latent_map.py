@@ -18,7 +18,7 @@ from sklearn_vae.datasets import fetch_images
 from sklearn_vae.inspection import LatentDisplay, SampleDisplay
 
 X, y = fetch_images("digits", return_X_y=True)
-vae = VAETransformer(2, max_epochs=30, batch_size=64, random_state=0)
+vae = VAETransformer(2, max_epochs=20, batch_size=64, random_state=0)
 Z = vae.fit_transform(X)
 
 # %%

@@ -19,7 +19,7 @@ from sklearn_vae import VAETransformer
 from sklearn_vae.datasets import fetch_images
 
 X, y = fetch_images("digits", return_X_y=True)
-vae = VAETransformer(network="mlp", max_epochs=25, batch_size=64, random_state=0)
+vae = VAETransformer(network="mlp", max_epochs=20, batch_size=64, random_state=0)
 grid = {"vae__z_dim": [2, 4, 8, 16], "svc__C": [1, 10, 100, 1000]}
 
 # %%
