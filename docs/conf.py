@@ -36,30 +36,18 @@ suppress_warnings = ["config.cache"]
 # -- references --------------------------------------------------------------------------------
 
 nitpicky = True
-# Types of other packages: they resolve with INTERSPHINX=1 only, and some (private, or written as
-# their users write them, such as np.ndarray) not even then.
-nitpick_ignore_regex = [
-    (r"py:.*", r"(numpy|np|torch|td|nn|skorch|sklearn|imblearn|matplotlib|pandas)\..*"),
-    # names that modules of ours import from these
-    (r"py:.*", r"(Any|Axes|Callable|ClassVar|Dataset|Figure|Mapping|Sequence|SubFigure|Tensor)"),
-    # torch.nn.Module's own, inherited by the model's parts
-    (r"py:.*", r"(nn\.Module|Module|module)"),
-]
+# Objects of these two are linked to with INTERSPHINX=1 only, whose inventories need the network.
+nitpick_ignore_regex = [(r"py:.*", r"(sklearn|imblearn)\..*")]
 if os.environ.get("INTERSPHINX", "0") not in ("", "0"):
     extensions.append("sphinx.ext.intersphinx")
     intersphinx_mapping = {
-        "python": ("https://docs.python.org/3", None),
-        "numpy": ("https://numpy.org/doc/stable", None),
         "sklearn": ("https://scikit-learn.org/stable", None),
-        "skorch": ("https://skorch.readthedocs.io/en/stable", None),
-        "torch": ("https://pytorch.org/docs/stable", None),
-        "matplotlib": ("https://matplotlib.org/stable", None),
         "imblearn": ("https://imbalanced-learn.org/stable", None),
     }
 
 # -- Markdown ----------------------------------------------------------------------------------
 
-myst_enable_extensions = ["colon_fence", "attrs_block", "attrs_inline"]
+myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 myst_disable_syntax = ["myst_line_comment"]  # lines of prose may begin with a per cent sign
 
@@ -67,7 +55,6 @@ myst_disable_syntax = ["myst_line_comment"]  # lines of prose may begin with a p
 def site_links(app: Sphinx, docname: str, source: list[str]) -> None:
     """Turn links that work in the repository into those of the built pages."""
     source[0] = re.sub(r"\(\.\./examples/(plot_\w+)\.py\)", r"(gallery/\1.rst)", source[0])
-    source[0] = source[0].replace("(../CHANGELOG.md)", "(changelog.md)")
 
 
 def setup(app: Sphinx) -> None:
@@ -81,7 +68,6 @@ autosummary_generate = True
 toc_object_entries_show_parents = "hide"
 autodoc_typehints = "none"  # the docstrings say the types, and more
 numpydoc_show_class_members = False  # the class template lists them
-numpydoc_class_members_toctree = False
 numpydoc_attributes_as_param_list = True
 numpydoc_validation_checks = {
     "all",  # but for:
@@ -123,18 +109,12 @@ sphinx_gallery_conf = {
     "gallery_dirs": "gallery",
     "filename_pattern": os.environ.get("EXAMPLES", r"/plot_"),
     "within_subsection_order": FunctionSortKey(guide.find),  # as the user guide names them
-    "doc_module": ("sklearn_vae",),
+    "doc_module": (project,),
     "backreferences_dir": "generated/backreferences",
-    "matplotlib_animations": False,
     "image_srcset": ["2x"],
-    "remove_config_comments": True,
-    "show_memory": False,
-    "min_reported_time": 1000,
+    "capture_repr": ("_repr_html_",),
+    "min_reported_time": 1000,  # seconds: no timings on the pages
     "download_all_examples": False,
-    "abort_on_example_error": False,
-    "capture_repr": (),
-    "reset_modules": ("matplotlib",),
-    "copyfile_regex": "",
 }
 
 # -- HTML --------------------------------------------------------------------------------------
