@@ -34,10 +34,12 @@ pcas = {z: PCA(z).fit(rows) for z in z_dims}
 # %%
 # With four numbers an image:
 
-ReconstructionDisplay.from_estimator(vaes[4], X_test, n_images=12).ax_.set_title("VAE")
+figure, axes = plt.subplots(2, 1, figsize=(9, 3.8), layout="constrained")
+ReconstructionDisplay.from_estimator(vaes[4], X_test, n_images=12, ax=axes[0])
+axes[0].set_title("VAE")
 of_pca = pcas[4].inverse_transform(pcas[4].transform(rows_test[:12])).clip(0, 1)
-display = ReconstructionDisplay.from_arrays(X_test[:12], of_pca.reshape(-1, 8, 8))
-display.ax_.set_title("PCA")
+ReconstructionDisplay.from_arrays(X_test[:12], of_pca.reshape(-1, 8, 8), ax=axes[1])
+axes[1].set_title("PCA")
 plt.show()
 
 # %%

@@ -33,8 +33,10 @@ tuned = copy.deepcopy(vaes["frozen"]).set_params(warm_start=True, max_epochs=5, 
 vaes["fine-tuned, 5 epochs"] = tuned.fit(X_new)
 vaes["from nothing, 5 epochs"] = VAETransformer(**settings, max_epochs=5).fit(X_new)
 
-for name, vae in vaes.items():
-    ReconstructionDisplay.from_estimator(vae, X_test, n_images=12).ax_.set_title(name)
+figure, axes = plt.subplots(3, 1, figsize=(9, 5.5), layout="constrained")
+for ax, (name, vae) in zip(axes, vaes.items(), strict=True):
+    ReconstructionDisplay.from_estimator(vae, X_test, n_images=12, ax=ax)
+    ax.set_title(name)
 plt.show()
 
 # %%
