@@ -137,7 +137,7 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, BaseEstimator):
         The fitted copy of ``estimator``.
     n_features_in_ : int
         Values in one row.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Column names, where X was a data frame.
 
     See Also
@@ -521,27 +521,84 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, BaseEstimator):
 
     @available_if(lambda self: _wrapped_has(self, "predict"))
     def predict(self, X: Any) -> np.ndarray:
-        """Return the classes that the fitted ``estimator`` predicts for X."""
+        """Return the classes that the fitted ``estimator`` predicts.
+
+        Parameters
+        ----------
+        X : array-like, data frame or torch.Tensor
+            Images or rows in the form that :meth:`fit` saw.
+
+        Returns
+        -------
+        y : ndarray of shape (n,)
+            Labels out of ``classes_``.
+        """
         return self._wrapped().predict(_plain(X))
 
     @available_if(lambda self: _wrapped_has(self, "predict_proba"))
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Return the class probabilities of the fitted ``estimator``."""
+        """Return the class probabilities of the fitted ``estimator``.
+
+        Parameters
+        ----------
+        X : array-like, data frame or torch.Tensor
+            Images or rows in the form that :meth:`fit` saw.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n, n_classes)
+            In the order of ``classes_``.
+        """
         return self._wrapped().predict_proba(_plain(X))
 
     @available_if(lambda self: _wrapped_has(self, "predict_log_proba"))
     def predict_log_proba(self, X: Any) -> np.ndarray:
-        """Return the logarithms of the class probabilities of the fitted ``estimator``."""
+        """Return the logarithms of the class probabilities of the fitted ``estimator``.
+
+        Parameters
+        ----------
+        X : array-like, data frame or torch.Tensor
+            Images or rows in the form that :meth:`fit` saw.
+
+        Returns
+        -------
+        log_probabilities : ndarray of shape (n, n_classes)
+            In the order of ``classes_``.
+        """
         return self._wrapped().predict_log_proba(_plain(X))
 
     @available_if(lambda self: _wrapped_has(self, "decision_function"))
     def decision_function(self, X: Any) -> np.ndarray:
-        """Return the decision function of the fitted ``estimator``."""
+        """Return the decision function of the fitted ``estimator``.
+
+        Parameters
+        ----------
+        X : array-like, data frame or torch.Tensor
+            Images or rows in the form that :meth:`fit` saw.
+
+        Returns
+        -------
+        decision : ndarray
+            As ``estimator`` has it: (n,) for two classes, one column per class or pair for more.
+        """
         return self._wrapped().decision_function(_plain(X))
 
     @available_if(lambda self: _wrapped_has(self, "score"))
     def score(self, X: Any, y: Any) -> float:
-        """Return the score of the fitted ``estimator``: the accuracy, for classifiers."""
+        """Return the score of the fitted ``estimator``: the accuracy, for classifiers.
+
+        Parameters
+        ----------
+        X : array-like, data frame or torch.Tensor
+            Images or rows in the form that :meth:`fit` saw.
+        y : array-like of shape (n,)
+            True classes.
+
+        Returns
+        -------
+        score : float
+            Larger is better.
+        """
         return self._wrapped().score(_plain(X), y)
 
     def _wrapped(self) -> Any:

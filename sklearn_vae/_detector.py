@@ -70,7 +70,7 @@ class VAEDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         ``decision_function`` is ``score_samples - offset_``: negative for outliers.
     n_features_in_ : int
         Values in one sample.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Column names, where X was a data frame.
 
     See Also
@@ -179,11 +179,33 @@ class VAEDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         return self._scores(self._statistics(self.vae_, X), self.density_)
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Return ``score_samples(X) - offset_``: negative for outliers, shape (n,)."""
+        """Return ``score_samples(X) - offset_``: negative for outliers.
+
+        Parameters
+        ----------
+        X : array-like, torch.Tensor or torch.utils.data.Dataset
+            Samples in the form that :meth:`fit` saw.
+
+        Returns
+        -------
+        decision : ndarray of shape (n,), float64
+            In the units of ``method``.
+        """
         return self.score_samples(X) - self.offset_
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return 1 for inliers and -1 for outliers, shape (n,)."""
+        """Return 1 for inliers and -1 for outliers.
+
+        Parameters
+        ----------
+        X : array-like, torch.Tensor or torch.utils.data.Dataset
+            Samples in the form that :meth:`fit` saw.
+
+        Returns
+        -------
+        labels : ndarray of shape (n,), int
+            1 or -1.
+        """
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def error_map(self, X: Any) -> np.ndarray:

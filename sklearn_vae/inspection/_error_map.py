@@ -125,7 +125,7 @@ class ErrorMapDisplay(TileDisplay):
     def from_estimator(
         cls, estimator: Any, X: Any, *, n_images: int = 10, ax: Axes | None = None, **kwargs: Any
     ) -> ErrorMapDisplay:
-        """Draw the first images of X with :meth:`VAEDetector.error_map`.
+        """Draw the first images of X with :meth:`.VAEDetector.error_map`.
 
         Parameters
         ----------

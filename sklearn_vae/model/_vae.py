@@ -165,7 +165,7 @@ class VAE(nn.Module):
 
         Parameters
         ----------
-        x : Tensor of shape (n, *shape)
+        x : Tensor of shape (n, ...)
             Scaled images or vectors.
         noise : iterable of k tensors of shape (n, z_dim)
             Standard normal draws.

@@ -1,0 +1,140 @@
+"""Sphinx configuration. ``make docs`` builds; INTERSPHINX=1 links to other projects' pages."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import sys
+from importlib import import_module
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from sphinx.application import Sphinx
+from sphinx_gallery.sorting import FunctionSortKey
+
+import sklearn_vae
+
+project = "sklearn_vae"
+copyright = f"2026, the {project} developers"
+version = release = sklearn_vae.__version__
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "gallery/*.ipynb", "gallery/*.py", "sg_execution_times.rst"]
+templates_path = ["_templates"]
+
+# There are functions among the values below, which Sphinx cannot keep between builds.
+suppress_warnings = ["config.cache"]
+
+# -- references --------------------------------------------------------------------------------
+
+nitpicky = True
+# Objects of these two are linked to with INTERSPHINX=1 only, whose inventories need the network.
+nitpick_ignore_regex = [(r"py:.*", r"(sklearn|imblearn)\..*")]
+if os.environ.get("INTERSPHINX", "0") not in ("", "0"):
+    extensions.append("sphinx.ext.intersphinx")
+    intersphinx_mapping = {
+        "sklearn": ("https://scikit-learn.org/stable", None),
+        "imblearn": ("https://imbalanced-learn.org/stable", None),
+    }
+
+# -- Markdown ----------------------------------------------------------------------------------
+
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
+myst_disable_syntax = ["myst_line_comment"]  # lines of prose may begin with a per cent sign
+
+
+def site_links(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Turn links that work in the repository into those of the built pages."""
+    source[0] = re.sub(r"\(\.\./examples/(plot_\w+)\.py\)", r"(gallery/\1.rst)", source[0])
+
+
+def setup(app: Sphinx) -> None:
+    """Register what this file defines."""
+    app.connect("source-read", site_links)
+
+
+# -- API reference -----------------------------------------------------------------------------
+
+autosummary_generate = True
+toc_object_entries_show_parents = "hide"
+autodoc_typehints = "none"  # the docstrings say the types, and more
+numpydoc_show_class_members = False  # the class template lists them
+numpydoc_attributes_as_param_list = True
+numpydoc_validation_checks = {
+    "all",  # but for:
+    "ES01",  # an extended summary is for what needs one
+    "EX01",  # classes have examples, methods need none of their own
+    "GL01",  # summaries start on the line of the quotes, as ruff's numpy convention allows
+    "PR04",  # "images, y : see the class" has no types
+    "PR08",  # skorch, uint8 and float stay in lower case
+    "RT02",  # returned values have names, as scikit-learn's do
+    "RT04",
+    "SA01",
+    "SA04",
+}
+# Parts that others are made of, torch modules among them: a line for each method.
+numpydoc_validation_exclude = {rf"{project}\.(augmentation|model|nn|training)\."}
+
+
+def own_methods(name: str) -> list[str]:
+    """Return the public methods of a class that are documented in this package."""
+    module, _, attribute = name.rpartition(".")
+    cls = getattr(import_module(module), attribute)
+
+    routines = inspect.getmembers(cls, inspect.isroutine)
+    own = [
+        n
+        for n, m in routines
+        if (getattr(inspect.unwrap(m), "__module__", "") or "").startswith(project)
+    ]
+    return [method for method in own if not method.startswith("_")]
+
+
+autosummary_context = {"own_methods": own_methods}
+
+# -- gallery -----------------------------------------------------------------------------------
+
+guide = Path(__file__).with_name("user_guide.md").read_text(encoding="utf-8")
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "gallery",
+    "filename_pattern": os.environ.get("EXAMPLES", r"/plot_"),
+    "within_subsection_order": FunctionSortKey(guide.find),  # as the user guide names them
+    "doc_module": (project,),
+    "backreferences_dir": "generated/backreferences",
+    "image_srcset": ["2x"],
+    "capture_repr": ("_repr_html_",),
+    "min_reported_time": 1000,  # seconds: no timings on the pages
+    "download_all_examples": False,
+}
+
+# -- HTML --------------------------------------------------------------------------------------
+
+html_theme = "pydata_sphinx_theme"
+html_title = "sklearn_vae"
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
+html_copy_source = False
+html_show_sourcelink = False
+html_theme_options = {
+    "logo": {"text": "sklearn_vae"},
+    "header_links_before_dropdown": 6,
+    "navbar_align": "left",
+    "show_prev_next": False,
+    "show_toc_level": 2,
+    "footer_start": ["copyright"],
+    "footer_end": ["theme-version"],
+    "pygments_light_style": "tango",
+    "pygments_dark_style": "github-dark",
+}
+flat = ("index", "user_guide", "benchmarks", "comparison", "development", "changelog")
+html_sidebars = {page: [] for page in flat}  # nothing below them to list

@@ -1,0 +1,71 @@
+"""The documentation names what there is: examples, public names, targets of links."""
+
+import ast
+import re
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
+GENERATED = re.compile(r"gallery/(?:images/sphx_glr_)?(\w+?)(?:_\d{3}\.png|\.rst)")
+"""What the build makes of an example, or, for ``index``, of the gallery's README."""
+
+
+def _anchors(page):
+    """Return the anchors of a page's headings, by the rule that GitHub and MyST share."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    headings = re.findall(r"^#+ (.+)$", text, flags=re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def _source(page, target):
+    """Return the file that a link's target is, or is built from."""
+    made = GENERATED.fullmatch(target)
+    if made is None or page.name != "index.md":
+        return page.parent / target if target else page
+    name = made[1]
+    return ROOT / "examples" / ("README.rst" if name == "index" else f"{name}.py")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_within_the_repository_have_a_target(page):
+    for target, anchor in LINK.findall(page.read_text(encoding="utf-8")):
+        source = _source(page, target)
+        assert source.exists(), f"{page.name} links to {target}"
+        if anchor:
+            assert anchor in _anchors(source), f"{page.name} links to {target}#{anchor}"
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_compiles_and_can_be_found(path):
+    text = path.read_text(encoding="utf-8")
+    compile(text, str(path), "exec")
+    assert path.name.startswith("plot_"), "the gallery runs plot_*.py only"
+    title, rule, *_ = (ast.get_docstring(ast.parse(text)) or "\n").split("\n")
+    assert title
+    assert rule == "=" * len(title)
+    assert f"(../examples/{path.name})" in (ROOT / "docs/user_guide.md").read_text(encoding="utf-8")
+
+
+def _documented():
+    """Return the full names that docs/api.rst lists."""
+    names, module = set(), ""
+    for line in (ROOT / "docs/api.rst").read_text(encoding="utf-8").splitlines():
+        if line.startswith(".. currentmodule::"):
+            module = line.split()[-1]
+        elif found := re.fullmatch(r"(?:   |\.\. py:data:: )(\w+)", line):
+            names.add(f"{module}.{found[1]}")
+    return names
+
+
+@pytest.mark.parametrize(
+    "part", ["", ".augmentation", ".datasets", ".inspection", ".model", ".nn", ".onnx"]
+)
+def test_api_reference_lists_every_public_name(part):
+    module = import_module(f"sklearn_vae{part}")
+    listed = {name for name in _documented() if name.rpartition(".")[0] == module.__name__}
+    assert listed == {f"{module.__name__}.{name}" for name in module.__all__}
