@@ -9,6 +9,11 @@ import numpy as np
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
 
+DENSITY_ROWS, N_COMPONENTS, REG_COVAR = 20_000, 10, 1e-3
+"""Rows that a density is fitted to, at most, its components likewise, and its least variance."""
+MAD_OF_NORMAL = 0.67449
+"""Median absolute deviation of the standard normal."""
+
 
 def fit_mixture(X: np.ndarray, n_components: int, reg_covar: float) -> GaussianMixture:
     """Return a mixture of as many Gaussians as X, n rows of d columns, carries; fitted to it.
@@ -26,6 +31,34 @@ def fit_mixture(X: np.ndarray, n_components: int, reg_covar: float) -> GaussianM
         reg_covar=reg_covar,
         random_state=0,
     ).fit(X)
+
+
+class Density:
+    """Log-density under a mixture of Gaussians, in units of its spread over the fitted rows.
+
+    So that the densities of different columns compare: 0 is the median of the fitted rows, -1 lies
+    a standard deviation (of a normal with the same median absolute deviation) below it.
+    """
+
+    def fit(self, X: np.ndarray) -> Density:
+        """Fit the mixture to standardised columns."""
+        from sklearn.preprocessing import StandardScaler
+
+        rows = spread(X, DENSITY_ROWS)
+        self.scaler_ = StandardScaler().fit(rows)
+        self.mixture_ = fit_mixture(self.scaler_.transform(rows), N_COMPONENTS, REG_COVAR)
+        found = self._log_density(rows)
+        self.median_ = float(np.median(found))
+        self.spread_ = float(np.median(np.abs(found - self.median_))) / MAD_OF_NORMAL or 1.0
+        return self
+
+    def score_samples(self, X: np.ndarray) -> np.ndarray:
+        """Return the scores, shape (n,)."""
+        scores: np.ndarray = (self._log_density(X) - self.median_) / self.spread_
+        return scores
+
+    def _log_density(self, X: np.ndarray) -> np.ndarray:
+        return np.asarray(self.mixture_.score_samples(self.scaler_.transform(X)))
 
 
 def spread(X: np.ndarray, most: int) -> np.ndarray:

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from numbers import Real
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, OutlierMixin, _fit_context
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Tags, check_random_state, get_tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from ._density import fit_mixture, spread
+from ._density import Density
 from ._templates import seeded_clone, unfrozen
 from ._transformer import VAETransformer
 from .model import VAE
 
-if TYPE_CHECKING:
-    from sklearn.pipeline import Pipeline
-
 METHODS = ("path", "elbo", "reconstruction", "latent")
-TINY = 1e-12
-"""Keeps the logarithm of a vanishing error finite."""
-DENSITY_ROWS, N_COMPONENTS, REG_COVAR = 20_000, 10, 1e-3
-"""Rows that a density is fitted to, at most, its components likewise, and its least variance."""
+TINY = 1e-8
+"""Keeps the logarithm of what vanishes finite: a hundredth of a grey level, squared."""
 
 
 class VAEDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
@@ -43,14 +39,18 @@ class VAEDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
     method : {"path", "elbo", "reconstruction", "latent"}, default="path"
         What :meth:`score_samples` returns; larger is more normal.
 
-        - ``"path"``: the log-density of what the way through the VAE makes of a sample [1]_, the
-          posterior's ``mu`` and ``log(sigma)`` and ``log|x - x_hat|``, under a Gaussian mixture
-          fitted to those of the training data. Likelihoods prefer *simple* images to those they
-          were trained on [2]_; here it counts against a sample that it is easier than they.
+        - ``"path"``: how usual the way through the VAE is [1]_, by two log-densities, of which the
+          lower counts: of the posterior's ``mu`` and ``log(sigma)`` together with
+          ``log|x - x_hat|``; and of the sizes of all parts of the way, for images also those of
+          fine and coarse detail. Likelihoods prefer *simple* images to those they were trained on
+          [2]_, [3]_; here it counts against a sample that it is simpler than they.
         - ``"elbo"``: the bound on log p(x), in nats.
         - ``"reconstruction"``: minus the mean squared error of the reconstruction, of values in
           [0, 1] or standardised columns.
-        - ``"latent"``: the log-density of ``mu`` alone, likewise.
+        - ``"latent"``: the log-density of ``mu``.
+
+        Densities are Gaussian mixtures fitted to the training data, in units of their spread
+        there: 0 is the median, -1 a standard deviation below.
 
     contamination : float, default=0.1
         Share of the training data that ``predict`` calls outliers, in (0, 0.5]. It sets
@@ -63,9 +63,6 @@ class VAEDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
     ----------
     vae_ : VAETransformer
         The VAE behind the scores.
-    density_ : sklearn.pipeline.Pipeline
-        StandardScaler and GaussianMixture of the training data for ``"path"`` and ``"latent"``;
-        None for others.
     offset_ : float
         ``decision_function`` is ``score_samples - offset_``: negative for outliers.
     n_features_in_ : int
@@ -84,6 +81,8 @@ class VAEDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
        Application to OOD Detection", 2024, https://arxiv.org/abs/2401.04933
     .. [2] Nalisnick et al., "Do Deep Generative Models Know What They Don't Know?", ICLR 2019,
        https://arxiv.org/abs/1810.09136
+    .. [3] Serrà et al., "Input complexity and out-of-distribution detection with likelihood-based
+       generative models", ICLR 2020, https://arxiv.org/abs/1909.11480
 
     Examples
     --------
@@ -145,9 +144,10 @@ class VAEDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         """
         vae = self._fitted_vae(X)
         statistics = self._statistics(vae, X)
-        density = _fit_density(statistics) if self.method in ("path", "latent") else None
-        scores = self._scores(statistics, density)
-        self.vae_, self.density_ = vae, density
+        columns = _COLUMNS.get(self.method, lambda z_dim: [])(vae.module_.z_dim)
+        densities = [(each, Density().fit(statistics[:, each])) for each in columns]
+        scores = self._scores(statistics, densities)
+        self.vae_, self._densities = vae, densities
         self.offset_ = float(np.percentile(scores, 100 * self.contamination))
         self._fitted_method = self.method
         self.n_features_in_ = vae.n_features_in_
@@ -176,7 +176,7 @@ class VAEDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
                 f"{self._fitted_method!r}. Fit again; with vae=FrozenEstimator(detector.vae_) that "
                 "does not train."
             )
-        return self._scores(self._statistics(self.vae_, X), self.density_)
+        return self._scores(self._statistics(self.vae_, X), self._densities)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return ``score_samples(X) - offset_``: negative for outliers.
@@ -248,12 +248,13 @@ class VAEDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
         )
 
     @staticmethod
-    def _scores(statistics: np.ndarray, density: Pipeline | None) -> np.ndarray:
-        """Return the log-density of the statistics, or the one statistic itself."""
-        if density is None:
+    def _scores(statistics: np.ndarray, densities: list[tuple[slice, Density]]) -> np.ndarray:
+        """Return the lowest of the densities, or the one statistic itself."""
+        if not densities:
             return statistics[:, 0]
-        scores: np.ndarray = density.score_samples(statistics)
-        return scores
+        found = [density.score_samples(statistics[:, columns]) for columns, density in densities]
+        lowest: np.ndarray = np.min(found, axis=0)
+        return lowest
 
     def __sklearn_tags__(self) -> Tags:
         """Return scikit-learn's tags: takes what the VAE takes."""
@@ -269,18 +270,33 @@ def _lost(model: VAE, x: torch.Tensor) -> torch.Tensor:
 
 def _path(model: VAE, x: torch.Tensor) -> torch.Tensor:
     q = model.posterior(x)
-    lost = (x - model.conditional(q.loc).mean).flatten(1).norm(dim=1, keepdim=True)
-    return torch.cat([q.loc, q.scale.log(), lost.clamp(min=TINY).log()], 1)
+    x_hat = model.conditional(q.loc).mean
+    code = [q.loc, q.scale.log(), _log_rms(x - x_hat)]
+    return torch.cat(code + _sizes(x, x_hat, q.loc, q.scale), 1)
 
 
-def _fit_density(statistics: np.ndarray) -> Pipeline:
-    """Return a mixture of standardised columns."""
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+def _sizes(
+    x: torch.Tensor, x_hat: torch.Tensor, mu: torch.Tensor, sigma: torch.Tensor
+) -> list[torch.Tensor]:
+    """Return how much there is of each part of the path and, of images, at which scale."""
+    lost = x - x_hat
+    sizes = [_log_rms(lost), _log_rms(mu), _log_rms(sigma)]
+    if x.dim() == 2:
+        return [*sizes, _log_rms(x)]
+    level = x.mean((1, 2, 3), keepdim=True)
+    fine = x - F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+    parts = (F.avg_pool2d(lost, 4), _gradient(x), _gradient(x_hat), fine, x - level)
+    return [*sizes, *map(_log_rms, parts), level.flatten(1)]
 
-    rows = spread(statistics, DENSITY_ROWS)
-    scaler = StandardScaler().fit(rows)
-    return make_pipeline(scaler, fit_mixture(scaler.transform(rows), N_COMPONENTS, REG_COVAR))
+
+def _gradient(x: torch.Tensor) -> torch.Tensor:
+    """Return the differences of neighbouring pixels, across and down."""
+    return torch.cat([x.diff(dim=2).flatten(1), x.diff(dim=3).flatten(1)], 1)
+
+
+def _log_rms(x: torch.Tensor) -> torch.Tensor:
+    """Return the logarithm of the root mean square of each sample, shape (n, 1)."""
+    return x.flatten(1).square().mean(1, keepdim=True).add(TINY).log() / 2
 
 
 STATISTICS: dict[str, Callable[[VAE, torch.Tensor], torch.Tensor]] = {
@@ -289,3 +305,9 @@ STATISTICS: dict[str, Callable[[VAE, torch.Tensor], torch.Tensor]] = {
     "latent": lambda model, x: model.posterior(x).loc,
 }
 """What a score is made of, (n, k), from scaled x, by ``method``; ``"elbo"`` needs the raw x."""
+
+_COLUMNS: dict[str, Callable[[int], list[slice]]] = {
+    "path": lambda z_dim: [slice(2 * z_dim + 1), slice(2 * z_dim + 1, None)],
+    "latent": lambda z_dim: [slice(None)],
+}
+"""Which of them a density is fitted to, by ``method``."""
