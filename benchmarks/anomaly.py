@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -98,9 +98,8 @@ def areas(
     return records
 
 
-def one_class(args: argparse.Namespace) -> list[dict[str, Any]]:
+def one_class(args: argparse.Namespace) -> Iterator[list[dict[str, Any]]]:
     """Train on each class in turn."""
-    rows = []
     for data in args.data:
         X, y = fetch_images(data, return_X_y=True, download_if_missing=False)
         X_test, y_test = fetch_images(
@@ -108,14 +107,11 @@ def one_class(args: argparse.Namespace) -> list[dict[str, Any]]:
         )
         for c in range(10):
             found = areas(X[y == c], X_test, y_test == c, args)
-            rows += [{"data": data, "normal": c, **record} for record in found]
-            print(markdown_table(rows[-len(found) :], list(rows[-1])), flush=True)
-    return rows
+            yield [{"data": data, "normal": c, **record} for record in found]
 
 
-def foreign(args: argparse.Namespace) -> list[dict[str, Any]]:
+def foreign(args: argparse.Namespace) -> Iterator[list[dict[str, Any]]]:
     """Train on one set, look for another."""
-    rows = []
     for own, other in PAIRS:
         if own not in args.data:
             continue
@@ -126,9 +122,7 @@ def foreign(args: argparse.Namespace) -> list[dict[str, Any]]:
         ]
         normal = np.repeat([True, False], [len(part) for part in sets])
         found = areas(X[: args.rows], np.concatenate(sets), normal, args)
-        rows += [{"data": own, "foreign": other, **record} for record in found]
-        print(markdown_table(rows[-len(found) :], list(rows[-1])), flush=True)
-    return rows
+        yield [{"data": own, "foreign": other, **record} for record in found]
 
 
 def means(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -163,9 +157,12 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     args = parser.parse_args()
     for part in args.part:
-        rows = PARTS[part](args)
-        payload = {"environment": environment(), "args": vars(args), "results": rows}
-        write_json(f"anomaly_{part.replace('-', '_')}", payload)
+        rows: list[dict[str, Any]] = []
+        for found in PARTS[part](args):
+            rows += found
+            payload = {"environment": environment(), "args": vars(args), "results": rows}
+            write_json(f"anomaly_{part.replace('-', '_')}", payload)
+            print(markdown_table(found, list(found[0])), flush=True)
         shown = means(rows) if part == "one-class" else rows
         print(markdown_table(shown, list(shown[0])), flush=True)
 
