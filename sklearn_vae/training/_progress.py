@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import torch
 from skorch.callbacks import Callback
 from tqdm.auto import tqdm
+
+SHOWN = (
+    *("train_loss", "valid_loss", "train_log_likelihood", "train_kl"),
+    *("train_label_loss", "valid_label_loss", "lr"),
+)
+"""What of an epoch's row a line tells, where it is there."""
 
 
 class ProgressBar(Callback):
@@ -32,20 +39,22 @@ class ProgressBar(Callback):
 
 
 class EpochLog(Callback):
-    """One line per epoch: losses in nats, the terms of the ELBO, learning rate and seconds."""
+    """One line per epoch: losses in nats, their terms, learning rate, seconds taken and left."""
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         """Say once where and how training runs."""
+        self.begun_ = time.perf_counter()
         print(f"VAE: {_where(net)}, {net.n_steps} steps")  # noqa: T201
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Print the epoch's row of the history."""
         row = net.history[-1]
         parts = [f"epoch {row['epoch']:>4}"]
-        for key in ("train_loss", "valid_loss", "train_log_likelihood", "train_kl", "lr"):
+        for key in SHOWN:
             if key in row:
                 parts.append(f"{key} {row[key]:.5g}")
-        print("  ".join([*parts, f"{row['dur']:.1f} s"]))  # noqa: T201
+        left = (time.perf_counter() - self.begun_) * (net.n_steps - net.step) / net.step
+        print("  ".join([*parts, f"{row['dur']:.1f} s", f"{left:.0f} s left"]))  # noqa: T201
 
 
 def _where(net: Any) -> str:

@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 from helpers import CountBatches, tiny
 
@@ -43,3 +44,18 @@ def test_one_line_per_epoch(images, capsys, validation_fraction):
         shown = float(re.search(r"train_loss (\S+)", line)[1])
         assert shown == pytest.approx(row["train_loss"], rel=1e-4)
         assert ("valid_loss" in line) == bool(validation_fraction)
+        assert "label_loss" not in line
+    assert lines[-1].endswith(" 0 s left")
+
+
+def test_lines_tell_how_long_it_takes(images, capsys, monkeypatch):
+    clock = iter(range(0, 10**6, 10))
+    monkeypatch.setattr("sklearn_vae.training._progress.time.perf_counter", lambda: next(clock))
+    tiny(verbose=2, max_epochs=4, label_weight=1).fit(images, np.arange(len(images)) % 2)
+    lines = capsys.readouterr().out.splitlines()[1:]
+    # The clock is read elsewhere, too: what is left is what was spent, by the epochs to come.
+    left = [int(re.search(r"(\d+) s left$", line)[1]) for line in lines]
+    assert left[1] > 0
+    assert left[3] == 0
+    assert left[0] == pytest.approx(3 * left[1] / 2, rel=0.5)
+    assert all("train_label_loss " in line for line in lines)
