@@ -8,7 +8,7 @@ max_iter=0))``, which fits the SVC on labelled rows only. Every setting is the d
 held-out *training* images; the test set is scored once.
 
 Controls: the same with ``label_weight=0`` (one VAE for all draws), the same network trained on the
-labelled images alone (``label_weight=1``, as many steps), SVC(C=3) on raw
+labelled images alone (``label_weight=1``, as many samples shown), SVC(C=3) on raw
 pixels and on PCA-50. ``--labels 0`` means all labels.
 """
 
@@ -45,7 +45,8 @@ class Contest:
 
     def vae(self, seed: int, **changes: Any) -> VAETransformer:
         """Return the VAE with its defaults but for the changes."""
-        settings = {"max_epochs": self.args.epochs or "auto", "random_state": seed}
+        settings = {"max_epochs": self.args.epochs or "auto", "augment": self.args.augment}
+        settings["random_state"] = seed
         return VAETransformer(self.z_dim, **{**settings, **changes})
 
     def error(self, model: Any, X: np.ndarray) -> float:
@@ -70,8 +71,7 @@ class Contest:
     def labels_alone(self, rows: np.ndarray, seed: int) -> float:
         """Score the same network without the other images."""
         passes = (self.args.epochs or 10) * len(self.X)
-        epochs = max(1, passes // max(len(rows), 2560))
-        vae = self.vae(seed, label_weight=self.args.weight, max_epochs=epochs)
+        vae = self.vae(seed, label_weight=self.args.weight, max_epochs=passes // len(rows))
         pipeline = make_pipeline(vae.set_params(batch_size=min(256, len(rows))), SVC())
         return self.error(pipeline.fit(self.X[rows], self.y[rows]), self.X_test)
 
@@ -139,6 +139,7 @@ def main() -> None:
     parser.add_argument("--contenders", nargs="+", default=CONTENDERS, choices=CONTENDERS)
     parser.add_argument("--weight", type=float, default=1.0, help="label_weight")
     parser.add_argument("--epochs", type=int, default=None)
+    parser.add_argument("--augment", default="auto", help="geometric for digits in colour")
     parser.add_argument("--out", default="labels")
     args = parser.parse_args()
     records: list[dict[str, Any]] = []
