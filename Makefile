@@ -27,13 +27,13 @@ lint: .venv/.installed
 types: .venv/.installed
 	$(PY) -m mypy
 
-# Everything else is of the time when the newest of these floors came out; SciPy 1.16 already warns
-# of what scikit-learn 1.6 does. A floor that came out later moves the date.
+# Everything else is of soon after the newest of these floors (move the date with them); SciPy 1.16
+# already warns of what scikit-learn 1.6 does.
 lowest:
 	$(PYTHON) -m venv --clear .venv-lowest
 	.venv-lowest/bin/python -m pip install --quiet uv
 	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python \
-		--resolution lowest-direct --exclude-newer 2025-09-01 --editable ".[test]" "scipy==1.15.*"
+		--resolution lowest-direct --exclude-newer 2025-10-01 --editable ".[test]" "scipy==1.15.*"
 	.venv-lowest/bin/python -m pytest -n 2
 
 clean:
