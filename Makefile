@@ -1,13 +1,15 @@
-# Two commands do everything on a bare machine with Python >= 3.10 and make:
+# Two commands do everything on a bare machine with Python >= 3.11 and make:
 #   make demo [DATA=digits|mnist|fashion_mnist|cifar10|...]   the main job, with a table and a picture
 #   make test                                                 lint, types, tests and doctests
 # And, with the gallery's examples run anew, in minutes:
 #   make docs [INTERSPHINX=1]                                 these pages as HTML, in docs/_build/html
+#   make lowest                                               the tests on the oldest versions that pyproject.toml
+#                                                             allows (Python 3.10 or 3.11)
 PYTHON ?= python3
 PY := .venv/bin/python
 DATA ?= digits
 
-.PHONY: demo test docs lint types clean
+.PHONY: demo test docs lint types lowest clean
 
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -35,5 +37,14 @@ lint: .venv/.installed
 types: .venv/.installed
 	$(PY) -m mypy
 
+# Everything else is of soon after the newest of these floors (move the date with them); SciPy 1.16
+# already warns of what scikit-learn 1.6 does.
+lowest:
+	$(PYTHON) -m venv --clear .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet uv
+	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python \
+		--resolution lowest-direct --exclude-newer 2025-10-01 --editable ".[test]" "scipy==1.15.*"
+	.venv-lowest/bin/python -m pytest -n 2
+
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache demo docs/_build docs/gallery docs/generated
+	rm -rf .venv .venv-lowest .pytest_cache .mypy_cache .ruff_cache demo docs/_build docs/gallery docs/generated

@@ -293,8 +293,8 @@ class BaseVAE(BaseEstimator):
         if self.label_weight > 0:
             if y is None:
                 raise ValueError(
-                    f"label_weight={self.label_weight} learns from labels, but y is None. Pass y, "
-                    "with -1 for samples without a label, or set label_weight=0."
+                    f"label_weight={self.label_weight} requires y to be passed, but the target y "
+                    "is None. Pass y, with -1 for samples without a label, or set label_weight=0."
                 )
             y = read_labels(y)
         if y is None:

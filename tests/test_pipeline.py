@@ -13,6 +13,7 @@ from sklearn.decomposition import PCA
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import get_scorer
 from sklearn.model_selection import (
     GridSearchCV,
     HalvingGridSearchCV,
@@ -159,12 +160,18 @@ def test_pandas_output_and_feature_names(images, features, columns):
 def test_metadata_routing_passes_weights_to_the_head(images, labels):
     weight = np.linspace(0.01, 2, 200)
     with config_context(enable_metadata_routing=True):
-        head = SVC().set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
+        head = SVC().set_fit_request(sample_weight=True)
         pipeline = make_pipeline(tiny(), head)
         pipeline.fit(images, labels, sample_weight=weight)
         decision = pipeline.decision_function(images)
         scores = cross_val_score(
-            pipeline, images, labels, cv=2, params={"sample_weight": weight}, error_score="raise"
+            pipeline,
+            images,
+            labels,
+            cv=2,
+            scoring=get_scorer("accuracy").set_score_request(sample_weight=True),
+            params={"sample_weight": weight},
+            error_score="raise",
         )
     Z = tiny().fit(images).transform(images)
     expected = SVC().fit(Z, labels, sample_weight=weight).decision_function(Z)

@@ -69,8 +69,11 @@ class Scaling(nn.Module):
             x = raw.to(torch.float32).reshape(-1, *self.shape)
             if x.dim() == 4:
                 x = x.contiguous(memory_format=torch.channels_last)
-        # In place: only uint8 has a maximum, so that x is a new tensor.
-        return x if self.maximum == 1.0 else x.mul_(1.0 / self.maximum)
+        if self.maximum == 1.0:
+            return x
+        if torch.compiler.is_compiling():  # torch 2.6 cannot export what works in place
+            return x * (1.0 / self.maximum)
+        return x.mul_(1.0 / self.maximum)  # only uint8 has a maximum, so that x is a new tensor
 
     def inverse(self, x: Tensor) -> Tensor:
         """Map ``(n, *shape)`` back to ``(n, *raw_shape)``, floats in the raw range."""

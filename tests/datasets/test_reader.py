@@ -161,10 +161,12 @@ def test_exif_orientation(tmp_path, name, orientation):
 def test_16_bits_lose_the_lower_8(tmp_path, name):
     X = pixels(9, 10, dtype=np.uint16)
     assert X.max() > 60000
-    path = save(tmp_path / name, X)
+    stored = np.int32 if name == "a.pgm" else np.uint16  # Pillow 10.1 writes no other 16-bit PGM
+    path = save(tmp_path / name, X.astype(stored))
     assert_array_equal(read(path, mode="L"), (X >> 8).astype(np.uint8), strict=True)
     assert_array_equal(read(path)[..., 1], X >> 8)
-    dark = save(tmp_path / f"dark {name}", X >> 8)  # not stretched to what it holds
+    # Not stretched to what it holds.
+    dark = save(tmp_path / f"dark {name}", (X >> 8).astype(stored))
     assert not read(dark, mode="L").any()
 
 
