@@ -47,11 +47,11 @@ def to_onnx(
     vae : VAETransformer
         A fitted one.
     part : {"encoder", "decoder"}, default="encoder"
-        - ``"encoder"``: input ``X``, samples as :meth:`VAETransformer.transform` takes them, in the
-          dtype of the fitted X; output ``Z``, what ``transform`` returns for the present
-          ``features``.
+        - ``"encoder"``: input ``X``, samples as :meth:`~sklearn_vae.VAETransformer.transform` takes
+          them, in the dtype of the fitted X; output ``Z``, what ``transform`` returns for the
+          present ``features``.
         - ``"decoder"``: input ``Z``, float32 (n, z_dim); output ``X``, what
-          :meth:`VAETransformer.inverse_transform` returns.
+          :meth:`~sklearn_vae.VAETransformer.inverse_transform` returns.
 
         The number of samples, n, is free.
     target_opset : int, default=18

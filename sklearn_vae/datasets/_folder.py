@@ -108,16 +108,16 @@ def load_image_folder(
         images (but for ``target_names``), for a class that ``target_names`` lacks, and for a table
         without the columns.
 
+    See Also
+    --------
+    sklearn.datasets.load_files : The same for text files.
+
     Notes
     -----
     Files of a folder are sorted by class, then path: shuffle them before a split that is not
     stratified. Rows of a table keep their order. Hidden files and folders are left out, and so are
     files of a folder whose names do not end in bmp, dcm, dicom, gif, jpeg, jpg, pbm, pgm, png, ppm,
     tif, tiff or webp; a table may name any.
-
-    See Also
-    --------
-    sklearn.datasets.load_files : The same for text files.
 
     Examples
     --------

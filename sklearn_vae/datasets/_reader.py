@@ -56,7 +56,7 @@ class ImageReader(
 
     n_jobs : int, default=None
         Threads that read: several pay for photographs, not for thumbnails. None is 1, but for
-        a :func:`joblib.parallel_config`; -1 is one for each core.
+        a ``joblib.parallel_config``; -1 is one for each core.
 
     verbose : int, default=0
         Above 0: a progress bar.
