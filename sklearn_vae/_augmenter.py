@@ -27,6 +27,7 @@ from torch.utils.data import Dataset
 
 from ._base import BaseVAE
 from ._conditional import ConditionalVAE
+from ._doc_link import DocLinkMixin
 from ._images import check_count, read_array, read_spec
 from ._labels import class_numbers, read_labels
 from ._templates import seeded_clone, unfrozen
@@ -57,7 +58,7 @@ class _Labelled(NamedTuple):
     """Class numbers; -1 is unlabelled."""
 
 
-class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, BaseEstimator):
+class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, DocLinkMixin, BaseEstimator):
     """Synthetic rows per class from a VAE: a sampler, or a wrapper around a classifier.
 
     Without ``estimator`` it is a sampler in imbalanced-learn's form: ``fit_resample`` returns the

@@ -21,6 +21,7 @@ from skorch.helper import predefined_split
 from skorch.utils import noop
 from torch.utils.data import Dataset, Subset
 
+from ._doc_link import DocLinkMixin
 from ._images import (
     InputSpec,
     check_count,
@@ -66,7 +67,7 @@ SMALLEST_CHUNK = 16
 Rows = ArrayDataset | ItemDataset
 
 
-class BaseVAE(BaseEstimator):
+class BaseVAE(DocLinkMixin, BaseEstimator):
     """Base of the estimators that train a VAE; see :class:`VAETransformer` for the parameters."""
 
     module_: VAE

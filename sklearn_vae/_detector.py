@@ -16,6 +16,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ._density import Density
+from ._doc_link import DocLinkMixin
 from ._templates import seeded_clone, unfrozen
 from ._transformer import VAETransformer
 from .model import VAE
@@ -25,7 +26,7 @@ TINY = 1e-8
 """Keeps the logarithm of what vanishes finite: a hundredth of a grey level, squared."""
 
 
-class VAEDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
+class VAEDetector(OutlierMixin, MetaEstimatorMixin, DocLinkMixin, BaseEstimator):
     """Outlier and novelty detection by what a VAE makes of a sample.
 
     Train it on what is normal, or on what is mostly normal; samples unlike that score low.

@@ -16,6 +16,8 @@ from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from tqdm.auto import tqdm
 
+from .._doc_link import DocLinkMixin
+
 MODES = {"L": 1, "RGB": 3, "RGBA": 4}
 """Channels by mode."""
 NAMED = 100
@@ -24,6 +26,7 @@ NAMED = 100
 
 class ImageReader(
     TransformerMixin,
+    DocLinkMixin,
     BaseEstimator,
     auto_wrap_output_keys=None,  # type: ignore[call-arg]  # images are no columns of a frame
 ):
