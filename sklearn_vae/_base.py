@@ -253,7 +253,7 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
             data = self._read(X, reset=not again, at_least=2)
             if again:
                 self._check_same_model()
-            y = self._read_y(y, len(data))
+            y = self._read_y(y, len(data)) if self.label_weight > 0 else None
             self._train(data, y, epochs=1, again=again, partial=True)
         return self
 
@@ -436,8 +436,10 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
         net.initialize()
         net.history.extend([*map(dict, self.history_)])
         kind, state = self._optimizer_state()
-        same = len(state.get("state", ())) in (0, sum(1 for _ in net.module_.parameters()))
-        if kind == type(net.optimizer_).__name__ and same:  # another optimiser starts afresh
+        # Another optimiser starts afresh, and so does one for a model without the class head.
+        if kind == type(net.optimizer_).__name__ and _n_parameters(state) == _n_parameters(
+            net.optimizer_.state_dict()
+        ):
             net.optimizer_.load_state_dict(copy.deepcopy(state))  # torch would share its tensors
             for group in net.optimizer_.param_groups:
                 group["lr"] = self.lr
@@ -739,3 +741,8 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
                 )
             self.device_ = resolve_device(self.device, fallback=True)
             self.module_ = load_arrays(model, weights).to(self.device_).eval()
+
+
+def _n_parameters(optimizer_state: dict[str, Any]) -> list[int]:
+    """Return how many tensors each group of an optimiser's state has."""
+    return [len(group["params"]) for group in optimizer_state["param_groups"]]
