@@ -34,6 +34,11 @@ def environment() -> dict[str, Any]:
     }
 
 
+def as_rows(X: np.ndarray) -> np.ndarray:
+    """Return uint8 images as float32 rows in [0, 1]."""
+    return X.reshape(len(X), -1).astype(np.float32) / 255
+
+
 def write_json(name: str, payload: Mapping[str, Any]) -> Path:
     """Write results/NAME.json, floats to 6 significant digits (not finite: null)."""
     path = RESULTS / f"{name}.json"

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from _common import environment, markdown_table, write_json
+from _common import as_rows, environment, markdown_table, write_json
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
 from sklearn.frozen import FrozenEstimator
@@ -68,11 +68,6 @@ PEERS: dict[str, Callable[[], Any]] = {
 }
 
 
-def flat(X: np.ndarray) -> np.ndarray:
-    """Return images as float32 rows in [0, 1]."""
-    return X.reshape(len(X), -1).astype(np.float32) / 255
-
-
 def areas(
     X: np.ndarray, X_test: np.ndarray, normal: np.ndarray, args: argparse.Namespace
 ) -> list[dict[str, Any]]:
@@ -91,7 +86,7 @@ def areas(
         records.append({"contender": f"VAE, {method}", "AUROC": area, "seconds": seconds})
     for name in args.peers:
         start = time.perf_counter()
-        scores = PEERS[name]().fit(flat(X[: args.peer_rows])).score_samples(flat(X_test))
+        scores = PEERS[name]().fit(as_rows(X[: args.peer_rows])).score_samples(as_rows(X_test))
         seconds = time.perf_counter() - start
         area = 100 * roc_auc_score(normal, scores)
         records.append({"contender": name, "AUROC": area, "seconds": seconds})

@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _common import environment, markdown_table, write_json
+from _common import as_rows, environment, markdown_table, write_json
 from classification import rbf
 from imblearn.over_sampling import SMOTE
 from sklearn.frozen import FrozenEstimator
@@ -107,10 +107,6 @@ def svc(
     return SVC(kernel=rbf, C=C, class_weight=weights).fit(Z, y).predict(Z_test)
 
 
-def _flat(X: np.ndarray) -> np.ndarray:
-    return X.reshape(len(X), -1).astype(np.float32) / 255
-
-
 def scores(y: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
     """Return ACSA, GM and F1, means over classes, in %."""
     table = confusion_matrix(y, predicted)
@@ -135,7 +131,7 @@ def fill_up(y: np.ndarray) -> dict[Any, int]:
 def smote(X: np.ndarray, y: np.ndarray, seed: int) -> Rows:
     """SMOTE on pixels."""
     wanted = {c: max(n, FILL) for c, n in zip(*np.unique(y, return_counts=True), strict=True)}
-    flat, y = SMOTE(sampling_strategy=wanted, random_state=seed).fit_resample(_flat(X), y)
+    flat, y = SMOTE(sampling_strategy=wanted, random_state=seed).fit_resample(as_rows(X), y)
     return (flat * 255).round().astype(np.uint8).reshape(-1, *X.shape[1:]), y
 
 
@@ -209,7 +205,7 @@ def unbalanced(data: str, seed: int, args: argparse.Namespace) -> list[dict[str,
             continue
         X_more, y_more = treat(X, y)
         weight = "balanced" if name == "class weights" else None
-        pixels = _flat(X_more), y_more, _flat(X_test)
+        pixels = as_rows(X_more), y_more, as_rows(X_test)
         tried = {"SVC on pixels": svc(*pixels, weight)}
         if name == "nothing":
             tried["SVC on VAE hidden"] = svc(features.transform(X), y, Z_test)
@@ -267,7 +263,7 @@ def few(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
                         sets[name, times] = sampler.fit_resample(X, y)
         for (name, times), (X_more, y_more) in sets.items():
             record = {"data": data, "per class": n, "treatment": name, "n_new": times, "draw": seed}
-            found = scores(y_test, svc(_flat(X_more), y_more, _flat(X_test)))
+            found = scores(y_test, svc(as_rows(X_more), y_more, as_rows(X_test)))
             records.append({**record, "classifier": "SVC on pixels", **found})
             print(records[-1], flush=True)
     return records
@@ -447,12 +443,12 @@ def picture(data: str, args: argparse.Namespace) -> None:
     columns: dict[str, np.ndarray] = {
         "real": np.stack([X[np.flatnonzero(y == c)[0]] for c in range(10)])
     }
-    flat = _flat(X)
+    flat = as_rows(X)
     for method in methods:
         source = template if method == "conditional" else vae
         sampler = VAEAugmenter(vae=source, method=method, random_state=0).fit(X, y)
         new = np.stack([sampler.sample(1, y=c)[0] for c in range(10)])
-        nearest = NearestNeighbors(n_neighbors=1).fit(flat).kneighbors(_flat(new))[1][:, 0]
+        nearest = NearestNeighbors(n_neighbors=1).fit(flat).kneighbors(as_rows(new))[1][:, 0]
         columns |= {method: new, f"nearest to\n{method}": X[nearest]}
     figure, axes = plt.subplots(10, len(columns), figsize=(len(columns), 10.4), squeeze=True)
     for row, c in zip(axes, range(10), strict=True):

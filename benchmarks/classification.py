@@ -24,7 +24,7 @@ import warnings
 from collections.abc import Iterator
 
 import numpy as np
-from _common import environment, markdown_table, write_json
+from _common import as_rows, environment, markdown_table, write_json
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator
 from sklearn.decomposition import PCA
@@ -64,7 +64,7 @@ HEADS: dict[str, tuple[BaseEstimator, dict[str, list[float]]]] = {
 
 def features_of(data: str, X: np.ndarray, X_test: np.ndarray, seed: int, epochs: int | None):
     """Yield (name, train features, test features, seconds of fitting)."""
-    flat, flat_test = _flat(X), _flat(X_test)
+    flat, flat_test = as_rows(X), as_rows(X_test)
     yield "raw pixels", flat, flat_test, 0.0
     settings = {"max_epochs": epochs or "auto", "random_state": seed, "verbose": 2}
     vae = VAETransformer(128 if X.ndim == 4 else 32, **settings)
@@ -82,10 +82,6 @@ def features_of(data: str, X: np.ndarray, X_test: np.ndarray, seed: int, epochs:
     for features in ("mean", "hidden"):
         vae.set_params(features=features)
         yield f"VAE {features}", vae.transform(X), vae.transform(X_test), seconds
-
-
-def _flat(X: np.ndarray) -> np.ndarray:
-    return X.reshape(len(X), -1).astype(np.float32) / 255
 
 
 def draw_labels(y: np.ndarray, n: int, seed: int) -> np.ndarray:

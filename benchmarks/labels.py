@@ -19,7 +19,7 @@ import time
 from typing import Any
 
 import numpy as np
-from _common import environment, markdown_table, write_json
+from _common import as_rows, environment, markdown_table, write_json
 from classification import draw_labels
 from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
@@ -28,8 +28,6 @@ from sklearn.svm import SVC
 
 from sklearn_vae import VAETransformer
 from sklearn_vae.datasets import fetch_images
-
-CONTENDERS = ("labels and images", "images alone", "labels alone", "PCA-50", "raw pixels")
 
 
 class Contest:
@@ -78,36 +76,26 @@ class Contest:
     def pca(self, rows: np.ndarray, seed: int) -> float:
         """Score linear features of all images."""
         if "pca" not in self.shared:
-            pca = PCA(50, random_state=0).fit(_flat(self.X))
-            self.shared["pca"] = pca.transform(_flat(self.X)), pca.transform(_flat(self.X_test))
+            pca = PCA(50, random_state=0).fit(as_rows(self.X))
+            self.shared["pca"] = pca.transform(as_rows(self.X)), pca.transform(as_rows(self.X_test))
         return self.svc(*self.shared["pca"], rows)
 
     def raw(self, rows: np.ndarray, seed: int) -> float:
         """Score the pixels."""
-        return self.svc(_flat(self.X), _flat(self.X_test), rows)
+        return self.svc(as_rows(self.X), as_rows(self.X_test), rows)
 
     def svc(self, Z: np.ndarray, Z_test: np.ndarray, rows: np.ndarray) -> float:
         """Return the error of an SVC on given features of the labelled rows."""
         return self.error(SVC(C=3).fit(Z[rows], self.y[rows]), Z_test)
 
 
-def _flat(X: np.ndarray) -> np.ndarray:
-    return X.reshape(len(X), -1).astype(np.float32) / 255
-
-
-METHODS = dict(
-    zip(
-        CONTENDERS,
-        (
-            Contest.labels_and_images,
-            Contest.images_alone,
-            Contest.labels_alone,
-            Contest.pca,
-            Contest.raw,
-        ),
-        strict=True,
-    )
-)
+CONTENDERS = {
+    "labels and images": Contest.labels_and_images,
+    "images alone": Contest.images_alone,
+    "labels alone": Contest.labels_alone,
+    "PCA-50": Contest.pca,
+    "raw pixels": Contest.raw,
+}
 
 
 def table(records: list[dict[str, Any]]) -> str:
@@ -136,7 +124,9 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", default=["mnist", "fashion_mnist"])
     parser.add_argument("--labels", nargs="+", type=int, default=[100, 1000])
     parser.add_argument("--draws", nargs="+", type=int, default=list(range(10)))
-    parser.add_argument("--contenders", nargs="+", default=CONTENDERS, choices=CONTENDERS)
+    parser.add_argument(
+        "--contenders", nargs="+", default=list(CONTENDERS), choices=list(CONTENDERS)
+    )
     parser.add_argument("--weight", type=float, default=1.0, help="label_weight")
     parser.add_argument("--epochs", type=int, default=None)
     parser.add_argument("--augment", default="auto", help="geometric for digits in colour")
@@ -150,7 +140,7 @@ def main() -> None:
                 rows = draw_labels(contest.y, n, draw) if n else np.arange(len(contest.y))
                 for contender in args.contenders:
                     start = time.process_time()
-                    error = METHODS[contender](contest, rows, draw)
+                    error = CONTENDERS[contender](contest, rows, draw)
                     record = {"data": data, "labels": n, "draw": draw, "contender": contender}
                     records.append(
                         {**record, "error": error, "cpu_seconds": time.process_time() - start}

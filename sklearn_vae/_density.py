@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .training import spread_rows
+
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
 
@@ -64,4 +66,4 @@ class Density:
 
 def spread(X: np.ndarray, most: int) -> np.ndarray:
     """Return at most so many rows, spread over X, as float64, which covariances need."""
-    return X[:: -(-len(X) // most)].astype(np.float64)
+    return X[spread_rows(len(X), most).numpy()].astype(np.float64)

@@ -145,7 +145,7 @@ class VAEDetector(OutlierMixin, MetaEstimatorMixin, DocLinkMixin, BaseEstimator)
         """
         vae = self._fitted_vae(X)
         statistics = self._statistics(vae, X)
-        columns = _COLUMNS.get(self.method, lambda z_dim: [])(vae.module_.z_dim)
+        columns = _COLUMNS[self.method](vae.module_.z_dim) if self.method in _COLUMNS else []
         densities = [(each, Density().fit(statistics[:, each])) for each in columns]
         scores = self._scores(statistics, densities)
         self.vae_, self._densities = vae, densities
@@ -311,4 +311,4 @@ _COLUMNS: dict[str, Callable[[int], list[slice]]] = {
     "path": lambda z_dim: [slice(2 * z_dim + 1), slice(2 * z_dim + 1, None)],
     "latent": lambda z_dim: [slice(None)],
 }
-"""Which of them a density is fitted to, by ``method``."""
+"""Which columns of them a density is fitted to, by ``method``; for others there is none."""

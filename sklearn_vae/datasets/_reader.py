@@ -58,8 +58,8 @@ class ImageReader(
         as a transformer cannot leave out rows, and the same list as a warning.
 
     n_jobs : int, default=None
-        Threads that read: several pay for photographs, not for thumbnails. None is 1, but for
-        a ``joblib.parallel_config``; -1 is one for each core.
+        Threads that read. None is 1, but for a ``joblib.parallel_config``; -1 is one for each
+        core.
 
     verbose : int, default=0
         Above 0: a progress bar.

@@ -76,6 +76,12 @@ def image_shape_of(vae: VAETransformer) -> tuple[int, ...] | None:
     return (h, w, c) if spec.channels_last else (c, h, w)
 
 
+def decode_grid(vae: VAETransformer, Z: np.ndarray) -> np.ndarray:
+    """Return what codes Z of shape (n_rows, n_cols, z_dim) decode to, (n_rows, n_cols, ...)."""
+    images = vae.inverse_transform(Z.reshape(-1, Z.shape[2]))
+    return images.reshape(*Z.shape[:2], *images.shape[1:])
+
+
 def first(X: Any, n: int) -> Any:
     """Return the first n samples of X, or all where there are fewer, in its own container."""
     if isinstance(X, Dataset):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._transformer import VAETransformer
-from ._estimators import image_shape_of, resolve, to_array
+from ._estimators import decode_grid, image_shape_of, resolve, to_array
 from ._plotting import TileDisplay, as_images, check_matplotlib, check_steps
 
 if TYPE_CHECKING:
@@ -142,7 +142,5 @@ class InterpolationDisplay(TileDisplay):
                 "pass as many of both."
             )
         Z = np.linspace(Z_start, Z_end, n_steps, axis=1)
-        images = vae.inverse_transform(Z.reshape(-1, Z.shape[2]))
-        images = images.reshape(*Z.shape[:2], *images.shape[1:])
         starts, ends = to_array(vae, X_start), to_array(vae, X_end)
-        return cls(starts, ends, images, image_shape=shape).plot(ax=ax, **kwargs)
+        return cls(starts, ends, decode_grid(vae, Z), image_shape=shape).plot(ax=ax, **kwargs)

@@ -10,7 +10,7 @@ import numpy as np
 
 from .._images import check_count
 from .._transformer import VAETransformer
-from ._estimators import image_shape_of, resolve
+from ._estimators import decode_grid, image_shape_of, resolve
 from ._plotting import TileDisplay, as_images, check_matplotlib, check_steps
 
 if TYPE_CHECKING:
@@ -172,9 +172,7 @@ class TraversalDisplay(TileDisplay):
         Z = np.tile(_start(codes, start), (len(rows), n_steps, 1))
         for i, d in enumerate(rows):
             Z[i, :, d] += steps * codes[:, d].std()
-        images = vae.inverse_transform(Z.reshape(-1, Z.shape[2]))
-        images = images.reshape(*Z.shape[:2], *images.shape[1:])
-        display = cls(images, dimensions=rows, steps=steps, image_shape=shape)
+        display = cls(decode_grid(vae, Z), dimensions=rows, steps=steps, image_shape=shape)
         return display.plot(ax=ax, **kwargs)
 
 

@@ -186,30 +186,34 @@ class Batches:
         self.bounds = batch_bounds(len(self.rows), batch_size)
         if n_labelled:
             assert self.classes is not None
-            self.labelled = (self.classes >= 0).nonzero()[:, 0].to(self.rows.device)
+            known = self.classes >= 0
+            self.labels = self.classes[known]
+            self.labelled_rows = self.rows[known.to(self.rows.device)]
 
     def __len__(self) -> int:
         return len(self.bounds)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor | None]]:
-        order = torch.arange(len(self.rows), device=self.rows.device)
+        rows, classes = self.rows, self.classes
         if self.shuffle:
-            order = torch.randperm(len(order), device=order.device)
+            order = torch.randperm(len(rows), device=rows.device)
+            rows = rows[order]
+            classes = None if classes is None else classes[order.to(classes.device)]
         for start, stop in self.bounds:
-            index = order[start:stop]
-            if self.n_labelled:
-                draws = torch.randint(
-                    len(self.labelled), (self.n_labelled,), device=self.labelled.device
-                )
-                index = torch.cat([index, self.labelled[draws]])
-            x = self.dataset.take(self.rows[index])
+            index, y = rows[start:stop], None if classes is None else classes[start:stop]
+            if self.n_labelled and y is not None:
+                size, device = (self.n_labelled,), self.labelled_rows.device
+                draws = torch.randint(len(self.labelled_rows), size, device=device)
+                index = torch.cat([index, self.labelled_rows[draws]])
+                y = torch.cat([y, self.labels[draws.to(self.labels.device)]])
+            x = self.dataset.take(index)
             if x.device != self.device:
                 if self.device.type == "cuda":
                     x = x.pin_memory()
                 if self.device.type == "mps" and x.dtype == torch.float64:
                     x = x.float()  # MPS has no float64
                 x = x.to(self.device, non_blocking=True)
-            yield x, None if self.classes is None else self.classes[index.to(self.classes.device)]
+            yield x, y
 
 
 def without_subsets(dataset: Any) -> tuple[Any, Tensor]:
