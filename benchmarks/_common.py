@@ -35,8 +35,8 @@ def environment() -> dict[str, Any]:
 
 
 def as_rows(X: np.ndarray) -> np.ndarray:
-    """Return uint8 images as float32 rows in [0, 1]."""
-    return X.reshape(len(X), -1).astype(np.float32) / 255
+    """Return images, uint8 or float in [0, 1], as float32 rows in [0, 1]."""
+    return X.reshape(len(X), -1).astype(np.float32) / (255 if X.dtype == np.uint8 else 1)
 
 
 def write_json(name: str, payload: Mapping[str, Any]) -> Path:

@@ -23,7 +23,7 @@ from typing import Any
 import joblib
 import matplotlib
 import numpy as np
-from _common import environment, markdown_table
+from _common import as_rows, environment, markdown_table
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.frozen import FrozenEstimator
@@ -72,11 +72,6 @@ def draw_labels(y: Array, per_class: int, seed: int) -> Array:
     rng = np.random.default_rng(seed)
     classes = [np.flatnonzero(y == label) for label in np.unique(y)]
     return np.concatenate([rng.choice(rows, per_class, replace=False) for rows in classes])
-
-
-def as_rows(X: Array) -> Array:
-    """Return images as rows of values in [0, 1], for PCA and for heads on raw pixels."""
-    return X.reshape(len(X), -1) / np.float32(255 if X.dtype == np.uint8 else 1)
 
 
 def tuned(head: Any) -> GridSearchCV:
