@@ -446,20 +446,23 @@ def test_features_can_be_changed_after_fit(images):
 
 
 @pytest.mark.parametrize(
-    ("network", "n_hidden"),
-    [(MLP(hidden=(16, 7)), 7), (Conv(channels=(4,)), 4 * 9), (Conv(channels=(4, 8)), 8 * 4)],
+    ("network", "sizes"),
+    [(MLP(hidden=(16, 7)), [7]), (Conv((4,)), [4 * 16]), (Conv((4, 8)), [4 * 16, 8 * 4])],
 )
-def test_hidden_features_by_hand(images, network, n_hidden):
+def test_hidden_features_by_hand(images, network, sizes):
+    n_hidden = sum(sizes)
     estimator = tiny(network=network, features="hidden").fit(images)
     hidden = estimator.transform(images)
     x = torch.tensor(images[:, None], dtype=torch.float32)
     raw = estimator.module_.raw_hidden(x).detach().double().numpy()
     assert raw.shape == (200, n_hidden)
-    # Centred, divided by the root of the standard deviation, each row of length sqrt(n_hidden).
+    # Centred, divided by the root of the standard deviation, each row of length sqrt(n_hidden),
+    # to which each stage contributes as much.
     std = raw.std(0)
     std = np.maximum(std, 0.01 * std.mean())
     expected = (raw - raw.mean(0)) / np.sqrt(std)
-    expected *= np.sqrt(n_hidden) / np.linalg.norm(expected, axis=1, keepdims=True)
+    for part in np.split(expected, np.cumsum(sizes)[:-1], axis=1):
+        part *= np.sqrt(n_hidden / len(sizes)) / np.linalg.norm(part, axis=1, keepdims=True)
     np.testing.assert_allclose(hidden, expected, atol=1e-3)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import inf, log, prod
+from math import inf, log
 
 import numpy as np
 import torch
@@ -11,13 +11,13 @@ import torch.distributions as td
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..nn._network import Network
+from ..nn._network import Network, Stages
 from ..nn._scaling import Scaling
 from ._elbo import ELBOTerms
 from ._likelihoods import Likelihood
 from ._priors import _StandardNormal, draw, kl_divergence
 
-POOLED = 3
+POOLED = 4
 """Side of the grid that hidden feature maps are averaged to."""
 
 
@@ -71,8 +71,9 @@ class VAE(nn.Module):
         self.decoder = network.decoder(z_dim + n_classes, decoded)
         self.likelihood = likelihood
         self.prior = _StandardNormal(z_dim) if prior is None else prior
-        hidden, n_features = self._check_sizes(shape)
-        self.posterior_head = nn.Linear(prod(hidden), 2 * z_dim)
+        n_activations, self._n_pooled = self._check_sizes(shape)
+        n_features = sum(self._n_pooled)
+        self.posterior_head = nn.Linear(n_activations, 2 * z_dim)
         self.class_head: nn.Linear | None = None
         if n_labels:
             self.add_class_head(n_labels)
@@ -194,15 +195,16 @@ class VAE(nn.Module):
         return torch.logsumexp(torch.stack(log_w), 0) - log(len(log_w))
 
     def hidden(self, x: Tensor) -> Tensor:
-        """Return pooled encoder activations, scaled for any head: shape (n, n_hidden).
+        """Return pooled activations of the encoder's stages, scaled for any head: (n, n_hidden).
 
-        They are centred, divided by the square root of their standard deviation over the training
-        data (half-way between leaving loud units loud and making all equal),
-        and each row is brought to length sqrt(n_hidden), so that the distances an RBF kernel sees
-        are of order one whatever the contrast of the image.
+        They are centred and divided by the square root of their standard deviation over the
+        training data (half-way between leaving loud units loud and making all equal). In each row
+        the stages' parts are brought to one length, and the row to sqrt(n_hidden), so that the
+        distances an RBF kernel sees are of order one whatever the contrast of the image.
         """
         centred = (self.raw_hidden(x) - self.feature_loc) / self.feature_scale
-        return F.normalize(centred, dim=1) * self.n_hidden**0.5
+        parts = [F.normalize(part, dim=1) for part in centred.split(self._n_pooled, dim=1)]
+        return torch.cat(parts, 1) * (self.n_hidden / len(parts)) ** 0.5
 
     def set_feature_scale(self, mean: Tensor, mean_square: Tensor) -> None:
         """Set the scale of hidden features from the first two moments of :meth:`raw_hidden`."""
@@ -212,8 +214,8 @@ class VAE(nn.Module):
         self.feature_scale.copy_(torch.where(std > 0, std, torch.ones_like(std)).sqrt())
 
     def raw_hidden(self, x: Tensor) -> Tensor:
-        """Return pooled encoder activations as they are, shape (n, n_hidden)."""
-        return self._pooled(self.encoder(x))
+        """Return pooled activations of the encoder's stages as they are, shape (n, n_hidden)."""
+        return torch.cat(self._pooled_stages(x), 1)
 
     @property
     def n_hidden(self) -> int:
@@ -236,26 +238,33 @@ class VAE(nn.Module):
                 hook.remove()
         return min(widths)
 
-    @staticmethod
-    def _pooled(activations: Tensor) -> Tensor:
-        if activations.dim() == 4:
-            h, w = activations.shape[-2:]
-            activations = F.adaptive_avg_pool2d(activations, (min(h, POOLED), min(w, POOLED)))
-        return activations.float().flatten(1)
+    def _pooled_stages(self, x: Tensor) -> list[Tensor]:
+        pooled = []
+        for stage in self.encoder if isinstance(self.encoder, Stages) else [self.encoder]:
+            x = grid = stage(x)
+            if x.dim() == 4:
+                h, w = x.shape[-2:]
+                grid = F.adaptive_avg_pool2d(x, (min(h, POOLED), min(w, POOLED)))
+            pooled.append(grid.float().flatten(1))
+        return pooled
 
-    def _run_on_zeros(self) -> tuple[Tensor, Tensor]:
-        """Return the activations of two zero inputs and the decoder's output for two zero codes."""
+    def _run_on_zeros(self) -> tuple[list[Tensor], Tensor, Tensor]:
+        """Return pooled and all activations of two zero inputs, and two decoded zero codes."""
         training = self.encoder.training
         self.eval()
         with torch.no_grad():
-            activations = self.encoder(torch.zeros(2, *self.scaling.shape))
+            x = torch.zeros(2, *self.scaling.shape)
+            pooled, activations = self._pooled_stages(x), self.encoder(x)
             decoded = self.decoder(torch.zeros(2, self.z_dim + self.n_classes))
         self.train(training)
-        return activations, decoded
+        return pooled, activations, decoded
 
-    def _check_sizes(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
-        """Run two zeros through encoder and decoder; also gives lazy modules their sizes."""
-        activations, decoded = self._run_on_zeros()
+    def _check_sizes(self, shape: tuple[int, ...]) -> tuple[int, list[int]]:
+        """Return the numbers of activations and of each stage's hidden features.
+
+        Also gives lazy modules their sizes.
+        """
+        pooled, activations, decoded = self._run_on_zeros()
         expected = (2, self.likelihood.n_params * shape[0], *shape[1:])
         if decoded.shape != expected:
             raise ValueError(
@@ -263,4 +272,4 @@ class VAE(nn.Module):
                 f"{expected} is needed ({self.likelihood.n_params} per value of an input of "
                 f"shape {shape}, for likelihood {self.likelihood!r})."
             )
-        return tuple(activations.shape[1:]), self._pooled(activations).shape[1]
+        return activations[0].numel(), [part.shape[1] for part in pooled]

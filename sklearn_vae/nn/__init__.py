@@ -2,9 +2,9 @@
 
 from ._conv import Conv, ConvBN
 from ._mlp import MLP
-from ._network import Custom, Network
+from ._network import Custom, Network, Stages
 
 NETWORKS: dict[str, type[Network]] = {"mlp": MLP, "conv": Conv, "conv-bn": ConvBN}
 """Networks by the name that ``VAETransformer(network=...)`` takes."""
 
-__all__ = ["MLP", "NETWORKS", "Conv", "ConvBN", "Custom", "Network"]
+__all__ = ["MLP", "NETWORKS", "Conv", "ConvBN", "Custom", "Network", "Stages"]

@@ -8,7 +8,7 @@ from math import prod
 
 from torch import nn
 
-from ._network import Network, Reshape, Shape
+from ._network import Network, Reshape, Shape, Stages
 
 Size = tuple[int, int]
 
@@ -41,7 +41,7 @@ class Conv(Network):
         """Return one block per entry of ``channels``: ``(n, channels[-1], h', w')``."""
         self._sizes(shape)
         widths = (shape[0], *self.channels)
-        return nn.Sequential(
+        return Stages(
             *(
                 nn.Sequential(
                     nn.Conv2d(c_in, c_out, 4, 2, 1, bias=not self.batch_norm), *self._act(c_out)
@@ -99,7 +99,7 @@ class ConvBN(Network):
         """Return six blocks: ``(n, 1024, h', w')``."""
         widths = (shape[0], 32, 64, 128, 256, 512, 1024)
         halvings = len(_halved_up(shape)) - 1
-        return nn.Sequential(
+        return Stages(
             *(
                 nn.Sequential(
                     nn.Conv2d(c_in, c_out, 3, 2 if i < halvings else 1, 1, bias=False),

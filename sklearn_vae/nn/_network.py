@@ -26,7 +26,10 @@ class Network(ABC):
 
     @abstractmethod
     def encoder(self, shape: Shape) -> nn.Module:
-        """Return a module from ``(n, *shape)`` to activations ``(n, ...)`` of any shape."""
+        """Return a module from ``(n, *shape)`` to activations ``(n, ...)`` of any shape.
+
+        :class:`Stages` if several of its layers are to be hidden features.
+        """
 
     @abstractmethod
     def decoder(self, z_dim: int, shape: Shape) -> nn.Module:
@@ -60,6 +63,13 @@ class Custom(Network):
     def decoder(self, z_dim: int, shape: Shape) -> nn.Module:
         """Return a copy of the user's decoder."""
         return copy.deepcopy(self.decoder_module)
+
+
+class Stages(nn.Sequential):
+    """An encoder's parts, in order; the activations of each are hidden features.
+
+    Of an encoder of another type only the last activations are.
+    """
 
 
 class Reshape(nn.Module):

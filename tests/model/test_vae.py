@@ -9,10 +9,11 @@ import torch.distributions as td
 from helpers import synthetic_images
 from scipy import special, stats
 from torch import nn
+from torch.nn import functional as F
 
 from sklearn_vae import VAETransformer
 from sklearn_vae.model import LIKELIHOODS, VAE, Gaussian, NegativeELBO
-from sklearn_vae.nn import MLP, Conv, Network
+from sklearn_vae.nn import MLP, Conv, ConvBN, Custom, Network
 from sklearn_vae.nn._scaling import Scaling
 
 Z = 3
@@ -299,8 +300,29 @@ def test_hidden_features_are_block_means():
         def encoder(self, shape):
             return nn.Identity()
 
-    model = make_vae(CASES["bernoulli"], network=Maps(channels=(4,)), shape=(2, 9, 12))
-    x = torch.from_numpy(synthetic_images(5, 2, 9, 12))
-    expected = x.reshape(5, 2, 3, 3, 3, 4).mean((3, 5)).flatten(1)
-    assert model.n_hidden == 18
+    model = make_vae(CASES["bernoulli"], network=Maps(channels=(4,)), shape=(2, 8, 12))
+    x = torch.from_numpy(synthetic_images(5, 2, 8, 12))
+    expected = x.reshape(5, 2, 4, 2, 4, 3).mean((3, 5)).flatten(1)
+    assert model.n_hidden == 32
     torch.testing.assert_close(model.raw_hidden(x), expected)
+
+
+@pytest.mark.parametrize("network", [Conv((4, 8), batch_norm=True), ConvBN()])
+def test_hidden_features_of_every_stage(network):
+    model = make_vae(CASES["bernoulli"], network=network, shape=(2, 16, 16)).eval()
+    x = torch.from_numpy(synthetic_images(5, 2, 16, 16))
+    seen = []
+    for block in model.encoder:
+        block.register_forward_hook(lambda _, __, out: seen.append(out))
+    model.encoder(x)
+    side = [min(4, out.shape[-1]) for out in seen]
+    expected = [F.adaptive_avg_pool2d(out, s).flatten(1) for out, s in zip(seen, side, strict=True)]
+    seen.clear()
+    torch.testing.assert_close(model.raw_hidden(x), torch.cat(expected, 1))
+    assert model.n_hidden == sum(part.shape[1] for part in expected)
+
+
+def test_hidden_features_of_other_encoders_are_the_last_activations():
+    network = Custom(nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU()), MLP().decoder(Z, (1, 6, 6)))
+    model = make_vae(CASES["bernoulli"], network=network, shape=(1, 6, 6))
+    assert model.n_hidden == 3 * 4 * 4
