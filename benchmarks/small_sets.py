@@ -94,7 +94,8 @@ def gradients(X: np.ndarray, cell: int) -> np.ndarray:
     from skimage.feature import hog
 
     settings = {"pixels_per_cell": (cell, cell), "cells_per_block": (2, 2)}
-    return np.stack([hog(image, **settings) for image in X]).astype(np.float32)
+    colour = -1 if X.ndim == 4 else None
+    return np.stack([hog(x, channel_axis=colour, **settings) for x in X]).astype(np.float32)
 
 
 def vae(args: argparse.Namespace, **settings: Any) -> Features:

@@ -1,0 +1,130 @@
+"""All labels of a data set on frozen features: a VAE that saw no label, HOG, PCA, random weights.
+
+    python benchmarks/all_labels.py --data cifar10_jpeg --width 64
+    python benchmarks/all_labels.py --data fashion_mnist
+
+Heads: LogisticRegression on the features, SVC on their first 128 principal components, for which
+libsvm is fast enough. C is chosen on the last 10,000 training images with the others as training
+set (for SVC with 10,000 of them); then the head is fitted to all training images and scored once on
+the test set. HOG takes scikit-image. ``--seeds`` trains so many VAEs, the other features have none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from _common import as_rows, environment, markdown_table, write_json
+from sklearn.base import ClassifierMixin
+from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import SVC
+from small_sets import gradients
+
+from sklearn_vae import VAETransformer
+from sklearn_vae.datasets import fetch_images
+from sklearn_vae.nn import Conv
+
+N_VALID = 10_000
+FEW = 10_000
+
+
+def logistic_regression(C: float) -> ClassifierMixin:
+    """Return the linear head."""
+    return LogisticRegression(C=C, max_iter=200, tol=1e-3)
+
+
+def svc(C: float) -> ClassifierMixin:
+    """Return the kernel head, gamma="scale"."""
+    return make_pipeline(PCA(128, random_state=0), SVC(C=C, cache_size=2000))
+
+
+Head = tuple[Callable[[float], ClassifierMixin], tuple[float, ...], int | None]
+HEADS: dict[str, Head] = {
+    "LogisticRegression": (logistic_regression, (0.003, 0.01, 0.03, 0.1), None),
+    "SVC(RBF)": (svc, (3.0, 10.0), FEW),
+}
+"""Constructor, values of C, and how many images C is chosen with; None for all."""
+
+
+def vae(args: argparse.Namespace, seed: int, **settings: Any) -> VAETransformer:
+    """Return a VAE with its defaults but for its width."""
+    w = args.width
+    return VAETransformer(
+        args.z_dim,
+        network=Conv((w, 2 * w, 4 * w), batch_norm=True),
+        features="hidden",
+        random_state=seed,
+        **{"max_epochs": args.epochs or "auto", "verbose": 2, **settings},
+    )
+
+
+def features_of(
+    X: np.ndarray, X_test: np.ndarray, args: argparse.Namespace
+) -> Iterator[tuple[str, int, np.ndarray, np.ndarray, float]]:
+    """Yield (name, seed, training features, test features, seconds of training)."""
+    if "pixels" in args.features:
+        yield "pixels", 0, as_rows(X), as_rows(X_test), 0.0
+    if "HOG" in args.features:
+        yield "HOG", 0, gradients(X, 4), gradients(X_test, 4), 0.0
+    for name, settings in {
+        # One pass at a vanishing rate: the weights stay random, BatchNorm sees its statistics.
+        "untrained hidden": {"max_epochs": 1, "lr": 1e-12, "augment": None},
+        "VAE hidden": {},
+    }.items():
+        for seed in range(args.seeds if name in args.features else 0):
+            start = time.perf_counter()
+            model = vae(args, seed, **settings).fit(X[:10_000] if settings else X)
+            seconds = time.perf_counter() - start
+            yield name, seed, model.transform(X), model.transform(X_test), seconds
+
+
+def scores(head: str, Z: np.ndarray, y: np.ndarray, Z_test: np.ndarray, y_test: np.ndarray) -> dict:
+    """Choose C on the last training images, fit the head to all, score the test set once."""
+    make, grid, most = HEADS[head]
+    n = len(y) - N_VALID
+    few = slice(0, min(n, most or n))
+    start = time.perf_counter()
+    valid = {C: make(C).fit(Z[few], y[few]).score(Z[n:], y[n:]) for C in grid}
+    best = max(valid, key=lambda C: valid[C])
+    accuracy = make(best).fit(Z, y).score(Z_test, y_test)
+    seconds = time.perf_counter() - start
+    return {"C": best, "valid": valid, "accuracy": 100 * accuracy, "seconds_head": seconds}
+
+
+def main() -> None:
+    """Run the benchmark; the JSON is written after every head."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", default="cifar10_jpeg")
+    names = ["pixels", "HOG", "untrained hidden", "VAE hidden"]
+    parser.add_argument("--features", nargs="+", default=names, choices=names)
+    parser.add_argument("--heads", nargs="+", default=list(HEADS), choices=list(HEADS))
+    parser.add_argument("--width", type=int, default=32, help="channels of the first convolution")
+    parser.add_argument("--z-dim", type=int, default=128)
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--out")
+    args = parser.parse_args()
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    X, y = fetch_images(args.data, return_X_y=True, download_if_missing=False)
+    test = fetch_images(args.data, subset="test", return_X_y=True, download_if_missing=False)
+    records: list[dict[str, Any]] = []
+    for name, seed, Z, Z_test, seconds in features_of(X, test[0], args):
+        record = {"features": name, "columns": Z.shape[1], "seed": seed, "seconds_vae": seconds}
+        for head in args.heads:
+            records.append({**record, "head": head, **scores(head, Z, y, Z_test, test[1])})
+            print(records[-1], flush=True)
+            payload = {"environment": environment(), "args": vars(args), "results": records}
+            write_json(args.out or f"all_labels_{args.data}", payload)
+    columns = ["features", "columns", "head", "C", "accuracy", "seconds_vae", "seconds_head"]
+    print(markdown_table(records, columns))
+
+
+if __name__ == "__main__":
+    main()
