@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 from helpers import same_weights, synthetic_images, tiny, weights
+from scipy import stats
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
@@ -107,10 +108,15 @@ def test_samples_repeat_by_random_state(fitted):
 
 
 def test_samples_are_decoded_draws_from_the_prior(fitted):
-    codes = np.random.RandomState(1).standard_normal((5, 3))
+    codes = fitted.module_.draw(5, np.random.RandomState(1))
+    assert codes.dtype == np.float32
     np.testing.assert_allclose(
         fitted.sample(5, random_state=1), fitted.inverse_transform(codes), atol=1e-6
     )
+    many = fitted.module_.draw(5000, np.random.RandomState(2))
+    for column in many.T:
+        assert stats.kstest(column, "norm").pvalue > 0.001
+    np.testing.assert_allclose(np.corrcoef(many.T), np.eye(3), atol=0.06)
 
 
 # -- layouts ------------------------------------------------------------------------------------

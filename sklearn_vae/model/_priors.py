@@ -137,12 +137,13 @@ class GaussianMixture(td.Distribution):
 
 
 def draw(prior: td.Distribution, n: int, rng: np.random.RandomState) -> np.ndarray:
-    """Return n codes from p(z), (n, d), by NumPy's generator: the same on every device."""
-    noise = rng.standard_normal((n, *prior.event_shape))
+    """Return n codes from p(z), (n, d), float32, by NumPy: the same on every device."""
+    fast = np.random.default_rng(rng.randint(2**31 - 1))  # a third of what rng itself takes
+    noise = fast.standard_normal((n, *prior.event_shape), dtype=np.float32)
     if not isinstance(prior, GaussianMixture):
         return noise
     weights = prior.log_weights.detach().double().softmax(0).cpu().numpy()
-    which = rng.choice(len(weights), n, p=weights)
+    which = fast.choice(len(weights), n, p=weights)
     loc, scale = (t.detach().cpu().numpy()[which] for t in (prior.loc, prior.scale))
     return loc + scale * noise
 
