@@ -124,10 +124,22 @@ def scalings(vae, data, Z, Z_valid, X, X_valid, y, y_valid) -> list[dict[str, An
         y_valid,
     )
     as_they_are = errors(LINEAR, raw, y, raw_valid, y_valid, "hidden, LR")
+    last = slice(-vae.module_._n_pooled[-1], None)
+    L, L_valid = (usual_scale(part[:, last], raw[:, last]) for part in (raw, raw_valid))
+    last_stage = errors(LINEAR, L, y, L_valid, y_valid, "hidden, LR")
     return [
+        {"data": data, "variant": "features: hidden, last stage alone", **last_stage},
         {"data": data, "variant": "features: standardised", **standardised},
         {"data": data, "variant": "features: hidden as they are", **as_they_are},
     ]
+
+
+def usual_scale(part: np.ndarray, of: np.ndarray) -> np.ndarray:
+    """Return one stage's activations, scaled as ``features="hidden"`` scales each."""
+    std = of.std(0)
+    std = np.maximum(std, 0.01 * std.mean())
+    centred = (part - of.mean(0)) / np.sqrt(std)
+    return centred * len(std) ** 0.5 / np.linalg.norm(centred, axis=1, keepdims=True)
 
 
 def raw_hidden(vae: VAETransformer, X: np.ndarray) -> np.ndarray:
