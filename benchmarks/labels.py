@@ -28,6 +28,7 @@ from sklearn.svm import SVC
 
 from sklearn_vae import VAETransformer
 from sklearn_vae.datasets import fetch_images
+from sklearn_vae.nn import Conv
 
 
 class Contest:
@@ -45,6 +46,8 @@ class Contest:
         """Return the VAE with its defaults but for the changes."""
         settings = {"max_epochs": self.args.epochs or "auto", "augment": self.args.augment}
         settings["random_state"] = seed
+        if w := self.args.width:
+            settings["network"] = Conv((w, 2 * w, 4 * w), batch_norm=True)
         return VAETransformer(self.z_dim, **{**settings, **changes})
 
     def error(self, model: Any, X: np.ndarray) -> float:
@@ -129,6 +132,7 @@ def main() -> None:
     )
     parser.add_argument("--weight", type=float, default=1.0, help="label_weight")
     parser.add_argument("--epochs", type=int, default=None)
+    parser.add_argument("--width", type=int, help="channels of the first of three convolutions")
     parser.add_argument("--augment", default="auto", help="geometric for digits in colour")
     parser.add_argument("--out", default="labels")
     args = parser.parse_args()
