@@ -5,9 +5,9 @@
         --out anomaly_defects
 
 ``one-class``: trained on one class of the training set, AUROC on the whole test set, the mean over
-the classes; of the magnetic tiles only those without a defect are trained on. ``foreign``: trained on one data set, its test images against another's. The VAE
-has its defaults but for ``--epochs``; nothing is tuned on what is to be found. Peers have theirs,
-PCA keeps 90 % of the variance.
+the classes; of the magnetic tiles only those without a defect are trained on. ``foreign``: trained
+on one data set, its test images against another's. The VAE has its defaults but for ``--epochs``;
+nothing is tuned on what is to be found. Peers have theirs, PCA keeps 90 % of the variance.
 """
 
 from __future__ import annotations
