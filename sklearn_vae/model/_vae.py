@@ -215,7 +215,7 @@ class VAE(nn.Module):
 
     def raw_hidden(self, x: Tensor) -> Tensor:
         """Return pooled activations of the encoder's stages as they are, shape (n, n_hidden)."""
-        return torch.cat(self._pooled_stages(x), 1)
+        return torch.cat([self._pooled(stage) for stage in self._activations(x)], 1)
 
     @property
     def n_hidden(self) -> int:
@@ -238,33 +238,37 @@ class VAE(nn.Module):
                 hook.remove()
         return min(widths)
 
-    def _pooled_stages(self, x: Tensor) -> list[Tensor]:
-        pooled = []
+    def _activations(self, x: Tensor) -> list[Tensor]:
+        """Return the activations of the encoder's stages; the last are the encoder's."""
+        found = []
         for stage in self.encoder if isinstance(self.encoder, Stages) else [self.encoder]:
-            x = grid = stage(x)
-            if x.dim() == 4:
-                h, w = x.shape[-2:]
-                grid = F.adaptive_avg_pool2d(x, (min(h, POOLED), min(w, POOLED)))
-            pooled.append(grid.float().flatten(1))
-        return pooled
+            x = stage(x)
+            found.append(x)
+        return found
 
-    def _run_on_zeros(self) -> tuple[list[Tensor], Tensor, Tensor]:
-        """Return pooled and all activations of two zero inputs, and two decoded zero codes."""
+    @staticmethod
+    def _pooled(activations: Tensor) -> Tensor:
+        if activations.dim() == 4:
+            h, w = activations.shape[-2:]
+            activations = F.adaptive_avg_pool2d(activations, (min(h, POOLED), min(w, POOLED)))
+        return activations.float().flatten(1)
+
+    def _run_on_zeros(self) -> tuple[list[Tensor], Tensor]:
+        """Return the activations of two zero inputs and the decoder's output for two zero codes."""
         training = self.encoder.training
         self.eval()
         with torch.no_grad():
-            x = torch.zeros(2, *self.scaling.shape)
-            pooled, activations = self._pooled_stages(x), self.encoder(x)
+            activations = self._activations(torch.zeros(2, *self.scaling.shape))
             decoded = self.decoder(torch.zeros(2, self.z_dim + self.n_classes))
         self.train(training)
-        return pooled, activations, decoded
+        return activations, decoded
 
     def _check_sizes(self, shape: tuple[int, ...]) -> tuple[int, list[int]]:
         """Return the numbers of activations and of each stage's hidden features.
 
         Also gives lazy modules their sizes.
         """
-        pooled, activations, decoded = self._run_on_zeros()
+        activations, decoded = self._run_on_zeros()
         expected = (2, self.likelihood.n_params * shape[0], *shape[1:])
         if decoded.shape != expected:
             raise ValueError(
@@ -272,4 +276,4 @@ class VAE(nn.Module):
                 f"{expected} is needed ({self.likelihood.n_params} per value of an input of "
                 f"shape {shape}, for likelihood {self.likelihood!r})."
             )
-        return activations[0].numel(), [part.shape[1] for part in pooled]
+        return activations[-1][0].numel(), [self._pooled(a).shape[1] for a in activations]
