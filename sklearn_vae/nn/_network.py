@@ -69,6 +69,24 @@ class Stages(nn.Sequential):
     """An encoder's parts, in order; the activations of each are hidden features.
 
     Of an encoder of another type only the last activations are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from torch import nn
+    >>> from sklearn_vae import VAETransformer
+    >>> from sklearn_vae.nn import Stages
+    >>> encoder = Stages(
+    ...     nn.Sequential(nn.Conv2d(1, 3, 4, 2, 1), nn.ReLU()),
+    ...     nn.Sequential(nn.Conv2d(3, 5, 4, 2, 1), nn.ReLU()),
+    ... )
+    >>> decoder = nn.Sequential(nn.Linear(2, 64), nn.Unflatten(1, (1, 8, 8)))
+    >>> X = np.random.default_rng(0).random((20, 8, 8))
+    >>> vae = VAETransformer(
+    ...     2, network=(encoder, decoder), features="hidden", max_epochs=1, device="cpu"
+    ... )
+    >>> vae.fit_transform(X).shape  # 3 maps of 4 x 4 and 5 of 2 x 2
+    (20, 68)
     """
 
 
