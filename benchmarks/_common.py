@@ -15,6 +15,7 @@ import skorch
 import torch
 
 import sklearn_vae
+from sklearn_vae.nn import Conv
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -32,6 +33,15 @@ def environment() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "machine": platform.machine(),
     }
+
+
+UNTRAINED: dict[str, Any] = {"max_epochs": 1, "lr": 1e-12, "augment": None}
+"""Settings of a VAE whose weights stay random, while BatchNorm sees its statistics."""
+
+
+def three_convolutions(width: int) -> Conv:
+    """Return the default network for images with so many channels after its first convolution."""
+    return Conv((width, 2 * width, 4 * width), batch_norm=True)
 
 
 def as_rows(X: np.ndarray) -> np.ndarray:

@@ -18,7 +18,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from _common import as_rows, environment, markdown_table, write_json
+from _common import (
+    UNTRAINED,
+    as_rows,
+    environment,
+    markdown_table,
+    three_convolutions,
+    write_json,
+)
 from sklearn.base import ClassifierMixin
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
@@ -29,7 +36,6 @@ from small_sets import gradients
 
 from sklearn_vae import VAETransformer
 from sklearn_vae.datasets import fetch_images
-from sklearn_vae.nn import Conv
 
 N_VALID = 10_000
 FEW = 10_000
@@ -55,10 +61,9 @@ HEADS: dict[str, Head] = {
 
 def vae(args: argparse.Namespace, seed: int, **settings: Any) -> VAETransformer:
     """Return a VAE with its defaults but for its width."""
-    w = args.width
     return VAETransformer(
         args.z_dim,
-        network=Conv((w, 2 * w, 4 * w), batch_norm=True),
+        network=three_convolutions(args.width),
         features="hidden",
         random_state=seed,
         **{"max_epochs": args.epochs or "auto", "verbose": 2, **settings},
@@ -73,11 +78,7 @@ def features_of(
         yield "pixels", 0, as_rows(X), as_rows(X_test), 0.0
     if "HOG" in args.features:
         yield "HOG", 0, gradients(X, 4), gradients(X_test, 4), 0.0
-    for name, settings in {
-        # One pass at a vanishing rate: the weights stay random, BatchNorm sees its statistics.
-        "untrained hidden": {"max_epochs": 1, "lr": 1e-12, "augment": None},
-        "VAE hidden": {},
-    }.items():
+    for name, settings in {"untrained hidden": UNTRAINED, "VAE hidden": {}}.items():
         for seed in range(args.seeds if name in args.features else 0):
             start = time.perf_counter()
             model = vae(args, seed, **settings).fit(X[:10_000] if settings else X)

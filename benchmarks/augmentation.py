@@ -189,12 +189,17 @@ def draw_rows(y: np.ndarray, counts: tuple[int, ...], seed: int, validate: bool)
     return train, np.concatenate([rows[-500:] for rows in order])
 
 
+def image_maker(seed: int, args: argparse.Namespace) -> VAETransformer:
+    """Return the VAE that makes images, untrained."""
+    return VAETransformer(
+        network=args.network, augment=None, max_epochs=args.epochs, random_state=seed
+    )
+
+
 def unbalanced(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
     """Score every treatment on one draw of DeepSMOTE's counts."""
     X, y, X_test, y_test = load(data, COUNTS, seed, args.validate)
-    template = VAETransformer(
-        network=args.network, augment=None, max_epochs=args.epochs, random_state=seed
-    )
+    template = image_maker(seed, args)
     start = time.perf_counter()
     vae = template.fit(X)
     print(f"{data} draw {seed}: VAE {time.perf_counter() - start:.0f} s", flush=True)
@@ -231,9 +236,7 @@ def unbalanced(data: str, seed: int, args: argparse.Namespace) -> list[dict[str,
 def shaped(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
     """Score treatments in front of ``VAETransformer(label_weight=1)`` and a weighted SVC."""
     X, y, X_test, y_test = load(data, COUNTS, seed, args.validate)
-    template = VAETransformer(
-        network=args.network, augment=None, max_epochs=args.epochs, random_state=seed
-    )
+    template = image_maker(seed, args)
     vae, records = template.fit(X), []
     for name, treat in treatments(data, vae, template, fill_up(y), seed).items():
         if name not in (args.only or SHAPED):
@@ -463,9 +466,7 @@ def picture(data: str, args: argparse.Namespace) -> None:
     import matplotlib.pyplot as plt
 
     X, y, _, _ = load(data, COUNTS, 0, validate=True)
-    template = VAETransformer(
-        network=args.network, augment=None, max_epochs=args.epochs, random_state=0
-    )
+    template = image_maker(0, args)
     vae = FrozenEstimator(template.fit(X))
     methods = ("posterior", "interpolation", "density", "conditional")
     columns: dict[str, np.ndarray] = {

@@ -24,7 +24,7 @@ import warnings
 from collections.abc import Iterator
 
 import numpy as np
-from _common import as_rows, environment, markdown_table, write_json
+from _common import UNTRAINED, as_rows, environment, markdown_table, write_json
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator
 from sklearn.decomposition import PCA
@@ -72,8 +72,7 @@ def features_of(data: str, X: np.ndarray, X_test: np.ndarray, seed: int, epochs:
         start = time.perf_counter()
         pca = PCA(n, random_state=seed).fit(flat)
         yield f"PCA-{n}", pca.transform(flat), pca.transform(flat_test), time.perf_counter() - start
-    # One pass at a vanishing rate: the weights stay random, BatchNorm sees its statistics.
-    random = VAETransformer(vae.z_dim, max_epochs=1, lr=1e-12, augment=None, random_state=seed)
+    random = VAETransformer(vae.z_dim, random_state=seed, **UNTRAINED)
     random.set_params(features="hidden").fit(X[:10_000])
     yield "untrained hidden", random.transform(X), random.transform(X_test), 0.0
     start = time.perf_counter()

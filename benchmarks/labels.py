@@ -19,7 +19,7 @@ import time
 from typing import Any
 
 import numpy as np
-from _common import as_rows, environment, markdown_table, write_json
+from _common import as_rows, environment, markdown_table, three_convolutions, write_json
 from classification import draw_labels
 from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
@@ -28,7 +28,6 @@ from sklearn.svm import SVC
 
 from sklearn_vae import VAETransformer
 from sklearn_vae.datasets import fetch_images
-from sklearn_vae.nn import Conv
 
 
 class Contest:
@@ -46,8 +45,8 @@ class Contest:
         """Return the VAE with its defaults but for the changes."""
         settings = {"max_epochs": self.args.epochs or "auto", "augment": self.args.augment}
         settings["random_state"] = seed
-        if w := self.args.width:
-            settings["network"] = Conv((w, 2 * w, 4 * w), batch_norm=True)
+        if self.args.width:
+            settings["network"] = three_convolutions(self.args.width)
         return VAETransformer(self.z_dim, **{**settings, **changes})
 
     def error(self, model: Any, X: np.ndarray) -> float:

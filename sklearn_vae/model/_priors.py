@@ -138,7 +138,7 @@ class GaussianMixture(td.Distribution):
 
 def draw(prior: td.Distribution, n: int, rng: np.random.RandomState) -> np.ndarray:
     """Return n codes from p(z), (n, d), float32, by NumPy: the same on every device."""
-    fast = np.random.default_rng(rng.randint(2**31 - 1))  # a third of what rng itself takes
+    fast = np.random.default_rng(rng.randint(2**31 - 1))  # rng itself has no float32
     noise = fast.standard_normal((n, *prior.event_shape), dtype=np.float32)
     if not isinstance(prior, GaussianMixture):
         return noise
