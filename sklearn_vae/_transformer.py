@@ -31,11 +31,14 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     z_dim : int, default=32
         Dimensions of the latent space. 16 to 64 suit small grey images, 128 CIFAR-10.
 
-    network : {"auto", "mlp", "conv", "conv-bn"}, Network or (encoder, decoder), default="auto"
+    network : {"auto", "mlp", "conv", "conv-bn", "resnet"}, Network or (encoder, decoder), \
+            default="auto"
         - ``"mlp"``: fully connected, 512-256; vectors and small images.
         - ``"conv"``: three stride-2 convolutions, 32-64-128 channels, and their mirror image.
         - ``"conv-bn"``: six convolutions up to 1024 channels with BatchNorm and LeakyReLU;
           the largest.
+        - ``"resnet"``: three stages of 64, 128 and 256 channels with a residual block each, for
+          ``label_weight`` with many labels; the dearest step.
         - ``"auto"``: see Notes.
         - a :class:`~sklearn_vae.nn.Network` such as ``nn.MLP(hidden=(400,))``.
         - a pair of torch modules: the encoder maps ``(n, c, h, w)`` (or ``(n, d)``) to any

@@ -3,8 +3,14 @@
 from ._conv import Conv, ConvBN
 from ._mlp import MLP
 from ._network import Custom, Network, Stages
+from ._resnet import ResNet
 
-NETWORKS: dict[str, type[Network]] = {"mlp": MLP, "conv": Conv, "conv-bn": ConvBN}
+NETWORKS: dict[str, type[Network]] = {
+    "mlp": MLP,
+    "conv": Conv,
+    "conv-bn": ConvBN,
+    "resnet": ResNet,
+}
 """Networks by the name that ``VAETransformer(network=...)`` takes."""
 
-__all__ = ["MLP", "NETWORKS", "Conv", "ConvBN", "Custom", "Network", "Stages"]
+__all__ = ["MLP", "NETWORKS", "Conv", "ConvBN", "Custom", "Network", "ResNet", "Stages"]

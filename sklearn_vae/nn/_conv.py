@@ -37,7 +37,7 @@ class Conv(Network):
     channels: tuple[int, ...] = (32, 64, 128)
     batch_norm: bool = False
 
-    def encoder(self, shape: Shape) -> nn.Module:
+    def encoder(self, shape: Shape) -> Stages:
         """Return one block per entry of ``channels``: ``(n, channels[-1], h', w')``."""
         self._sizes(shape)
         widths = (shape[0], *self.channels)

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from sklearn_vae.nn import MLP, NETWORKS, Conv, ConvBN, Custom
+from sklearn_vae.nn import MLP, NETWORKS, Conv, ConvBN, Custom, ResNet
+from sklearn_vae.nn._resnet import _Residual
 
 SIZES = [(side, 48 - side) for side in range(8, 41)]  # every remainder, on either axis
 
@@ -23,7 +24,15 @@ def modules(module, *kinds):
 
 
 @pytest.mark.parametrize(
-    "network", [Conv(), Conv(channels=(4, 8), batch_norm=True), Conv(channels=(4,)), ConvBN()]
+    "network",
+    [
+        Conv(),
+        Conv(channels=(4, 8), batch_norm=True),
+        Conv(channels=(4,)),
+        ConvBN(),
+        ResNet(),
+        ResNet((4,), blocks=2),
+    ],
 )
 def test_decoder_returns_the_exact_size_of_every_image(network):
     for h, w in SIZES:
@@ -81,6 +90,26 @@ def test_conv_bn_is_the_network_asked_for():
     assert not modules(decoder, nn.ReLU, nn.Sigmoid)
 
 
+def test_resnet_is_the_network_asked_for():
+    resnet = ResNet((4, 8), blocks=2)
+    encoder = resnet.encoder((3, 16, 16))
+    first, second = encoder
+    assert first(torch.zeros(1, 3, 16, 16)).shape == (1, 4, 8, 8)
+    assert second(torch.zeros(1, 4, 8, 8)).shape == (1, 8, 4, 4)
+    layers = modules(encoder, nn.Conv2d)
+    assert [m.out_channels for m in layers] == [2, 4, 4, 4, 4, 4, 8, 8, 8, 8, 8]
+    assert [m.stride[0] for m in layers] == [1, 2, 1, 1, 1, 1, 2, 1, 1, 1, 1]
+    assert len(modules(encoder, nn.BatchNorm2d)) == len(layers)
+
+
+def test_residual_blocks_begin_as_the_identity_and_learn():
+    *_, block = modules(ResNet((4,)).encoder((1, 8, 8)), _Residual)
+    x = torch.rand(2, 4, 4, 4)
+    torch.testing.assert_close(block(x), x)
+    block(x).square().sum().backward()
+    assert float(block.change[-1].weight.grad.abs().sum()) > 0
+
+
 def test_batch_norm_follows_every_convolution_where_asked_for():
     plain, normed = Conv(channels=(4, 8)), Conv(channels=(4, 8), batch_norm=True)
     for part in (lambda n: n.encoder((1, 8, 8)), lambda n: n.decoder(3, (1, 8, 8))):
@@ -95,7 +124,8 @@ def test_batch_norm_follows_every_convolution_where_asked_for():
 
 
 @pytest.mark.parametrize(
-    "network", [MLP(hidden=(6,)), Conv(channels=(4, 8)), Conv(batch_norm=True)]
+    "network",
+    [MLP(hidden=(6,)), Conv(channels=(4, 8)), Conv(batch_norm=True), ResNet((4,), blocks=2)],
 )
 def test_networks_compare_print_and_hash_by_value(network):
     again = eval(repr(network))

@@ -1,0 +1,76 @@
+"""Residual networks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ._conv import Conv
+from ._network import Network, Shape
+
+
+@dataclass(frozen=True)
+class ResNet(Network):
+    """The convolutions of :class:`Conv`, each followed by residual blocks [1]_, with BatchNorm.
+
+    A convolution at the image's own size, with half the channels of the first stage, goes before
+    them. The decoder is that of :class:`Conv`: it is the encoder that features come from.
+
+    Parameters
+    ----------
+    channels : tuple of int, default=(64, 128, 256)
+        Output channels of the stages, each of which halves the image (odd sizes round down).
+    blocks : int, default=1
+        Residual blocks of two convolutions in each stage.
+
+    References
+    ----------
+    .. [1] He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", CVPR 2016,
+       https://arxiv.org/abs/1512.03385
+
+    Examples
+    --------
+    >>> from sklearn_vae.nn import ResNet
+    >>> ResNet(blocks=2)
+    ResNet(channels=(64, 128, 256), blocks=2)
+    """
+
+    channels: tuple[int, ...] = (64, 128, 256)
+    blocks: int = 1
+
+    def encoder(self, shape: Shape) -> nn.Module:
+        """Return one stage per entry of ``channels``: ``(n, channels[-1], h', w')``."""
+        first = max(1, self.channels[0] // 2)
+        stages = self._plain.encoder((first, *shape[1:]))
+        for i, channels in enumerate(self.channels):
+            stages[i] = nn.Sequential(stages[i], *(_Residual(channels) for _ in range(self.blocks)))
+        stages[0] = nn.Sequential(*_normed(shape[0], first), nn.ReLU(), stages[0])
+        return stages
+
+    def decoder(self, z_dim: int, shape: Shape) -> nn.Module:
+        """Return the decoder of ``Conv(channels, batch_norm=True)``."""
+        return self._plain.decoder(z_dim, shape)
+
+    @property
+    def _plain(self) -> Conv:
+        return Conv(self.channels, batch_norm=True)
+
+
+class _Residual(nn.Module):
+    """Two convolutions around which the input passes; the identity at first."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        convolution, norm = _normed(channels, channels)
+        nn.init.zeros_(norm.weight)  # training starts from the plain network
+        self.change = nn.Sequential(*_normed(channels, channels), nn.ReLU(), convolution, norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(n, c, h, w)`` to the same shape."""
+        return torch.relu(x + self.change(x))
+
+
+def _normed(c_in: int, c_out: int) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
+    return nn.Conv2d(c_in, c_out, 3, 1, 1, bias=False), nn.BatchNorm2d(c_out)
