@@ -28,6 +28,8 @@ from sklearn.svm import SVC
 
 from sklearn_vae import VAETransformer
 from sklearn_vae.datasets import fetch_images
+from sklearn_vae.nn import NETWORKS
+from sklearn_vae.training import Augment
 
 
 class Contest:
@@ -44,7 +46,7 @@ class Contest:
     def vae(self, seed: int, **changes: Any) -> VAETransformer:
         """Return the VAE with its defaults but for the changes."""
         settings = {"max_epochs": self.args.epochs or "auto", "augment": self.args.augment}
-        settings["random_state"] = seed
+        settings |= {"random_state": seed, "network": self.args.network}
         if self.args.width:
             settings["network"] = three_convolutions(self.args.width)
         return VAETransformer(self.z_dim, **{**settings, **changes})
@@ -100,6 +102,15 @@ CONTENDERS = {
 }
 
 
+def augmentation(text: str) -> str | Augment:
+    """Return what the command line says: a name, or ranges, as in shift=0.1,flip=1."""
+    if "=" not in text:
+        return text
+    return Augment(
+        **{name: float(value) for name, value in (p.split("=") for p in text.split(","))}
+    )
+
+
 def table(records: list[dict[str, Any]]) -> str:
     """Return the mean and the spread over draws."""
     cells: dict[tuple[str, int, str], list[dict[str, Any]]] = {}
@@ -132,9 +143,13 @@ def main() -> None:
     parser.add_argument("--weight", type=float, default=1.0, help="label_weight")
     parser.add_argument("--epochs", type=int, default=None)
     parser.add_argument("--width", type=int, help="channels of the first of three convolutions")
-    parser.add_argument("--augment", default="auto", help="geometric for digits in colour")
+    parser.add_argument("--network", default="auto", choices=["auto", *NETWORKS])
+    parser.add_argument(
+        "--augment", default="auto", type=augmentation, help="a name, or such as shift=0.1,flip=1"
+    )
     parser.add_argument("--out", default="labels")
     args = parser.parse_args()
+    said = {name: value if name != "augment" else str(value) for name, value in vars(args).items()}
     records: list[dict[str, Any]] = []
     for data in args.data:
         contest = Contest(data, args)
@@ -148,7 +163,7 @@ def main() -> None:
                     records.append(
                         {**record, "error": error, "cpu_seconds": time.process_time() - start}
                     )
-                    payload = {"environment": environment(), "args": vars(args)}
+                    payload = {"environment": environment(), "args": said}
                     write_json(args.out, {**payload, "results": records})
                     print(records[-1], flush=True)
     print(table(records))
