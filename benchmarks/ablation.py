@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,8 +43,9 @@ def variants(colour: bool) -> dict[str, dict[str, Any]]:
         "default": {},
         **strengths,
         "augment without elastic" if not colour else "augment without colour": {
-            "augment": usual.__class__(**{**vars(usual), **_NONE})
+            "augment": replace(usual, **_NONE)
         },
+        "augment with erase=0.4": {"augment": replace(usual, erase=0.4)},
         "no BatchNorm": {"network": Conv()},
         "network='mlp'": {"network": "mlp"},
         "gaussian": {"likelihood": "gaussian"},

@@ -35,8 +35,16 @@ class Augment:
         Mirror half of the images left to right.
     brightness, contrast, saturation : float, default=0.0
         Largest relative change either way. Saturation is for three channels only.
+    erase : float, default=0.0
+        Largest side of a rectangle that hides a part of the image, as a fraction of the image's
+        side; it has the image's mean colour, or is 0 with ``fill="zeros"`` [1]_.
     fill : {"zeros", "border", "reflection"}, default="zeros"
         What lies outside the image.
+
+    References
+    ----------
+    .. [1] Zhong et al., "Random Erasing Data Augmentation", AAAI 2020,
+       https://arxiv.org/abs/1708.04896
 
     Examples
     --------
@@ -54,6 +62,7 @@ class Augment:
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
+    erase: float = 0.0
     fill: str = "zeros"
 
     def strengthened(self, strength: float) -> Augment:
@@ -80,7 +89,20 @@ class Augment:
         if self.saturation > 0 and x.shape[1] == 3:
             grey = y.mean(1, keepdim=True)
             y = grey + (y - grey) * (1 + _uniform(x, 1, 1, 1) * self.saturation)
-        return y.clamp(0, 1)
+        y = y.clamp(0, 1)
+        if self.erase > 0:
+            blank = torch.zeros(()) if self.fill == "zeros" else y.mean((2, 3), keepdim=True)
+            y = torch.where(self._hidden(y), blank.to(y), y)
+        return y
+
+    def _hidden(self, x: Tensor) -> Tensor:
+        """Return which pixels of each image a random rectangle hides, (n, 1, h, w), bool."""
+        inside = []
+        for side in x.shape[2:]:
+            pixel = (torch.arange(side, device=x.device, dtype=x.dtype) + 0.5) / side
+            centre, width = torch.rand(2, len(x), 1, device=x.device, dtype=x.dtype)
+            inside.append((pixel - centre).abs() < width * self.erase / 2)
+        return inside[0][:, None, :, None] & inside[1][:, None, None, :]
 
     def _grid(self, x: Tensor) -> Tensor:
         """Return where each output pixel is read from, (n, h, w, 2) in [-1, 1]."""

@@ -185,3 +185,26 @@ def test_draws_follow_torchs_generator():
         results.append(AUGMENTATIONS["geometric"](x).numpy())
     np.testing.assert_array_equal(results[0], results[1])
     assert not np.array_equal(results[0], results[2])
+
+
+@pytest.mark.parametrize("c", [1, 3])
+def test_erase_hides_one_rectangle_of_each_image_and_nothing_else(c):
+    x = 0.1 + 0.9 * batch(300, c, 20, 30)
+    y = Augment(erase=0.5)(x)
+    gone = (y == 0).all(1)
+    torch.testing.assert_close(torch.where(gone[:, None], x, y), x, rtol=0, atol=1e-5)
+    rows, columns = gone.any(2), gone.any(1)
+    assert torch.equal(gone, rows[:, :, None] & columns[:, None, :])
+    for lines, most in ((rows, 10), (columns, 15)):
+        assert (lines.diff(dim=1).sum(1) <= 2).all()  # in one piece
+        assert lines.sum(1).max() == most
+    assert len({row.numpy().tobytes() for row in gone}) > 200
+
+
+def test_what_is_erased_has_the_images_mean_colour_where_the_outside_is_not_black():
+    x = 0.1 + 0.9 * batch(100, 3, 20, 20)
+    y = Augment(erase=0.5, fill="reflection")(x)
+    hidden = (y - x).abs().amax(1) > 1e-4
+    colour = x.mean((2, 3))[:, :, None, None].expand_as(x)
+    torch.testing.assert_close(y.permute(0, 2, 3, 1)[hidden], colour.permute(0, 2, 3, 1)[hidden])
+    assert 0.02 < hidden.float().mean() < 0.2
