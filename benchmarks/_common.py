@@ -1,11 +1,11 @@
-"""What the benchmark scripts share: versions, results as JSON, tables."""
+"""What the benchmark scripts share: versions, networks, heads, results as JSON, tables."""
 
 from __future__ import annotations
 
 import json
 import math
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,9 @@ import numpy as np
 import sklearn
 import skorch
 import torch
+from scipy.sparse import csr_matrix
+from sklearn.neighbors import NearestNeighbors
+from sklearn.semi_supervised import LabelSpreading
 
 import sklearn_vae
 from sklearn_vae.nn import Conv
@@ -47,6 +50,21 @@ def three_convolutions(width: int) -> Conv:
 def as_rows(X: np.ndarray) -> np.ndarray:
     """Return images, uint8 or float in [0, 1], as float32 rows in [0, 1]."""
     return X.reshape(len(X), -1).astype(np.float32) / (255 if X.dtype == np.uint8 else 1)
+
+
+def neighbours(A: np.ndarray, B: np.ndarray) -> csr_matrix:
+    """Return who is a neighbour of whom, as LabelSpreading's ``kernel``: (len(A), len(B)).
+
+    Within one set two rows are joined when either is among the ten nearest of the other;
+    LabelSpreading's own ``kernel="knn"`` keeps one direction.
+    """
+    graph = NearestNeighbors(n_neighbors=10).fit(A).kneighbors_graph(B)
+    return graph.maximum(graph.T) if B is A else graph.T
+
+
+def label_spreading(kernel: Callable[..., csr_matrix] = neighbours) -> LabelSpreading:
+    """Return the head for a few labels and many images without one."""
+    return LabelSpreading(kernel=kernel, alpha=0.99, max_iter=1000)
 
 
 def write_json(name: str, payload: Mapping[str, Any]) -> Path:

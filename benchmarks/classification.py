@@ -25,24 +25,28 @@ import warnings
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from _common import UNTRAINED, as_rows, environment, markdown_table, write_json
+from _common import (
+    UNTRAINED,
+    as_rows,
+    environment,
+    label_spreading,
+    markdown_table,
+    neighbours,
+    write_json,
+)
 from joblib import Parallel, delayed
-from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
-from sklearn.neighbors import NearestNeighbors
 from sklearn.neural_network import MLPClassifier
-from sklearn.semi_supervised import LabelSpreading
 from sklearn.svm import SVC
 
 from sklearn_vae import VAETransformer
 from sklearn_vae.datasets import fetch_images
 
 SEARCH_ROWS = 1000
-NEIGHBOURS = 10
 
 
 def rbf(A: np.ndarray, B: np.ndarray) -> np.ndarray:
@@ -106,26 +110,24 @@ def head_error(name: str, Z, y, Z_test, y_test) -> float:
     return 100 * float(np.mean(head.predict(Z_test) != y_test))
 
 
-def neighbour_kernel(Z, Z_test) -> Callable[[np.ndarray, np.ndarray], csr_array]:
-    """Return a kernel for LabelSpreading: who is a neighbour, computed once for all draws."""
-    nearest = NearestNeighbors(n_neighbors=NEIGHBOURS).fit(Z)
-    graph, test = nearest.kneighbors_graph(Z), nearest.kneighbors_graph(Z_test)
-    graph = graph.maximum(graph.T)
-    return lambda A, B: graph if B is A else test.T
+def known_neighbours(Z, Z_test) -> Callable:
+    """Return the kernel, computed once for all draws."""
+    graph, test = neighbours(Z, Z), neighbours(Z, Z_test)
+    return lambda A, B: graph if B is A else test
 
 
 def spreading_error(kernel, Z, y, labelled, Z_test, y_test) -> float:
     """Return the test error of LabelSpreading from the labelled images over all others."""
     partial = np.full_like(y, -1, dtype=np.int64)
     partial[labelled] = y[labelled]
-    head = LabelSpreading(kernel=kernel, alpha=0.99, max_iter=200).fit(Z, partial)
+    head = label_spreading(kernel).fit(Z, partial)
     return 100 * float(np.mean(head.predict(Z_test) != y_test))
 
 
 def jobs(name: str, Z, y, Z_test, y_test, labels: list[int], draws: int) -> Iterator[tuple]:
     """Yield (features, head, n labels, draw, delayed error) for one kind of features."""
     spreads = 100 in labels and name in ("PCA-50", "VAE mean", "VAE hidden")
-    kernel = neighbour_kernel(Z, Z_test) if spreads else None
+    kernel = known_neighbours(Z, Z_test) if spreads else None
     for n in labels:
         for draw in range(draws if n > 100 else 2 * draws):
             rows = draw_labels(y, n, draw)
