@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import asdict, fields
 from importlib.metadata import version
 from inspect import Parameter, signature
-from math import isfinite
+from math import isfinite, prod
 from pathlib import Path
 from typing import Any
 
@@ -525,9 +525,9 @@ def _check_header(
     n_labels: int,
 ) -> None:
     head = found.get("posterior_head.weight", ((), ""))[0]
-    layers = max(
-        (len(v) for v in vars(network).values() if isinstance(v, (tuple, list))), default=0
-    )
+    settings = vars(network).values()
+    repeats = [len(v) if isinstance(v, (tuple, list)) else int(v) for v in settings]
+    layers = prod(max(1, n) for n in repeats)  # at the least: stages times the blocks of each
     if len(head) != 2 or min(head) < 1 or layers > len(found):
         raise ValueError(f"{path} holds no weights for {network!r:.100}: {found!r:.200}.")
     with torch.device("meta"):

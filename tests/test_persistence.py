@@ -19,7 +19,7 @@ from sklearn.svm import SVC
 from torch import nn
 
 from sklearn_vae.model import Gaussian
-from sklearn_vae.nn import MLP, Conv
+from sklearn_vae.nn import MLP, Conv, ResNet
 
 
 def by_pickle(estimator):
@@ -39,6 +39,7 @@ MODELS = {
     "mlp": {},
     "conv": {"network": Conv(channels=(4, 8)), "features": "hidden"},
     "batch norm": {"network": Conv(channels=(4,), batch_norm=True), "features": "mean+std"},
+    "residual": {"network": ResNet(channels=(4,), blocks=2), "features": "hidden"},
     "learnt scale": {"likelihood": Gaussian()},
     "discretized": {"likelihood": "discretized-logistic"},
     "callbacks": {"callbacks": [CountBatches()], "patience": 1},

@@ -362,7 +362,7 @@ TAMPERED = {
     "params/z_dim": [0, "3", 1.5, None, MISSING],
     "params/surprise": [1],
     "params/lr": [-1, "fast"],
-    "params/network": ["resnet", 3, {"class": "MLP"}, MISSING],
+    "params/network": ["vit", 3, {"class": "MLP"}, MISSING],
     "params/augment": [{"class": "os.system", "params": {"command": "true"}}],
     "params/likelihood": [
         {"class": "Gaussian", "params": {"scale": -1.0}},
@@ -386,6 +386,7 @@ TAMPERED = {
         {"class": "MLP", "params": {"hidden": [10**40]}},
         {"class": "MLP", "params": {"hidden": [16] * 100_000}},
         {"class": "Conv", "params": {"channels": [4], "batch_norm": 1}},
+        {"class": "ResNet", "params": {"channels": [4], "blocks": 10**9}},
         {"class": "StandardNormal", "params": {}},
     ],
     "model/likelihood": [MLP_16, {"class": "Gaussian", "params": {"scale": 1.0}}],

@@ -40,6 +40,13 @@ class ResNet(Network):
     channels: tuple[int, ...] = (64, 128, 256)
     blocks: int = 1
 
+    def __post_init__(self) -> None:
+        if not self.channels or min(*self.channels, self.blocks) < 1:
+            raise ValueError(
+                f"ResNet(channels={self.channels!r}, blocks={self.blocks!r}): give at least one "
+                "stage, channels >= 1 and blocks >= 1 (without blocks it is Conv)."
+            )
+
     def encoder(self, shape: Shape) -> nn.Module:
         """Return one stage per entry of ``channels``: ``(n, channels[-1], h', w')``."""
         first = max(1, self.channels[0] // 2)

@@ -147,6 +147,12 @@ def test_conv_refuses_images_that_it_would_halve_away():
         Conv(channels=(4, 4, 4, 4)).encoder((1, 8, 8))
 
 
+@pytest.mark.parametrize(("channels", "blocks"), [((), 1), ((4, 0), 1), ((4,), 0)])
+def test_resnet_refuses_what_is_none(channels, blocks):
+    with pytest.raises(ValueError, match=r"blocks >= 1 \(without blocks it is Conv\)"):
+        ResNet(channels, blocks)
+
+
 @pytest.mark.parametrize("hidden", [(), (0,), (16, -1)])
 def test_mlp_refuses_impossible_widths(hidden):
     with pytest.raises(ValueError, match="width >= 1"):
