@@ -37,8 +37,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         - ``"conv"``: three stride-2 convolutions, 32-64-128 channels, and their mirror image.
         - ``"conv-bn"``: six convolutions up to 1024 channels with BatchNorm and LeakyReLU;
           the largest.
-        - ``"resnet"``: three stages of 64, 128 and 256 channels with a residual block each, for
-          ``label_weight`` with many labels; the dearest step.
+        - ``"resnet"``: three stages of 64, 128 and 256 channels with a residual block each; for
+          ``label_weight`` with many labels.
         - ``"auto"``: see Notes.
         - a :class:`~sklearn_vae.nn.Network` such as ``nn.MLP(hidden=(400,))``.
         - a pair of torch modules: the encoder maps ``(n, c, h, w)`` (or ``(n, d)``) to any
