@@ -99,6 +99,13 @@ def draw_labels(y: np.ndarray, n: int, seed: int) -> np.ndarray:
     )
 
 
+def only_labels_of(rows: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return y with -1 but for the rows."""
+    partly = np.full_like(y, -1, dtype=np.int64)
+    partly[rows] = y[rows]
+    return partly
+
+
 def head_error(name: str, Z, y, Z_test, y_test) -> float:
     """Tune one head inside its labels, fit it on all of them, return its test error in %."""
     head, grid = HEADS[name]
@@ -118,9 +125,7 @@ def known_neighbours(Z, Z_test) -> Callable:
 
 def spreading_error(kernel, Z, y, labelled, Z_test, y_test) -> float:
     """Return the test error of LabelSpreading from the labelled images over all others."""
-    partial = np.full_like(y, -1, dtype=np.int64)
-    partial[labelled] = y[labelled]
-    head = label_spreading(kernel).fit(Z, partial)
+    head = label_spreading(kernel).fit(Z, only_labels_of(labelled, y))
     return 100 * float(np.mean(head.predict(Z_test) != y_test))
 
 

@@ -29,7 +29,7 @@ from _common import (
     three_convolutions,
     write_json,
 )
-from classification import draw_labels
+from classification import draw_labels, only_labels_of
 from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
 from sklearn.semi_supervised import SelfTrainingClassifier
@@ -76,11 +76,9 @@ class Contest:
 
     def pipeline(self, rows: np.ndarray, seed: int, head: Any) -> float:
         """Return the error of a VAE that sees labels and a head behind it."""
-        y = np.full_like(self.y, -1, dtype=np.int64)
-        y[rows] = self.y[rows]
         vae = self.vae(seed, label_weight=self.args.weight)
         model = make_pipeline(vae, head, memory=self.folder.name)
-        return self.error(model.fit(self.X, y), self.X_test)
+        return self.error(model.fit(self.X, only_labels_of(rows, self.y)), self.X_test)
 
     def images_alone(self, rows: np.ndarray, seed: int) -> float:
         """Score the VAE that sees no label."""
@@ -162,8 +160,9 @@ def main() -> None:
     )
     parser.add_argument("--weight", type=float, default=1.0, help="label_weight")
     parser.add_argument("--epochs", type=int, default=None)
-    parser.add_argument("--width", type=int, help="channels of the first of three convolutions")
-    parser.add_argument("--network", default="auto", choices=["auto", *NETWORKS])
+    network = parser.add_mutually_exclusive_group()
+    network.add_argument("--width", type=int, help="channels of the first of three convolutions")
+    network.add_argument("--network", default="auto", choices=["auto", *NETWORKS])
     parser.add_argument(
         "--augment", default="auto", type=augmentation, help="a name, or such as shift=0.1,flip=1"
     )

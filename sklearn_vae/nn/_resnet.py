@@ -25,6 +25,12 @@ class ResNet(Network):
     blocks : int, default=1
         Residual blocks of two convolutions in each stage.
 
+    Raises
+    ------
+    ValueError
+        Without stages or blocks, and, when it is built, for images that ``channels`` would halve
+        away.
+
     References
     ----------
     .. [1] He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", CVPR 2016,

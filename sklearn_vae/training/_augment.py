@@ -92,10 +92,10 @@ class Augment:
         y = y.clamp(0, 1)
         if self.erase > 0:
             blank = torch.zeros(()) if self.fill == "zeros" else y.mean((2, 3), keepdim=True)
-            y = torch.where(self._hidden(y), blank.to(y), y)
+            y = torch.where(self._erased(y), blank.to(y), y)
         return y
 
-    def _hidden(self, x: Tensor) -> Tensor:
+    def _erased(self, x: Tensor) -> Tensor:
         """Return which pixels of each image a random rectangle hides, (n, 1, h, w), bool."""
         inside = []
         for side in x.shape[2:]:
