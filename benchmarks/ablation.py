@@ -45,7 +45,7 @@ def variants(colour: bool) -> dict[str, dict[str, Any]]:
         "augment without elastic" if not colour else "augment without colour": {
             "augment": replace(usual, **_NONE)
         },
-        "augment with erase=0.4": {"augment": replace(usual, erase=0.4)},
+        "augment with paste=0.5": {"augment": replace(usual, paste=0.5)},
         "no BatchNorm": {"network": Conv()},
         "network='mlp'": {"network": "mlp"},
         "gaussian": {"likelihood": "gaussian"},

@@ -35,16 +35,17 @@ class Augment:
         Mirror half of the images left to right.
     brightness, contrast, saturation : float, default=0.0
         Largest relative change either way. Saturation is for three channels only.
-    erase : float, default=0.0
-        Largest side of a rectangle that hides a part of the image, as a fraction of the image's
-        side; it has the image's mean colour, or is 0 with ``fill="zeros"`` [1]_.
+    paste : float, default=0.0
+        Largest side of a rectangle that shows a part of another image of the batch, as a fraction
+        of the image's side [1]_. The label, if any, stays the image's own: the rectangle is to be
+        seen past, so leave it small beside what tells the classes apart.
     fill : {"zeros", "border", "reflection"}, default="zeros"
         What lies outside the image.
 
     References
     ----------
-    .. [1] Zhong et al., "Random Erasing Data Augmentation", AAAI 2020,
-       https://arxiv.org/abs/1708.04896
+    .. [1] Yun et al., "CutMix: Regularization Strategy to Train Strong Classifiers with Localizable
+       Features", ICCV 2019, https://arxiv.org/abs/1905.04899
 
     Examples
     --------
@@ -62,7 +63,7 @@ class Augment:
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
-    erase: float = 0.0
+    paste: float = 0.0
     fill: str = "zeros"
 
     def strengthened(self, strength: float) -> Augment:
@@ -90,19 +91,9 @@ class Augment:
             grey = y.mean(1, keepdim=True)
             y = grey + (y - grey) * (1 + _uniform(x, 1, 1, 1) * self.saturation)
         y = y.clamp(0, 1)
-        if self.erase > 0:
-            blank = torch.zeros(()) if self.fill == "zeros" else y.mean((2, 3), keepdim=True)
-            y = torch.where(self._erased(y), blank.to(y), y)
+        if self.paste > 0:
+            y = torch.where(_rectangle(y, self.paste), y.roll(1, 0), y)
         return y
-
-    def _erased(self, x: Tensor) -> Tensor:
-        """Return which pixels of each image a random rectangle hides, (n, 1, h, w), bool."""
-        inside = []
-        for side in x.shape[2:]:
-            pixel = (torch.arange(side, device=x.device, dtype=x.dtype) + 0.5) / side
-            centre, width = torch.rand(2, len(x), 1, device=x.device, dtype=x.dtype)
-            inside.append((pixel - centre).abs() < width * self.erase / 2)
-        return inside[0][:, None, :, None] & inside[1][:, None, None, :]
 
     def _grid(self, x: Tensor) -> Tensor:
         """Return where each output pixel is read from, (n, h, w, 2) in [-1, 1]."""
@@ -126,6 +117,16 @@ class Augment:
             field = F.interpolate(coarse, size=(h, w), mode="bicubic", align_corners=True)
             grid = grid + field.permute(0, 2, 3, 1)
         return grid
+
+
+def _rectangle(x: Tensor, largest: float) -> Tensor:
+    """Return which pixels are inside a random rectangle of each image, (n, 1, h, w), bool."""
+    inside = []
+    for side in x.shape[2:]:
+        pixel = (torch.arange(side, device=x.device, dtype=x.dtype) + 0.5) / side
+        centre, width = torch.rand(2, len(x), 1, device=x.device, dtype=x.dtype)
+        inside.append((pixel - centre).abs() < width * largest / 2)
+    return inside[0][:, None, :, None] & inside[1][:, None, None, :]
 
 
 def _uniform(like: Tensor, *shape: int) -> Tensor:
