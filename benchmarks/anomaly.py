@@ -32,7 +32,12 @@ from sklearn_vae.datasets import fetch_images
 
 CLEAN = {"magnetic_tile": (0,)}
 """Classes that are trained on; all in turn where nothing is said."""
-PAIRS = (("fashion_mnist", "mnist"), ("cifar10_jpeg", "svhn"), ("mnist", "fashion_mnist"))
+PAIRS = (
+    ("fashion_mnist", "mnist"),
+    ("cifar10_jpeg", "svhn"),
+    ("mnist", "fashion_mnist"),
+    ("svhn", "cifar10_jpeg"),
+)
 
 
 class PCAError:
@@ -73,13 +78,13 @@ PEERS: dict[str, Callable[[], Any]] = {
 
 
 def areas(
-    X: np.ndarray, X_test: np.ndarray, normal: np.ndarray, args: argparse.Namespace
+    X: np.ndarray, X_test: np.ndarray, normal: np.ndarray, args: argparse.Namespace, seed: int = 0
 ) -> list[dict[str, Any]]:
     """Return a record per contender: AUROC in % and seconds of training and scoring."""
     records = []
     start = time.perf_counter()
     vae = VAETransformer(
-        args.z_dim, augment=None, max_epochs=args.epochs, device=args.device, random_state=0
+        args.z_dim, augment=None, max_epochs=args.epochs, device=args.device, random_state=seed
     ).fit(X)
     fitted = time.perf_counter() - start
     for method in METHODS:
@@ -120,8 +125,9 @@ def foreign(args: argparse.Namespace) -> Iterator[list[dict[str, Any]]]:
             for d in (own, other)
         ]
         normal = np.repeat([True, False], [len(part) for part in sets])
-        found = areas(X[: args.rows], np.concatenate(sets), normal, args)
-        yield [{"data": own, "foreign": other, **record} for record in found]
+        for seed in args.seeds:
+            found = areas(X[: args.rows], np.concatenate(sets), normal, args, seed)
+            yield [{"data": own, "foreign": other, "seed": seed, **record} for record in found]
 
 
 def means(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -151,6 +157,7 @@ def main() -> None:
     parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS))
     parser.add_argument("--peer-rows", type=int, default=6000, help="rows that peers train on")
     parser.add_argument("--rows", type=int, default=None, help="rows in part foreign; all")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="VAEs in part foreign")
     parser.add_argument("--z-dim", type=int, default=32)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--device", default="auto")
