@@ -611,27 +611,33 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
             raw = raw.float()  # MPS has no float64
         return self.module_.scaling(raw.to(self.device_))
 
-    def _apply(self, data: Rows, function: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:
+    def _apply(
+        self,
+        data: Rows,
+        function: Callable[[torch.Tensor], torch.Tensor],
+        dtype: torch.dtype | None = None,
+    ) -> np.ndarray:
         """Return ``function`` of all raw samples, computed by the chunk, in one array.
 
-        The function gets raw samples in host memory and returns a tensor of as many rows. Chunks
+        The function gets raw samples in host memory and returns a tensor of as many rows, which
+        become those of an array of ``dtype``; None is the function's own. Chunks
         of few rows are filled up with copies: matrix products take another path for them, and a
         sample's result should not depend, not even by rounding, on how many come with it.
         """
         step = chunk_rows(self.spec_)
-        out: np.ndarray | None = None
+        out: torch.Tensor | None = None
         with exact_inference():
             for start in range(0, len(data), step):
                 raw = data.rows(start, min(start + step, len(data)))
                 n = len(raw)
                 if n < SMALLEST_CHUNK:
                     raw = raw[torch.arange(SMALLEST_CHUNK) % n]
-                result = function(raw)[:n].cpu().numpy()
+                result = function(raw)[:n]
                 if out is None:
-                    out = np.empty((len(data), *result.shape[1:]), result.dtype)
+                    out = torch.empty(len(data), *result.shape[1:], dtype=dtype or result.dtype)
                 out[start : start + n] = result
         assert out is not None  # validation refuses an empty X
-        return out
+        return out.numpy()
 
     # -- codes -----------------------------------------------------------------------------------
 
@@ -648,15 +654,19 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
     def _generate(self, Z: np.ndarray) -> np.ndarray:
         """Return what the decoder makes of its inputs Z, in the form of the fitted X."""
         codes = ArrayDataset(np.ascontiguousarray(Z, dtype=np.float32))
-        return self.spec_.restore(self._apply(codes, lambda z: self._decode(z.to(self.device_))))
+        return self._decoded(codes, lambda z: z.to(self.device_))
+
+    def _decoded(self, data: Rows, codes: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:
+        """Return what the decoder makes of the codes of all raw samples, in X's form."""
+        # uint8 by the chunk: a large result would else be held in float32.
+        dtype = torch.uint8 if self.spec_.dtype == "uint8" else None
+        return self.spec_.restore(self._apply(data, lambda raw: self._decode(codes(raw)), dtype))
 
     def _decode(self, z: torch.Tensor) -> torch.Tensor:
-        """Return the mean of p(x|z) in the layout and range of the fitted X."""
+        """Return the mean of p(x|z) in the layout and range of the fitted X; whole for uint8."""
         x = self.module_.scaling.inverse(self.module_.conditional(z).mean)
-        # By the chunk: rounding all of a large result at once would need it in float32.
-        if self.spec_.dtype == "uint8":  # scaled by 255: x is a new tensor
-            return x.round_().clamp_(0, 255).to(torch.uint8)
-        return x
+        # What is scaled by 255 is a new tensor.
+        return x.round_().clamp_(0, 255) if self.spec_.dtype == "uint8" else x
 
     # -- scores --------------------------------------------------------------------------------
 

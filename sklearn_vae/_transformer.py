@@ -295,9 +295,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         check_is_fitted(self)
         data = self._read(X, reset=False)
         model = self.module_
-        return self.spec_.restore(
-            self._apply(data, lambda raw: self._decode(model.posterior(self._scaled(raw)).loc))
-        )
+        return self._decoded(data, lambda raw: model.posterior(self._scaled(raw)).loc)
 
     def sample(
         self, n_samples: int = 1, *, random_state: int | np.random.RandomState | None = None
