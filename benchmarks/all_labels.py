@@ -3,10 +3,11 @@
     python benchmarks/all_labels.py --data cifar10_jpeg --width 64
     python benchmarks/all_labels.py --data fashion_mnist
 
-Heads: LogisticRegression on the features, SVC on their first 128 principal components, for which
-libsvm is fast enough. C is chosen on the last 10,000 training images with the others as training
-set (for SVC with 10,000 of them); then the head is fitted to all training images and scored once on
-the test set. HOG takes scikit-image. ``--seeds`` trains so many VAEs, the other features have none.
+Heads: LogisticRegression on the features, SVC on their first principal components, for which libsvm
+is fast enough. C and the number of components are chosen on the last 10,000 training images with
+the others as training set (for SVC with 10,000 of them); then the head is fitted to all training
+images and scored once on the test set. HOG takes scikit-image. ``--seeds`` trains so many VAEs, the
+other features have none.
 """
 
 from __future__ import annotations
@@ -46,17 +47,17 @@ def logistic_regression(C: float) -> ClassifierMixin:
     return LogisticRegression(C=C, max_iter=200, tol=1e-3)
 
 
-def svc(C: float) -> ClassifierMixin:
+def svc(C: float, n_components: int) -> ClassifierMixin:
     """Return the kernel head, gamma="scale"."""
-    return make_pipeline(PCA(128, random_state=0), SVC(C=C, cache_size=2000))
+    return make_pipeline(PCA(n_components, random_state=0), SVC(C=C, cache_size=2000))
 
 
-Head = tuple[Callable[[float], ClassifierMixin], tuple[float, ...], int | None]
+Head = tuple[Callable[..., ClassifierMixin], list[tuple[Any, ...]], int | None]
 HEADS: dict[str, Head] = {
-    "LogisticRegression": (logistic_regression, (0.003, 0.01, 0.03, 0.1), None),
-    "SVC(RBF)": (svc, (3.0, 10.0), FEW),
+    "LogisticRegression": (logistic_regression, [(0.003,), (0.01,), (0.03,), (0.1,)], None),
+    "SVC(RBF)": (svc, [(3.0, 128), (10.0, 128), (3.0, 256), (10.0, 256), (10.0, 512)], FEW),
 }
-"""Constructor, values of C, and how many images C is chosen with; None for all."""
+"""Constructor, its settings, and how many images they are chosen with; None for all."""
 
 
 def vae(args: argparse.Namespace, seed: int, **settings: Any) -> VAETransformer:
@@ -87,16 +88,21 @@ def features_of(
 
 
 def scores(head: str, Z: np.ndarray, y: np.ndarray, Z_test: np.ndarray, y_test: np.ndarray) -> dict:
-    """Choose C on the last training images, fit the head to all, score the test set once."""
+    """Choose a setting on the last training images, fit to all, score the test set once."""
     make, grid, most = HEADS[head]
     n = len(y) - N_VALID
     few = slice(0, min(n, most or n))
     start = time.perf_counter()
-    valid = {C: make(C).fit(Z[few], y[few]).score(Z[n:], y[n:]) for C in grid}
-    best = max(valid, key=lambda C: valid[C])
-    accuracy = make(best).fit(Z, y).score(Z_test, y_test)
+    valid = [make(*setting).fit(Z[few], y[few]).score(Z[n:], y[n:]) for setting in grid]
+    best = grid[int(np.argmax(valid))]
+    accuracy = make(*best).fit(Z, y).score(Z_test, y_test)
     seconds = time.perf_counter() - start
-    return {"C": best, "valid": valid, "accuracy": 100 * accuracy, "seconds_head": seconds}
+    return {
+        "setting": best,
+        "valid": dict(zip(grid, valid, strict=True)),
+        "accuracy": 100 * accuracy,
+        "seconds_head": seconds,
+    }
 
 
 def main() -> None:
@@ -123,7 +129,7 @@ def main() -> None:
             print(records[-1], flush=True)
             payload = {"environment": environment(), "args": vars(args), "results": records}
             write_json(args.out or f"all_labels_{args.data}", payload)
-    columns = ["features", "columns", "head", "C", "accuracy", "seconds_vae", "seconds_head"]
+    columns = ["features", "columns", "head", "setting", "accuracy", "seconds_vae", "seconds_head"]
     print(markdown_table(records, columns))
 
 
