@@ -619,10 +619,10 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
     ) -> np.ndarray:
         """Return ``function`` of all raw samples, computed by the chunk, in one array.
 
-        The function gets raw samples in host memory and returns a tensor of as many rows, which
-        become those of an array of ``dtype``; None is the function's own. Chunks
-        of few rows are filled up with copies: matrix products take another path for them, and a
-        sample's result should not depend, not even by rounding, on how many come with it.
+        The function gets raw samples in host memory and returns a tensor of as many rows; the array
+        has ``dtype``, None is the function's own. Chunks of few rows are filled up with copies:
+        matrix products take another path for them, and a sample's result should not depend, not
+        even by rounding, on how many come with it.
         """
         step = chunk_rows(self.spec_)
         out: torch.Tensor | None = None
@@ -634,7 +634,8 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
                     raw = raw[torch.arange(SMALLEST_CHUNK) % n]
                 result = function(raw)[:n]
                 if out is None:
-                    out = torch.empty(len(data), *result.shape[1:], dtype=dtype or result.dtype)
+                    shape = (len(data), *result.shape[1:])
+                    out = torch.empty(shape, dtype=dtype or result.dtype, device="cpu")
                 out[start : start + n] = result
         assert out is not None  # validation refuses an empty X
         return out.numpy()

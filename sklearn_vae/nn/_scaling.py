@@ -83,9 +83,9 @@ class Scaling(nn.Module):
         if self.standardised:
             wide = x if x.device.type == "mps" else x.double()
             return wide * self.scale + self.loc_rest + self.loc
-        if x.is_inference():  # made for this call: a decoder's own parameter would not be
-            return x.mul_(self.maximum)
-        return x * self.maximum
+        if torch.compiler.is_compiling() or not x.is_inference():  # may be a parameter's memory
+            return x * self.maximum
+        return x.mul_(self.maximum)
 
     def log_abs_det(self) -> Tensor | float:
         """Return what turns a log-density of standardised vectors into one of the raw ones.
