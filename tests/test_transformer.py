@@ -107,6 +107,17 @@ def test_samples_repeat_by_random_state(fitted):
     assert fitted.sample().shape == (1, 8, 8)
 
 
+def test_results_are_in_host_memory_whatever_torchs_default_device_is(fitted, images):
+    expected = fitted.transform(images), fitted.inverse_transform(fitted.transform(images))
+    with torch.device("meta"):
+        Z = fitted.transform(images)
+        X = fitted.inverse_transform(Z)
+    np.testing.assert_array_equal(Z, expected[0])
+    np.testing.assert_array_equal(X, expected[1])
+    assert Z.flags.writeable
+    assert X.flags.writeable
+
+
 def test_samples_are_decoded_draws_from_the_prior(fitted):
     codes = fitted.module_.draw(5, np.random.RandomState(1))
     assert codes.dtype == np.float32

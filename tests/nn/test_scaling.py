@@ -63,3 +63,18 @@ def test_log_abs_det_is_that_of_the_jacobian(rng):
     jacobian = torch.autograd.functional.jacobian(lambda row: scaling(row[None])[0], torch.zeros(3))
     expected = torch.linalg.slogdet(jacobian.double()).logabsdet.item()
     assert float(scaling.log_abs_det()) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "view", [lambda p: p, lambda p: p.expand(4, 1, 3, 3), lambda p: p.flatten(1)]
+)
+def test_the_way_back_leaves_a_decoders_parameters_alone(view):
+    scaling = Scaling((1, 3, 3), (3, 3), maximum=255.0)
+    parameter = torch.nn.Parameter(torch.rand(1, 1, 3, 3))
+    before = parameter.detach().clone()
+    with torch.inference_mode():
+        back = scaling.inverse(view(parameter))
+        fresh = scaling.inverse(view(before) * 1)  # this one may be worked on in place
+    assert torch.equal(parameter, before)
+    torch.testing.assert_close(back, (255 * view(before)).reshape(-1, 3, 3))
+    assert torch.equal(back, fresh)
