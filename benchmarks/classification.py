@@ -32,6 +32,7 @@ from _common import (
     label_spreading,
     markdown_table,
     neighbours,
+    three_convolutions,
     write_json,
 )
 from joblib import Parallel, delayed
@@ -69,17 +70,19 @@ HEADS: dict[str, tuple[BaseEstimator, dict[str, list[float]]]] = {
 }
 
 
-def features_of(data: str, X: np.ndarray, X_test: np.ndarray, seed: int, epochs: int | None):
+def features_of(X: np.ndarray, X_test: np.ndarray, args: argparse.Namespace):
     """Yield (name, train features, test features, seconds of fitting)."""
+    seed = args.seed
     flat, flat_test = as_rows(X), as_rows(X_test)
     yield "raw pixels", flat, flat_test, 0.0
-    settings = {"max_epochs": epochs or "auto", "random_state": seed, "verbose": 2}
-    vae = VAETransformer(128 if X.ndim == 4 else 32, **settings)
+    network = three_convolutions(args.width) if args.width else "auto"
+    settings = {"max_epochs": args.max_epochs or "auto", "random_state": seed, "verbose": 2}
+    vae = VAETransformer(128 if X.ndim == 4 else 32, network=network, **settings)
     for n in (vae.z_dim, 50):
         start = time.perf_counter()
         pca = PCA(n, random_state=seed).fit(flat)
         yield f"PCA-{n}", pca.transform(flat), pca.transform(flat_test), time.perf_counter() - start
-    random = VAETransformer(vae.z_dim, random_state=seed, **UNTRAINED)
+    random = VAETransformer(vae.z_dim, network=network, random_state=seed, **UNTRAINED)
     random.set_params(features="hidden").fit(X[:10_000])
     yield "untrained hidden", random.transform(X), random.transform(X_test), 0.0
     start = time.perf_counter()
@@ -149,7 +152,7 @@ def run(data: str, args: argparse.Namespace) -> dict:
     X, y = fetch_images(data, return_X_y=True, download_if_missing=False)
     X_test, y_test = fetch_images(data, subset="test", return_X_y=True, download_if_missing=False)
     records, seconds = [], {}
-    for name, Z, Z_test, spent in features_of(data, X, X_test, args.seed, args.max_epochs):
+    for name, Z, Z_test, spent in features_of(X, X_test, args):
         if args.features and name not in args.features:
             continue
         start = time.perf_counter()
@@ -190,6 +193,7 @@ def main() -> None:
     parser.add_argument("--features", nargs="+", help="only these rows of the table")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--max-epochs", type=int)
+    parser.add_argument("--width", type=int, help="channels of the first of three convolutions")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", default="classification")
     args = parser.parse_args()
