@@ -10,7 +10,6 @@ The VAE sees ``--images`` training images, ``--labels`` of them with a label (0:
 from __future__ import annotations
 
 import argparse
-import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -46,13 +45,6 @@ def variants(colour: bool) -> dict[str, dict[str, Any]]:
     }
 
 
-@contextlib.contextmanager
-def pseudo_labels(wanted: bool) -> Iterator[None]:
-    """Let no guess be sure enough unless wanted."""
-    with patch.object(_labels, "CONFIDENCE", _labels.CONFIDENCE if wanted else 1.0):
-        yield
-
-
 def error(
     name: str, changes: dict[str, Any], data: Any, draw: int, n: int, args: argparse.Namespace
 ) -> float:
@@ -66,7 +58,8 @@ def error(
     vae = VAETransformer(
         128 if X.ndim == 4 else 32, batch_size=min(256, len(seen)), device=args.device, **settings
     )
-    with pseudo_labels(name != NO_GUESSES):
+    confidence = 1.0 if name == NO_GUESSES else _labels.CONFIDENCE  # no guess is surer than 1
+    with patch.object(_labels, "CONFIDENCE", confidence):
         vae.fit(seen, labels if vae.label_weight else None)
     head = SVC().fit(vae.transform(X[rows]), y[rows])
     return 100 * float(np.mean(head.predict(vae.transform(X_valid)) != y_valid))
