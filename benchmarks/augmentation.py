@@ -45,6 +45,7 @@ from torch.optim.lr_scheduler import LinearLR
 from sklearn_vae import VAEAugmenter, VAETransformer
 from sklearn_vae.augmentation import Interpolation, Posterior, PosteriorViews
 from sklearn_vae.datasets import fetch_images
+from sklearn_vae.nn import MLP
 from sklearn_vae.training import ArrayDataset, Augment, Batches
 
 COUNTS = (4000, 2000, 1000, 750, 500, 350, 200, 100, 60, 40)
@@ -332,52 +333,72 @@ def load(data: str, counts: tuple[int, ...], seed: int, validate: bool):
 
 
 class OnlineNet(NeuralNetClassifier):
-    """Trains on ``share`` of each loss from fresh views of the batch, as Exemplar VAE does."""
+    """Trains on fresh views beside each batch, with ``share`` of the loss, as Exemplar VAE does."""
 
     def __init__(self, *args: Any, views: nn.Module | None = None, share: float = 0.6, **kw: Any):
         self.views = views
         self.share = share
         super().__init__(*args, **kw)
 
-    def get_loss(self, y_pred: torch.Tensor, y_true: torch.Tensor, X: Any = None, **kw: Any):
-        """Return the loss of the batch, and of its views while training."""
-        loss = super().get_loss(y_pred, y_true, X=X, **kw)
-        if self.views is None or not self.module_.training:
-            return loss
-        x = self.views(X[:, None].float() / 255)[:, 0] * 255
-        return (1 - self.share) * loss + self.share * self.criterion_(self.module_(x), y_true)
+    @property
+    def _viewing(self) -> bool:
+        return self.views is not None and self.module_.training
+
+    def infer(self, x: torch.Tensor, **fit_params: Any) -> torch.Tensor:
+        """Return logits of images 0 to 255; while training also those of their views, below."""
+        x = x[:, None].float() / 255
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.module_.training):
+            if self._viewing:
+                x = torch.cat([x, self.views(x)])
+            return self.module_(x).float()
+
+    def get_loss(self, y_pred: torch.Tensor, y_true: torch.Tensor, **kw: Any) -> torch.Tensor:
+        """Return the weighted loss of the batch and of its views."""
+        if not self._viewing:
+            return super().get_loss(y_pred, y_true, **kw)
+        real, new = (self.criterion_(part, y_true) for part in y_pred.chunk(2))
+        return (1 - self.share) * real + self.share * new
 
 
-class MLP1024(nn.Sequential):
-    """The permutation-invariant network of Exemplar VAE's experiment."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            *(nn.Flatten(), nn.Linear(784, 1024), nn.ReLU()),
-            *(nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 10)),
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return logits of images (n, h, w), 0 to 255."""
-        return super().forward(x.float() / 255)
+def mlp1024() -> nn.Sequential:
+    """Return the permutation-invariant network of Exemplar VAE's experiment."""
+    return nn.Sequential(
+        *(nn.Flatten(), nn.Linear(784, 1024), nn.ReLU()),
+        *(nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 10)),
+    )
 
 
 def online(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
     """Score the MLP without and with fresh synthetic images in every step."""
     X, y, X_test, y_test = load(data, (ALL,) * 10, seed, args.validate)
+    start = time.perf_counter()
     vae = VAETransformer(
-        40, network=args.network, augment=None, max_epochs=args.epochs_pretrained, random_state=seed
+        40,
+        network=MLP((1000, 500)),
+        beta=args.beta,
+        augment=None,
+        max_epochs=args.epochs,
+        random_state=seed,
     ).fit(X)
+    print(f"{data} seed {seed}: VAE {time.perf_counter() - start:.0f} s", flush=True)
     records = []
     for name, views in {
         "nothing": None,
-        "posterior views": PosteriorViews(vae),
-        "posterior views, residual": PosteriorViews(vae, residual=True),
+        "posterior views": PosteriorViews(vae, residual=True, spread=args.spread),
     }.items():
+        if args.only and name not in args.only:
+            continue
         torch.manual_seed(seed)
-        steps = args.online_epochs * -(-len(X) // 100)
+        start = time.perf_counter()
+        decay = LRScheduler(
+            LinearLR,
+            start_factor=1.0,
+            end_factor=0.01,
+            total_iters=args.online_epochs * -(-len(X) // 100),
+            step_every="batch",
+        )
         net = OnlineNet(
-            MLP1024,
+            mlp1024,
             views=views,
             criterion=nn.CrossEntropyLoss,
             criterion__label_smoothing=0.1,
@@ -390,25 +411,14 @@ def online(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any
             iterator_train__shuffle=True,
             train_split=None,
             verbose=0,
-            callbacks=[
-                LRScheduler(
-                    LinearLR,
-                    start_factor=1.0,
-                    end_factor=0.01,
-                    total_iters=steps,
-                    step_every="batch",
-                )
-            ],
+            callbacks=[decay],
         )
-        start = time.perf_counter()
         net.fit(ArrayDataset(X, torch.as_tensor(y)), None)
-        with torch.inference_mode():
-            net.module_.eval()
-            predicted = net.module_(torch.from_numpy(X_test)).argmax(1).numpy()
+        seconds = time.perf_counter() - start
+        predicted = net.predict(X_test)
         record = {"data": data, "treatment": name, "classifier": "MLP", "draw": seed}
-        record |= {"epochs": args.online_epochs, "seconds": time.perf_counter() - start}
-        records.append({**record, **scores(y_test, predicted)})
-        records[-1]["error"] = 100 * float(np.mean(predicted != y_test))
+        record |= {"epochs": args.online_epochs, "seconds": seconds, **scores(y_test, predicted)}
+        records.append({**record, "error": 100 * float(np.mean(predicted != y_test))})
         print(records[-1], flush=True)
     return records
 
@@ -529,6 +539,8 @@ def main() -> None:
     parser.add_argument("--epochs-shaped", type=int, default=20, help="of the one that sees labels")
     parser.add_argument("--epochs-pretrained", type=int, default=10)
     parser.add_argument("--online-epochs", type=int, default=100)
+    parser.add_argument("--beta", type=float, default=5.0, help="of the VAE of online views")
+    parser.add_argument("--spread", type=float, default=1.0, help="of online views")
     parser.add_argument("--out")
     args = parser.parse_args()
     if args.part == "picture":
