@@ -2,6 +2,8 @@
 
     python benchmarks/augmentation.py --part unbalanced --data mnist fashion_mnist
     python benchmarks/augmentation.py --part shaped --data fashion_mnist mnist
+    python benchmarks/augmentation.py --part shaped --data cifar10_jpeg --epochs-shaped 60
+    python benchmarks/augmentation.py --part network --data fashion_mnist
     python benchmarks/augmentation.py --part few --data mnist fashion_mnist
     python benchmarks/augmentation.py --part online --data mnist fashion_mnist --draws 3
     python benchmarks/augmentation.py --part cost --data fashion_mnist
@@ -9,11 +11,12 @@
 
 ``unbalanced``: the class counts of DeepSMOTE (Dablain et al., 2022), 4,000 down to 40 images a
 class, drawn ``--draws`` times from the training set, and the official, balanced test set.
-``shaped``: the same with a weighted SVC on features of a VAE that sees the labels, too. ``few``:
-10, 50 and 200 images a class and a VAE trained on these only, or on all training images without
-labels. ``online``: Exemplar VAE's recipe on all training images, a fresh synthetic image beside
-each real one in every step. Every treatment sees the same draws. Scores are means over classes, in
-%: ACSA is the recall, GM the geometric mean of sensitivity and specificity, F1 the F-measure.
+``shaped``: the same with a weighted SVC on features of a VAE that sees the labels, too.
+``network``: with a small CNN. ``few``: 10, 50 and 200 images a class and a VAE trained on these
+only, or on all training images without labels. ``online``: Exemplar VAE's recipe on all training
+images, a fresh synthetic image beside each real one in every step. Every treatment sees the same
+draws. Scores are means over classes, in %: ACSA is the recall, GM the geometric mean of
+sensitivity and specificity, F1 the F-measure.
 
 All settings were chosen on training images outside the draw (``--validate`` scores on 500 of them a
 class instead of on the test set). What over-samples fills classes up to ``FILL`` images, SMOTE
@@ -24,7 +27,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +51,8 @@ from sklearn_vae.datasets import fetch_images
 from sklearn_vae.nn import MLP
 from sklearn_vae.training import ArrayDataset, Augment, Batches
 
-COUNTS = (4000, 2000, 1000, 750, 500, 350, 200, 100, 60, 40)
+GREY_COUNTS = (4000, 2000, 1000, 750, 500, 350, 200, 100, 60, 40)
+COLOUR_COUNTS = (4500, 2000, 1000, 800, 600, 500, 400, 250, 150, 80)
 FILL = 1000
 ALL = 10_000  # more than any class has
 STRENGTH = 0.5  # of the geometric transforms
@@ -77,7 +81,8 @@ class SmallCNN(nn.Sequential):
         x = x[:, None].float() / 255
         if self.training and self.augment is not None:
             x = self.augment(x)
-        return super().forward(x)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.training):
+            return super().forward(x.contiguous(memory_format=torch.channels_last)).float()
 
 
 def cnn(X: np.ndarray, y: np.ndarray, X_test: np.ndarray, augment: Augment | None, seed: int):
@@ -173,8 +178,8 @@ BOTH = ("class weights", "geometric", "VAE posterior + geometric")
 hidden features of a VAE of the same images."""
 SHAPED = ("nothing", "random over-sampling", "VAE posterior")
 """Treatments that are tried in front of a VAE that sees the labels."""
-NETWORK = ("nothing", "random over-sampling", "VAE posterior")
-"""Treatments that are also tried with the CNN, which shifts and flips in every step."""
+NETWORK = ("nothing", "random over-sampling", "VAE posterior", "VAE interpolation")
+"""Treatments that are tried with the CNN, which shifts and flips in every step."""
 
 
 # -- the parts -------------------------------------------------------------------------------------
@@ -190,6 +195,11 @@ def draw_rows(y: np.ndarray, counts: tuple[int, ...], seed: int, validate: bool)
     return train, np.concatenate([rows[-500:] for rows in order])
 
 
+def deepsmote(data: str) -> tuple[int, ...]:
+    """Return the number of images of each class in DeepSMOTE's experiments."""
+    return GREY_COUNTS if "mnist" in data else COLOUR_COUNTS
+
+
 def image_maker(seed: int, args: argparse.Namespace) -> VAETransformer:
     """Return the VAE that makes images, untrained."""
     return VAETransformer(
@@ -199,7 +209,7 @@ def image_maker(seed: int, args: argparse.Namespace) -> VAETransformer:
 
 def unbalanced(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
     """Score every treatment on one draw of DeepSMOTE's counts."""
-    X, y, X_test, y_test = load(data, COUNTS, seed, args.validate)
+    X, y, X_test, y_test = load(data, deepsmote(data), seed, args.validate)
     template = image_maker(seed, args)
     start = time.perf_counter()
     vae = template.fit(X)
@@ -219,14 +229,10 @@ def unbalanced(data: str, seed: int, args: argparse.Namespace) -> list[dict[str,
         tried = {"SVC on pixels": svc(*pixels, weight)}
         if name == "nothing":
             tried["SVC on VAE hidden"] = svc(features.transform(X), y, Z_test)
-            if args.cnn:
-                tried["CNN"] = cnn(X, y, X_test, None, seed)
         if name in BOTH:
             Z = features.transform(X_more)
             tried["weighted SVC on pixels"] = svc(*pixels, "balanced", C=3)
             tried["weighted SVC on VAE hidden"] = svc(Z, y_more, Z_test, "balanced", C=3)
-        if args.cnn and name in NETWORK:
-            tried["CNN, shifts (flips)"] = cnn(X_more, y_more, X_test, usual(data), seed)
         for classifier, predicted in tried.items():
             record = {"data": data, "treatment": name, "classifier": classifier, "draw": seed}
             records.append({**record, "images": len(X_more), **scores(y_test, predicted)})
@@ -234,15 +240,22 @@ def unbalanced(data: str, seed: int, args: argparse.Namespace) -> list[dict[str,
     return records
 
 
+def filled(
+    data: str, X: np.ndarray, y: np.ndarray, seed: int, args: argparse.Namespace, names: Sequence
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Yield each treatment that was asked for by ``--only``, else by names, with its rows."""
+    template = image_maker(seed, args)
+    vae = template.fit(X)
+    for name, treat in treatments(data, vae, template, fill_up(y), seed).items():
+        if name in (args.only or names):
+            yield (name, *treat(X, y))
+
+
 def shaped(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
     """Score treatments in front of ``VAETransformer(label_weight=1)`` and a weighted SVC."""
-    X, y, X_test, y_test = load(data, COUNTS, seed, args.validate)
-    template = image_maker(seed, args)
-    vae, records = template.fit(X), []
-    for name, treat in treatments(data, vae, template, fill_up(y), seed).items():
-        if name not in (args.only or SHAPED):
-            continue
-        X_more, y_more = treat(X, y)
+    X, y, X_test, y_test = load(data, deepsmote(data), seed, args.validate)
+    records = []
+    for name, X_more, y_more in filled(data, X, y, seed, args, SHAPED):
         epochs = max(1, round(args.epochs_shaped * len(X) / len(X_more)))  # as many steps for all
         features = VAETransformer(
             label_weight=1.0, features="hidden", max_epochs=epochs, random_state=seed
@@ -253,6 +266,22 @@ def shaped(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any
         record["classifier"] = "weighted SVC on VAE hidden, labels seen"
         records.append({**record, **scores(y_test, predicted)})
         print(records[-1], flush=True)
+    return records
+
+
+def network(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Score treatments with the CNN, which shifts (flips) in every step; and without both."""
+    X, y, X_test, y_test = load(data, deepsmote(data), seed, args.validate)
+    records = []
+    for name, X_more, y_more in filled(data, X, y, seed, args, NETWORK):
+        tried: dict[str, Augment | None] = {"CNN, shifts (flips)": usual(data)}
+        if name == "nothing":
+            tried["CNN"] = None
+        for classifier, augment in tried.items():
+            predicted = cnn(X_more, y_more, X_test, augment, seed)
+            record = {"data": data, "treatment": name, "classifier": classifier, "draw": seed}
+            records.append({**record, "images": len(X_more), **scores(y_test, predicted)})
+            print(records[-1], flush=True)
     return records
 
 
@@ -384,7 +413,7 @@ def online(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any
     records = []
     for name, views in {
         "nothing": None,
-        "posterior views": PosteriorViews(vae, residual=True, spread=args.spread),
+        "posterior views": PosteriorViews(vae, spread=args.spread),
     }.items():
         if args.only and name not in args.only:
             continue
@@ -425,7 +454,7 @@ def online(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any
 
 def cost(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
     """Time fit_resample against its VAE's training, and generation against the bare decoder."""
-    X, y, _, _ = load(data, COUNTS, seed, validate=True)
+    X, y, _, _ = load(data, GREY_COUNTS, seed, validate=True)
     template = VAETransformer(augment=None, max_epochs=args.epochs_pretrained, random_state=seed)
     start = time.perf_counter()
     sampler = VAEAugmenter(vae=template, random_state=seed)
@@ -477,7 +506,7 @@ def picture(data: str, args: argparse.Namespace) -> None:
     """Draw real and synthetic images of each class, and the nearest real image of each."""
     import matplotlib.pyplot as plt
 
-    X, y, _, _ = load(data, COUNTS, 0, validate=True)
+    X, y, _, _ = load(data, GREY_COUNTS, 0, validate=True)
     template = image_maker(0, args)
     vae = FrozenEstimator(template.fit(X))
     methods = ("posterior", "interpolation", "density", "conditional")
@@ -493,7 +522,7 @@ def picture(data: str, args: argparse.Namespace) -> None:
         columns |= {method: new, f"nearest to\n{method}": X[nearest]}
     figure, axes = plt.subplots(10, len(columns), figsize=(len(columns), 10.4), squeeze=True)
     for row, c in zip(axes, range(10), strict=True):
-        row[0].set_ylabel(f"{COUNTS[c]:,}", rotation=0, ha="right", va="center")
+        row[0].set_ylabel(f"{GREY_COUNTS[c]:,}", rotation=0, ha="right", va="center")
         for axis, (name, images) in zip(row, columns.items(), strict=True):
             axis.imshow(images[c], cmap="gray_r")
             axis.set(xticks=[], yticks=[])
@@ -503,7 +532,14 @@ def picture(data: str, args: argparse.Namespace) -> None:
     figure.savefig(IMAGES / f"augmentation_{data}.png", dpi=80)
 
 
-PARTS = {"unbalanced": unbalanced, "shaped": shaped, "few": few, "online": online, "cost": cost}
+PARTS = {
+    "unbalanced": unbalanced,
+    "shaped": shaped,
+    "network": network,
+    "few": few,
+    "online": online,
+    "cost": cost,
+}
 
 
 def table(records: list[dict[str, Any]]) -> str:
@@ -530,7 +566,6 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", default=["mnist", "fashion_mnist"])
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--validate", action="store_true", help="score on training images")
-    parser.add_argument("--cnn", action="store_true", help="the small CNN, too")
     parser.add_argument("--only", nargs="+", help="only these treatments")
     parser.add_argument("--per-class", nargs="+", type=int, default=[10, 50, 200])
     parser.add_argument("--network", default="mlp", help="of the VAE that makes images")

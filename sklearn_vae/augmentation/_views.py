@@ -23,8 +23,8 @@ class PosteriorViews(nn.Module):
         Fitted; not trained further.
     spread : float, default=1.0
         In posterior standard deviations.
-    residual : bool, default=False
-        Add what the decoder loses of the image itself.
+    residual : bool, default=True
+        Add what the decoder loses of the image itself, as in :class:`Posterior`.
 
     References
     ----------
@@ -44,7 +44,7 @@ class PosteriorViews(nn.Module):
     torch.Size([10, 1, 8, 8])
     """
 
-    def __init__(self, vae: Any, *, spread: float = 1.0, residual: bool = False) -> None:
+    def __init__(self, vae: Any, *, spread: float = 1.0, residual: bool = True) -> None:
         super().__init__()
         if isinstance(vae, FrozenEstimator):
             vae = vae.estimator
