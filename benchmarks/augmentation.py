@@ -12,13 +12,13 @@
 ``unbalanced``: the class counts of DeepSMOTE (Dablain et al., 2022), 4,000 down to 40 images a
 class, drawn ``--draws`` times from the training set, and the official, balanced test set.
 ``shaped``: the same with a weighted SVC on features of a VAE that sees the labels, too.
-``network``: with a small CNN. ``few``: 10, 50 and 200 images a class and a VAE trained on these
-only, or on all training images without labels. ``online``: Exemplar VAE's recipe on all training
-images, a fresh synthetic image beside each real one in every step. Every treatment sees the same
-draws. Scores are means over classes, in %: ACSA is the recall, GM the geometric mean of
-sensitivity and specificity, F1 the F-measure.
+``network``: with a small CNN, grey images of 28 x 28 only, and untuned. ``few``: 10, 50 and 200
+images a class and a VAE trained on these only, or on all training images without labels.
+``online``: Exemplar VAE's recipe on all training images, a fresh synthetic image beside each real
+one in every step. Every treatment sees the same draws. Scores are means over classes, in %: ACSA is
+the recall, GM the geometric mean of sensitivity and specificity, F1 the F-measure.
 
-All settings were chosen on training images outside the draw (``--validate`` scores on 500 of them a
+All other settings were chosen on training images outside the draw (``--validate`` scores on 500 of them a
 class instead of on the test set). What over-samples fills classes up to ``FILL`` images, SMOTE
 included: SVC grows with the square of the rows.
 """
@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,7 @@ FILL = 1000
 ALL = 10_000  # more than any class has
 STRENGTH = 0.5  # of the geometric transforms
 CNN_PASSES = 100_000
+SHARE = 0.6  # of the loss, for online views
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 Rows = tuple[np.ndarray, np.ndarray]
 
@@ -85,8 +86,8 @@ class SmallCNN(nn.Sequential):
             return super().forward(x.contiguous(memory_format=torch.channels_last)).float()
 
 
-def falling(steps: int) -> LRScheduler:
-    """Return the schedule of Exemplar VAE's classifier: linear, to a hundredth."""
+def linear_decay(steps: int) -> LRScheduler:
+    """Return a schedule from the full rate to a hundredth, as of Exemplar VAE's classifier."""
     return LRScheduler(
         LinearLR, start_factor=1.0, end_factor=0.01, total_iters=steps, step_every="batch"
     )
@@ -108,7 +109,7 @@ def cnn(X: np.ndarray, y: np.ndarray, X_test: np.ndarray, augment: Augment, seed
         iterator_train__shuffle=True,
         train_split=None,
         verbose=0,
-        callbacks=[falling(epochs * -(-len(X) // 64))],
+        callbacks=[linear_decay(epochs * -(-len(X) // 64))],
     )
     net.fit(ArrayDataset(X, torch.as_tensor(y)), None)
     with torch.inference_mode():
@@ -204,7 +205,7 @@ def draw_rows(y: np.ndarray, counts: tuple[int, ...], seed: int, validate: bool)
     return train, np.concatenate([rows[-500:] for rows in order])
 
 
-def deepsmote(data: str) -> tuple[int, ...]:
+def class_counts(data: str) -> tuple[int, ...]:
     """Return the number of images of each class in DeepSMOTE's experiments."""
     return GREY_COUNTS if "mnist" in data else COLOUR_COUNTS
 
@@ -216,23 +217,32 @@ def image_maker(seed: int, args: argparse.Namespace) -> VAETransformer:
     )
 
 
+def treated(
+    data: str,
+    X: np.ndarray,
+    y: np.ndarray,
+    seed: int,
+    args: argparse.Namespace,
+    names: Container[str] | None = None,
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Yield name and rows of the treatments in ``--only``, else in names, else of all."""
+    template = image_maker(seed, args)
+    vae = template.fit(X)
+    wanted = args.only or names
+    for name, treat in treatments(data, vae, template, fill_up(y), seed).items():
+        if wanted is None or name in wanted:
+            yield (name, *treat(X, y))
+
+
 def unbalanced(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
     """Score every treatment on one draw of DeepSMOTE's counts."""
-    X, y, X_test, y_test = load(data, deepsmote(data), seed, args.validate)
-    template = image_maker(seed, args)
-    start = time.perf_counter()
-    vae = template.fit(X)
-    print(f"{data} draw {seed}: VAE {time.perf_counter() - start:.0f} s", flush=True)
+    X, y, X_test, y_test = load(data, class_counts(data), seed, args.validate)
     features = VAETransformer(
         features="hidden", max_epochs=args.epochs_features, random_state=seed
     ).fit(X)
     Z_test = features.transform(X_test)
-    print(f"and features {time.perf_counter() - start:.0f} s", flush=True)
     records = []
-    for name, treat in treatments(data, vae, template, fill_up(y), seed).items():
-        if args.only and name not in args.only:
-            continue
-        X_more, y_more = treat(X, y)
+    for name, X_more, y_more in treated(data, X, y, seed, args):
         weight = "balanced" if name == "class weights" else None
         pixels = as_rows(X_more), y_more, as_rows(X_test)
         tried = {"SVC on pixels": svc(*pixels, weight)}
@@ -249,22 +259,11 @@ def unbalanced(data: str, seed: int, args: argparse.Namespace) -> list[dict[str,
     return records
 
 
-def filled(
-    data: str, X: np.ndarray, y: np.ndarray, seed: int, args: argparse.Namespace, names: Sequence
-) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Yield each treatment that was asked for by ``--only``, else by names, with its rows."""
-    template = image_maker(seed, args)
-    vae = template.fit(X)
-    for name, treat in treatments(data, vae, template, fill_up(y), seed).items():
-        if name in (args.only or names):
-            yield (name, *treat(X, y))
-
-
 def shaped(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
     """Score treatments in front of ``VAETransformer(label_weight=1)`` and a weighted SVC."""
-    X, y, X_test, y_test = load(data, deepsmote(data), seed, args.validate)
+    X, y, X_test, y_test = load(data, class_counts(data), seed, args.validate)
     records = []
-    for name, X_more, y_more in filled(data, X, y, seed, args, SHAPED):
+    for name, X_more, y_more in treated(data, X, y, seed, args, SHAPED):
         epochs = max(1, round(args.epochs_shaped * len(X) / len(X_more)))  # as many steps for all
         features = VAETransformer(
             label_weight=1.0, features="hidden", max_epochs=epochs, random_state=seed
@@ -280,9 +279,9 @@ def shaped(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any
 
 def network(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
     """Score treatments with the CNN, which shifts (flips) in every step."""
-    X, y, X_test, y_test = load(data, deepsmote(data), seed, args.validate)
+    X, y, X_test, y_test = load(data, class_counts(data), seed, args.validate)
     records = []
-    for name, X_more, y_more in filled(data, X, y, seed, args, NETWORK):
+    for name, X_more, y_more in treated(data, X, y, seed, args, NETWORK):
         predicted = cnn(X_more, y_more, X_test, usual(data), seed)
         record = {"data": data, "treatment": name, "draw": seed, "images": len(X_more)}
         record["classifier"] = "CNN, shifts (flips)"
@@ -368,11 +367,10 @@ def load(data: str, counts: tuple[int, ...], seed: int, validate: bool):
 
 
 class OnlineNet(NeuralNetClassifier):
-    """Trains on fresh views beside each batch, with ``share`` of the loss, as Exemplar VAE does."""
+    """Trains on fresh views beside each batch, with ``SHARE`` of the loss, as Exemplar VAE does."""
 
-    def __init__(self, *args: Any, views: nn.Module | None = None, share: float = 0.6, **kw: Any):
+    def __init__(self, *args: Any, views: nn.Module | None = None, **kw: Any):
         self.views = views
-        self.share = share
         super().__init__(*args, **kw)
 
     @property
@@ -392,7 +390,7 @@ class OnlineNet(NeuralNetClassifier):
         if not self._viewing:
             return super().get_loss(y_pred, y_true, **kw)
         real, new = (self.criterion_(part, y_true) for part in y_pred.chunk(2))
-        return (1 - self.share) * real + self.share * new
+        return (1 - SHARE) * real + SHARE * new
 
 
 def mlp1024() -> nn.Sequential:
@@ -410,7 +408,7 @@ def online(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any
     vae = VAETransformer(
         40,
         network=MLP((1000, 500)),
-        beta=args.beta,
+        beta=5.0,
         augment=None,
         max_epochs=args.epochs,
         random_state=seed,
@@ -419,7 +417,7 @@ def online(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any
     records = []
     for name, views in {
         "nothing": None,
-        "posterior views": PosteriorViews(vae, spread=args.spread),
+        "posterior views": PosteriorViews(vae),
     }.items():
         if args.only and name not in args.only:
             continue
@@ -439,7 +437,7 @@ def online(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any
             iterator_train__shuffle=True,
             train_split=None,
             verbose=0,
-            callbacks=[falling(args.online_epochs * -(-len(X) // 100))],
+            callbacks=[linear_decay(args.online_epochs * -(-len(X) // 100))],
         )
         net.fit(ArrayDataset(X, torch.as_tensor(y)), None)
         seconds = time.perf_counter() - start
@@ -453,7 +451,7 @@ def online(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any
 
 def cost(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
     """Time fit_resample against its VAE's training, and generation against the bare decoder."""
-    X, y, _, _ = load(data, GREY_COUNTS, seed, validate=True)
+    X, y, _, _ = load(data, class_counts(data), seed, validate=True)
     template = VAETransformer(augment=None, max_epochs=args.epochs_pretrained, random_state=seed)
     start = time.perf_counter()
     sampler = VAEAugmenter(vae=template, random_state=seed)
@@ -505,7 +503,7 @@ def picture(data: str, args: argparse.Namespace) -> None:
     """Draw real and synthetic images of each class, and the nearest real image of each."""
     import matplotlib.pyplot as plt
 
-    X, y, _, _ = load(data, GREY_COUNTS, 0, validate=True)
+    X, y, _, _ = load(data, class_counts(data), 0, validate=True)
     template = image_maker(0, args)
     vae = FrozenEstimator(template.fit(X))
     methods = ("posterior", "interpolation", "density", "conditional")
@@ -521,7 +519,7 @@ def picture(data: str, args: argparse.Namespace) -> None:
         columns |= {method: new, f"nearest to\n{method}": X[nearest]}
     figure, axes = plt.subplots(10, len(columns), figsize=(len(columns), 10.4), squeeze=True)
     for row, c in zip(axes, range(10), strict=True):
-        row[0].set_ylabel(f"{GREY_COUNTS[c]:,}", rotation=0, ha="right", va="center")
+        row[0].set_ylabel(f"{class_counts(data)[c]:,}", rotation=0, ha="right", va="center")
         for axis, (name, images) in zip(row, columns.items(), strict=True):
             axis.imshow(images[c], cmap="gray_r")
             axis.set(xticks=[], yticks=[])
@@ -573,8 +571,6 @@ def main() -> None:
     parser.add_argument("--epochs-shaped", type=int, default=20, help="of the one that sees labels")
     parser.add_argument("--epochs-pretrained", type=int, default=10)
     parser.add_argument("--online-epochs", type=int, default=100)
-    parser.add_argument("--beta", type=float, default=5.0, help="of the VAE of online views")
-    parser.add_argument("--spread", type=float, default=1.0, help="of online views")
     parser.add_argument("--out")
     args = parser.parse_args()
     if args.part == "picture":
