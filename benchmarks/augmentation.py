@@ -18,9 +18,9 @@ images a class and a VAE trained on these only, or on all training images withou
 one in every step. Every treatment sees the same draws. Scores are means over classes, in %: ACSA is
 the recall, GM the geometric mean of sensitivity and specificity, F1 the F-measure.
 
-All other settings were chosen on training images outside the draw (``--validate`` scores on 500 of them a
-class instead of on the test set). What over-samples fills classes up to ``FILL`` images, SMOTE
-included: SVC grows with the square of the rows.
+All other settings were chosen on training images outside the draw (``--validate`` scores on 500 of
+them a class instead of on the test set). What over-samples fills classes up to ``FILL`` images,
+SMOTE included: SVC grows with the square of the rows.
 """
 
 from __future__ import annotations
