@@ -91,12 +91,17 @@ class VAENet(NeuralNet):
             iterator_train__device=kwargs["device"],
             iterator_valid=Batches,
             iterator_valid__device=kwargs["device"],
+            compile__dynamic=False,  # a fit has two batch sizes, the last batch's being one
             **kwargs,
         )
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
         return []  # run_single_epoch records what skorch's scoring callbacks would
+
+    def torch_compile(self, module: Any, name: str) -> Any:
+        """Leave the modules as they are: training's steps alone are worth compiling."""
+        return module
 
     # -- the whole of a training ---------------------------------------------------------------
 
@@ -109,6 +114,7 @@ class VAENet(NeuralNet):
         self._train_rows = Subset(dataset, spread_rows(len(dataset)).tolist())
         self._count_labels(dataset)
         self.step = 0
+        self._training_pass = super().torch_compile(self.module_.forward, "module")
         callbacks = [callback for _, callback in self.callbacks_]
         self._bars = [cb for cb in callbacks if isinstance(cb, ProgressBar)]
         self._batchwise = any(  # whether any callback acts on single batches
@@ -123,7 +129,8 @@ class VAENet(NeuralNet):
             if not self.train_split:  # else the last validation has done it
                 self._refresh_batch_norm()
         finally:
-            del self._train_rows  # the net outlives the fit; the user's images need not
+            # The net outlives the fit; the user's images and compiled code need not.
+            del self._train_rows, self._training_pass
             self.notify("on_train_end", X=dataset, y=None)
         return self
 
@@ -254,7 +261,8 @@ class VAENet(NeuralNet):
         view = x if self.augment is None or not training else self.augment(x)
         with self._autocast():
             of_batch = None if y is None else y[:n]
-            terms: ELBOTerms = module(view, x[:n], of_batch, self.importance_samples)
+            run = self._training_pass if training else module
+            terms: ELBOTerms = run(view, x[:n], of_batch, self.importance_samples)
         loss: Tensor = self.criterion_(terms, weight)
         if self.label_weight > 0:
             assert terms.logits is not None

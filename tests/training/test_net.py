@@ -534,6 +534,31 @@ def test_bfloat16_is_close_and_ends_with_the_training(images, network):
     assert half.score(images) == pytest.approx(full.score(images), rel=0.02)
 
 
+# -- compilation --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"network": Conv(channels=(4, 8), batch_norm=True), "validation_fraction": 0.1},
+        {"network": MLP(hidden=(16,)), "kl_warmup": 5, "label_weight": 1.0},
+    ],
+)
+def test_a_compiled_training_is_the_same_training(images, labels, monkeypatch, settings):
+    # torch's tracing without its code generator: no C++ compiler is needed. Batches of two sizes
+    # and BatchNorm's pass over clean images are what compilation could stumble over.
+    original = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda f, **kw: original(f, backend="aot_eager", **kw))
+    settings = {"max_epochs": 10, "batch_size": 64, **settings}
+    with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True):
+        compiled = tiny(compile=True, **settings).fit(images, labels)
+    plain = tiny(**settings).fit(images, labels)
+    loss = column(plain, "train_loss")
+    np.testing.assert_allclose(column(compiled, "train_loss"), loss, rtol=1e-4)
+    np.testing.assert_allclose(compiled.transform(images), plain.transform(images), atol=1e-3)
+    assert weights(compiled).keys() == weights(plain).keys()
+
+
 # -- training that goes on ----------------------------------------------------------------------
 
 
