@@ -146,7 +146,7 @@ class VAE(nn.Module):
         return self.prior(self._posterior_in_evaluation)
 
     def draw(self, n: int, rng: np.random.RandomState) -> np.ndarray:
-        """Return n codes from p(z), shape (n, z_dim), by NumPy's generator."""
+        """Return n codes from p(z), shape (n, z_dim), seeded by NumPy's generator."""
         with torch.inference_mode():
             return draw(self.p_z(), n, rng)
 
