@@ -91,7 +91,7 @@ class VAENet(NeuralNet):
             iterator_train__device=kwargs["device"],
             iterator_valid=Batches,
             iterator_valid__device=kwargs["device"],
-            compile__dynamic=False,  # a fit has two batch sizes, the last batch's being one
+            compile__dynamic=False,  # torch 2.14 cannot trace convolutions of changing sizes
             **kwargs,
         )
 
@@ -100,7 +100,7 @@ class VAENet(NeuralNet):
         return []  # run_single_epoch records what skorch's scoring callbacks would
 
     def torch_compile(self, module: Any, name: str) -> Any:
-        """Leave the modules as they are: training's steps alone are worth compiling."""
+        """Leave the modules as they are: only training's whole batches are worth compiling."""
         return module
 
     # -- the whole of a training ---------------------------------------------------------------
@@ -109,7 +109,9 @@ class VAENet(NeuralNet):
         """Run ``epochs`` more epochs; unlike skorch's ``partial_fit``, Ctrl-C goes through."""
         if not self.initialized_:
             self.initialize()
-        self.steps_per_epoch = len(batch_bounds(len(dataset), self.batch_size))
+        bounds = batch_bounds(len(dataset), self.batch_size)
+        self.steps_per_epoch = len(bounds)
+        self._whole_batch = bounds[0][1]
         self.n_steps = epochs * self.steps_per_epoch
         self._train_rows = Subset(dataset, spread_rows(len(dataset)).tolist())
         self._count_labels(dataset)
@@ -261,7 +263,7 @@ class VAENet(NeuralNet):
         view = x if self.augment is None or not training else self.augment(x)
         with self._autocast():
             of_batch = None if y is None else y[:n]
-            run = self._training_pass if training else module
+            run = self._training_pass if training and n == self._whole_batch else module
             terms: ELBOTerms = run(view, x[:n], of_batch, self.importance_samples)
         loss: Tensor = self.criterion_(terms, weight)
         if self.label_weight > 0:
