@@ -317,7 +317,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         check_is_fitted(self)
         n = check_count("n_samples", n_samples)
         rng = check_random_state(self.random_state if random_state is None else random_state)
-        return self.inverse_transform(self.module_.draw(n, rng))
+        return self._generate(self.module_.draw(n, rng))
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write the fitted model to a folder that can be shared and is read without executing code.
