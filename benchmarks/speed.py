@@ -6,7 +6,8 @@ Everything is a ratio taken in one run: the contenders take turns, and the media
 counts. ``train``: images per second with the same net, the same batch size and float32, beside this
 package's own choice of precision. ``elbo``: seconds until the held-out ELBO that the loop ends
 with. ``encode``: transform, inverse_transform and sample beside a raw loop. ``start``: import,
-clone, a small fit. Peers that are not installed are left out, by name. ``--device cuda`` for a GPU.
+clone, a small fit. Peers that are not installed are left out, by name. On a GPU: ``--device cuda
+--compile``.
 """
 
 from __future__ import annotations

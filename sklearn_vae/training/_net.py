@@ -116,7 +116,7 @@ class VAENet(NeuralNet):
         self._train_rows = Subset(dataset, spread_rows(len(dataset)).tolist())
         self._count_labels(dataset)
         self.step = 0
-        self._training_pass = super().torch_compile(self.module_.forward, "module")
+        self._training_pass = super().torch_compile(self.module_.__call__, "module")
         callbacks = [callback for _, callback in self.callbacks_]
         self._bars = [cb for cb in callbacks if isinstance(cb, ProgressBar)]
         self._batchwise = any(  # whether any callback acts on single batches
