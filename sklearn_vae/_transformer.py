@@ -138,8 +138,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         ``verbose`` tells which.
 
     compile : bool, default=False
-        Train through ``torch.compile``, which takes its time at the start of a process's first fit
-        and, on CPUs, a C++ compiler.
+        Train through ``torch.compile``, which takes its time at the start of a fit, unless the
+        process has fitted the like before, and, on CPUs, a C++ compiler.
 
     callbacks : list, default=None
         skorch callbacks. Each fit works on copies; see ``net_.callbacks_``.

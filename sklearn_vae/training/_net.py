@@ -103,6 +103,10 @@ class VAENet(NeuralNet):
         """Leave the modules as they are: only training's whole batches are worth compiling."""
         return module
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out compiled code, which cannot be pickled: callbacks save nets that train."""
+        return {k: v for k, v in super().__getstate__().items() if k != "_training_pass"}
+
     # -- the whole of a training ---------------------------------------------------------------
 
     def train(self, dataset: Any, epochs: int) -> VAENet:
