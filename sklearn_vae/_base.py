@@ -615,14 +615,12 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
         self,
         data: Rows,
         function: Callable[[torch.Tensor], torch.Tensor],
-        dtype: torch.dtype | None = None,
     ) -> np.ndarray:
         """Return ``function`` of all raw samples, computed by the chunk, in one array.
 
-        The function gets raw samples in host memory and returns a tensor of as many rows; the array
-        has ``dtype``, None is the function's own. Chunks of few rows are filled up with copies:
-        matrix products take another path for them, and a sample's result should not depend, not
-        even by rounding, on how many come with it.
+        The function gets raw samples in host memory and returns a tensor of as many rows. Chunks of
+        few rows are filled up with copies: matrix products take another path for them, and a
+        sample's result should not depend, not even by rounding, on how many come with it.
         """
         step = chunk_rows(self.spec_)
         out: torch.Tensor | None = None
@@ -635,7 +633,7 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
                 result = function(raw)[:n]
                 if out is None:
                     shape = (len(data), *result.shape[1:])
-                    out = torch.empty(shape, dtype=dtype or result.dtype, device="cpu")
+                    out = torch.empty(shape, dtype=result.dtype, device="cpu")
                 out[start : start + n] = result
         assert out is not None  # validation refuses an empty X
         return out.numpy()
@@ -659,15 +657,16 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
 
     def _decoded(self, data: Rows, codes: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:
         """Return what the decoder makes of the codes of all raw samples, in X's form."""
-        # uint8 by the chunk: a large result would else be held in float32.
-        dtype = torch.uint8 if self.spec_.dtype == "uint8" else None
-        return self.spec_.restore(self._apply(data, lambda raw: self._decode(codes(raw)), dtype))
+        return self.spec_.restore(self._apply(data, lambda raw: self._decode(codes(raw))))
 
     def _decode(self, z: torch.Tensor) -> torch.Tensor:
-        """Return the mean of p(x|z) in the layout and range of the fitted X; whole for uint8."""
+        """Return the mean of p(x|z) in the layout and range of the fitted X; uint8 or float32."""
         x = self.module_.scaling.inverse(self.module_.conditional(z).mean)
-        # What is scaled by 255 is a new tensor.
-        return x.round_().clamp_(0, 255) if self.spec_.dtype == "uint8" else x
+        if self.spec_.dtype != "uint8":
+            return x
+        # What is scaled by 255 is a new tensor. torch's cast from float straight to uint8 is a
+        # scalar loop on CPUs; by way of int16 it takes a quarter of the time.
+        return x.round_().clamp_(0, 255).to(torch.int16).to(torch.uint8)
 
     # -- scores --------------------------------------------------------------------------------
 
