@@ -1,13 +1,13 @@
 """Training and encoding beside a hand-written loop, skorch's defaults, pythae, Lightning and PyOD.
 
-    python benchmarks/speed.py --part train elbo encode start
+    python benchmarks/speed.py --part train elbo modes encode start
 
 Everything is a ratio taken in one run: the contenders take turns, and the median over rounds
 counts. ``train``: images per second with the same net, the same batch size and float32, beside this
 package's own choice of precision. ``elbo``: seconds until the held-out ELBO that the loop ends
-with. ``encode``: transform, inverse_transform and sample beside a raw loop. ``start``: import,
-clone, a small fit. Peers that are not installed are left out, by name. On a GPU: ``--device cuda
---compile``.
+with. ``modes``: the held-out ELBO in float32 and in each faster mode. ``encode``: transform,
+inverse_transform and sample beside a raw loop. ``start``: import, clone, a small fit. Peers that
+are not installed are left out, by name. On a GPU: ``--device cuda --compile``.
 """
 
 from __future__ import annotations
@@ -212,6 +212,35 @@ def loop_elbo(vae: PlainVAE, X: np.ndarray, recipe: Recipe) -> float:
     return -statistics.mean(losses)
 
 
+def part_modes(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Compare the held-out ELBO on MNIST after the same epochs in float32 and in faster modes."""
+    X, _ = fetch_images("mnist", return_X_y=True, download_if_missing=False)
+    X, X_valid = X[: args.images], X[50_000:]
+    flat, flat_valid = X.reshape(len(X), -1), X_valid.reshape(len(X_valid), -1)
+    modes: dict[str, dict[str, Any]] = {
+        "float32": {"precision": "float32"},
+        "bfloat16": {"precision": "bfloat16"},
+        "bfloat16, compile=True": {"precision": "bfloat16", "compile": True},
+    }
+    rows = []
+    for net, network, train, valid in (
+        ("mlp 784-400-40", MLP((400,)), flat, flat_valid),
+        ("conv 28x28", Conv(), X, X_valid),
+    ):
+        recipe = Recipe(network, 40, args.batch_size, args.epochs, device=args.device)
+        for mode, settings in modes.items():
+            if "compile" in settings and not args.compile:
+                continue
+            scores = [
+                fit(recipe, train, lr_schedule="cosine", random_state=seed, **settings).score(valid)
+                for seed in range(args.seeds)
+            ]
+            mean, spread = statistics.mean(scores), statistics.pstdev(scores)
+            rows.append({"net": net, "mode": mode, "ELBO": mean, "±": spread, "all": scores})
+            print(rows[-1], flush=True)
+    return rows
+
+
 def part_encode(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Compare transform, inverse_transform and sample with raw loops over the best chunk."""
     rows = encode("mlp 784-400-40", MLP((400,)), 40, images(args.images, 784), args)
@@ -306,7 +335,13 @@ def save(part: str, rows: list[dict[str, Any]], args: argparse.Namespace) -> Non
     write_json(f"speed_{part}{suffix}", payload)
 
 
-PARTS = {"train": part_train, "elbo": part_elbo, "encode": part_encode, "start": part_start}
+PARTS = {
+    "train": part_train,
+    "elbo": part_elbo,
+    "modes": part_modes,
+    "encode": part_encode,
+    "start": part_start,
+}
 
 
 def main() -> None:
@@ -318,9 +353,11 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seeds", type=int, default=3, help="of part elbo")
+    parser.add_argument("--seeds", type=int, default=3, help="of parts elbo and modes")
     parser.add_argument("--nets", nargs="+", default=["mlp", "conv"], help="of part elbo")
-    parser.add_argument("--compile", action="store_true", help="in part train, too (C++ compiler)")
+    parser.add_argument(
+        "--compile", action="store_true", help="in parts train and modes (C++ compiler)"
+    )
     args = parser.parse_args()
     for part in args.part:
         rows = PARTS[part](args)

@@ -63,7 +63,7 @@ class Bernoulli(Likelihood):
 
     def forward(self, params: Tensor) -> td.Distribution:
         """Return Bernoulli(sigmoid(params))."""
-        return td.Bernoulli(logits=params, validate_args=False)
+        return _Bernoulli(logits=params, validate_args=False)
 
 
 class Gaussian(Likelihood):
@@ -158,7 +158,37 @@ LIKELIHOODS: dict[str, type[Likelihood]] = {
 """Likelihoods by the name that ``VAETransformer(likelihood=...)`` takes."""
 
 
-class _BernoulliTimesNormal(td.Bernoulli):
+class _Bernoulli(td.Bernoulli):
+    def log_prob(self, value: Tensor) -> Tensor:
+        logits, value = torch.broadcast_tensors(self.logits, value)
+        if logits.device.type != "cpu" or torch.compiler.is_compiling():
+            return super().log_prob(value)
+        log_p: Tensor = _BernoulliLogProb.apply(logits, value)
+        return log_p
+
+
+class _BernoulliLogProb(torch.autograd.Function):
+    """``value * logits - softplus(logits)`` in half the time of torch's cross-entropy on CPUs.
+
+    There log1p, which torch's form goes through, takes five times as long as log, and autograd
+    would keep every step in between. Of the small term ``log1p(exp(-|logits|))`` an absolute
+    rounding error of 6e-8 remains, which is what the sum over an image loses anyway.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, value: Tensor) -> Tensor:
+        ctx.save_for_backward(logits, value)
+        small = logits.abs().sigmoid_().log_()
+        return small.addcmul_(logits, value).sub_(logits.relu())
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None]:
+        logits, value = ctx.saved_tensors
+        of_value = grad * logits if ctx.needs_input_grad[1] else None
+        return grad * (value - logits.sigmoid()), of_value
+
+
+class _BernoulliTimesNormal(_Bernoulli):
     def log_prob(self, value: Tensor) -> Tensor:
         return super().log_prob(value) - 0.5 * (value - self.mean).square()
 

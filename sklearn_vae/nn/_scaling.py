@@ -64,11 +64,13 @@ class Scaling(nn.Module):
         elif self.standardised:
             # Before the cast: float64 columns with a large offset keep their small differences.
             centred = raw.reshape(-1, *self.shape) - self.loc - self.loc_rest
-            return (centred / self.scale).to(torch.float32)
+            x = (centred / self.scale).to(torch.float32)
         else:
             x = raw.to(torch.float32).reshape(-1, *self.shape)
-            if x.dim() == 4:
-                x = x.contiguous(memory_format=torch.channels_last)
+        # One layout whatever the array's own (a pandas column is a stretch of memory): products
+        # with a transposed matrix round differently.
+        image = x.dim() == 4
+        x = x.contiguous(memory_format=torch.channels_last if image else torch.contiguous_format)
         if self.maximum == 1.0:
             return x
         if torch.compiler.is_compiling():  # torch 2.6 cannot export what works in place

@@ -57,7 +57,7 @@ def resolve_precision(
 ) -> torch.dtype | None:
     """Return the dtype of the forward pass in training, None for float32 throughout.
 
-    ``"auto"`` takes bfloat16 for values in [0, 1] where the CPU multiplies it in hardware (AMX).
+    ``"auto"`` takes bfloat16 for values in [0, 1] where the CPU multiplies it in hardware.
     Elsewhere that was not measured, and its three digits are few for vectors of any range, of
     which a learnt variance may become small. Convolutions whose maps are one pixel wide
     return garbage in bfloat16 (torch 2.14 on AMX). On GPUs ``"auto"`` is float32.
@@ -69,8 +69,12 @@ def resolve_precision(
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 in hardware, and was measured to gain by it: AMX."""
-    return device.type == "cpu" and torch.cpu._is_amx_tile_supported()
+    """Whether the device multiplies bfloat16 in hardware, and was measured to gain by it.
+
+    CPUs with the AVX512_BF16 instructions do (AMD since Zen 4), more so those that have AMX on top
+    (Intel since 2023).
+    """
+    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
 
 
 def _available(device: torch.device) -> bool:

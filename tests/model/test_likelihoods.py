@@ -45,6 +45,29 @@ def test_bernoulli_is_torchs(params, values):
     torch.testing.assert_close(log_prob.double(), expected, rtol=1e-5, atol=1e-5)
 
 
+def test_bernoulli_has_torchs_values_and_gradients_far_out_and_for_many_values_of_one_logit():
+    logits = torch.tensor([-1e4, -30.0, -1.0, 0.0, 1.0, 30.0, 1e4], requires_grad=True)
+    other = logits.detach().clone().requires_grad_()
+    values = torch.rand(4, 7, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    same = values.detach().clone().requires_grad_()
+    ours = Bernoulli()(logits).log_prob(values)
+    torchs = td.Bernoulli(logits=other, validate_args=False).log_prob(same)
+    torch.testing.assert_close(ours, torchs, rtol=1e-6, atol=2e-7)
+    ours.sum().backward()
+    torchs.sum().backward()
+    torch.testing.assert_close(logits.grad, other.grad)
+    torch.testing.assert_close(values.grad, same.grad)
+
+
+def test_bernoulli_can_be_differentiated_twice(params, values):
+    def log_prob(params, values):
+        return Bernoulli()(params).log_prob(values)
+
+    inputs = (params.double().requires_grad_(), values.double().requires_grad_())
+    assert torch.autograd.gradcheck(log_prob, inputs)
+    assert torch.autograd.gradgradcheck(log_prob, inputs)
+
+
 def test_bernoulli_of_grey_values_is_the_cross_entropy(params, values):
     p, x = special.expit(params.double().numpy()), values.double().numpy()
     expected = x * np.log(p) + (1 - x) * np.log1p(-p)

@@ -78,3 +78,24 @@ def test_the_way_back_leaves_a_decoders_parameters_alone(view):
     assert torch.equal(parameter, before)
     torch.testing.assert_close(back, (255 * view(before)).reshape(-1, 3, 3))
     assert torch.equal(back, fresh)
+
+
+@pytest.mark.parametrize(
+    ("shape", "raw_shape", "channels_last"),
+    [
+        ((6,), (6,), False),
+        ((1, 3, 2), (3, 2), False),
+        ((3, 2, 2), (2, 2, 3), True),
+        ((3, 2, 2), (3, 2, 2), False),
+    ],
+)
+def test_the_networks_input_lies_in_memory_alike_whatever_the_arrays_order(
+    shape, raw_shape, channels_last
+):
+    X = np.random.default_rng(0).random((5, *raw_shape), dtype=np.float32)
+    loc = torch.zeros(shape, dtype=torch.float64) if len(shape) == 1 else None
+    scale = None if loc is None else torch.ones_like(loc)
+    scaling = Scaling(shape, raw_shape, channels_last=channels_last, loc=loc, scale=scale)
+    rows, columns = (scaling(torch.from_numpy(order(X))) for order in (np.array, np.asfortranarray))
+    assert torch.equal(rows, columns)
+    assert rows.stride() == columns.stride()

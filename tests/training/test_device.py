@@ -76,20 +76,20 @@ def model_for(network, *shape):
 
 
 @pytest.mark.parametrize(
-    ("amx", "network", "shape", "bounded", "expected"),
+    ("fast", "network", "shape", "bounded", "expected"),
     [
         (True, MLP((8,)), (8, 8), True, torch.bfloat16),
         (True, Conv((4, 4)), (8, 8), True, torch.bfloat16),
-        (False, MLP((8,)), (8, 8), True, None),  # slower than float32 there
+        (False, MLP((8,)), (8, 8), True, None),  # nothing to gain there
         (True, MLP((8,)), (8, 8), False, None),  # too coarse for a small learnt variance
         (True, Conv((4, 4, 4)), (17, 8), True, None),  # the last map is 2 x 1
     ],
 )
 def test_auto_precision_is_bfloat16_where_that_is_safe_and_fast(
-    monkeypatch, amx, network, shape, bounded, expected
+    monkeypatch, fast, network, shape, bounded, expected
 ):
     model = model_for(network, *shape)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: fast)
     assert resolve_precision("auto", CPU, model, bounded=bounded) is expected
     assert resolve_precision("auto", torch.device("cuda"), model, bounded=bounded) is None
     assert resolve_precision("float32", CPU, model, bounded=bounded) is None
