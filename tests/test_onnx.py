@@ -57,7 +57,9 @@ def check_export(model, names, opset):
     (source,), (target,) = model.graph.input, model.graph.output
     assert (source.name, target.name) == names
     assert model.opset_import[0].version == opset
-    assert b".py" not in model.SerializeToString()  # traces of this machine
+    bare = copy.deepcopy(model)
+    del bare.graph.initializer[:]  # of twenty megabytes of weights, some may spell anything
+    assert b".py" not in bare.SerializeToString()  # traces of this machine
 
 
 @pytest.mark.parametrize("name", ["conv", "conv-bn", "mlp", "integers", "flattened"])
