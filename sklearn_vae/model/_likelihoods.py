@@ -160,10 +160,9 @@ LIKELIHOODS: dict[str, type[Likelihood]] = {
 
 class _Bernoulli(td.Bernoulli):
     def log_prob(self, value: Tensor) -> Tensor:
-        logits, value = torch.broadcast_tensors(self.logits, value)
-        if logits.device.type != "cpu" or torch.compiler.is_compiling():
+        if self.logits.device.type != "cpu" or torch.compiler.is_compiling():
             return super().log_prob(value)
-        log_p: Tensor = _BernoulliLogProb.apply(logits, value)
+        log_p: Tensor = _BernoulliLogProb.apply(*torch.broadcast_tensors(self.logits, value))
         return log_p
 
 

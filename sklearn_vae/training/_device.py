@@ -71,8 +71,7 @@ def resolve_precision(
 def has_fast_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 in hardware, and was measured to gain by it.
 
-    CPUs with the AVX512_BF16 instructions do (AMD since Zen 4), more so those that have AMX on top
-    (Intel since 2023).
+    CPUs with the AVX512_BF16 instructions do: AMD since Zen 4, Intel since 2023 (with AMX on top).
     """
     return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
 
