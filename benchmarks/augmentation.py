@@ -320,8 +320,8 @@ def few(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
         }
         sets: dict[tuple[str, float], Rows] = {("nothing", 0): (X, y)}
         for name, settings in ways.items():
-            for times in (1.0, 5.0, 20.0):
-                if times * n <= 1000:
+            for times in args.times:
+                if times * n <= args.most and name in (args.only or ways):
                     sampler = VAEAugmenter(n_new=times, random_state=seed, **settings)
                     if "unlabelled" in name:
                         sets[name, times] = with_unlabelled(sampler, X, y, data, seed)
@@ -565,6 +565,8 @@ def main() -> None:
     parser.add_argument("--validate", action="store_true", help="score on training images")
     parser.add_argument("--only", nargs="+", help="only these treatments")
     parser.add_argument("--per-class", nargs="+", type=int, default=[10, 50, 200])
+    parser.add_argument("--times", nargs="+", type=float, default=[1.0, 5.0, 20.0], help="as many")
+    parser.add_argument("--most", type=int, default=1000, help="synthetic images of a class")
     parser.add_argument("--network", default="mlp", help="of the VAE that makes images")
     parser.add_argument("--epochs", type=int, default=30, help="of the VAE that makes images")
     parser.add_argument("--epochs-features", type=int, default=12, help="of the one for features")
