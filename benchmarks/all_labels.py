@@ -1,4 +1,4 @@
-"""All labels of a data set on frozen features: a VAE that saw no label, HOG, PCA, random weights.
+"""All labels of a data set on frozen features: of a VAE that saw none, HOG, whitened patches.
 
     python benchmarks/all_labels.py --data cifar10_jpeg --width 64
     python benchmarks/all_labels.py --data fashion_mnist
@@ -6,8 +6,9 @@
 Heads: LogisticRegression on the features, SVC on their first principal components, for which libsvm
 is fast enough. C and the number of components are chosen on the last 10,000 training images with
 the others as training set (for SVC with 10,000 of them); then the head is fitted to all training
-images and scored once on the test set. HOG takes scikit-image. ``--seeds`` trains so many VAEs, the
-other features have none.
+images and scored once on the test set. "VAE + patches" is ``network=nn.Patches(...)``, "patches"
+the responses of its filters alone, in which no VAE has a part. HOG takes scikit-image. ``--seeds``
+trains so many VAEs; pixels and HOG have none.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from small_sets import gradients
 
 from sklearn_vae import VAETransformer
 from sklearn_vae.datasets import fetch_images
+from sklearn_vae.nn import Patches
 
 N_VALID = 10_000
 FEW = 10_000
@@ -54,21 +56,17 @@ def svc(C: float, n_components: int) -> ClassifierMixin:
 
 Head = tuple[Callable[..., ClassifierMixin], list[tuple[Any, ...]], int | None]
 HEADS: dict[str, Head] = {
-    "LogisticRegression": (logistic_regression, [(0.003,), (0.01,), (0.03,), (0.1,)], None),
+    "LogisticRegression": (logistic_regression, [(0.001,), (0.003,), (0.01,), (0.1,)], None),
     "SVC(RBF)": (svc, [(3.0, 128), (10.0, 128), (3.0, 256), (10.0, 256), (10.0, 512)], FEW),
 }
 """Constructor, its settings, and how many images they are chosen with; None for all."""
 
 
 def vae(args: argparse.Namespace, seed: int, **settings: Any) -> VAETransformer:
-    """Return a VAE with its defaults but for its width."""
-    return VAETransformer(
-        args.z_dim,
-        network=three_convolutions(args.width),
-        features="hidden",
-        random_state=seed,
-        **{"max_epochs": args.epochs or "auto", "verbose": 2, **settings},
-    )
+    """Return a VAE with its defaults but for its width and the settings."""
+    usual = {"network": three_convolutions(args.width), "max_epochs": args.epochs or "auto"}
+    settings = {**usual, "features": "hidden", "random_state": seed, "verbose": 2, **settings}
+    return VAETransformer(args.z_dim, **settings)
 
 
 def features_of(
@@ -85,6 +83,17 @@ def features_of(
             model = vae(args, seed, **settings).fit(X[:10_000] if settings else X)
             seconds = time.perf_counter() - start
             yield name, seed, model.transform(X), model.transform(X_test), seconds
+    network = Patches(three_convolutions(args.width))
+    for seed in range(args.seeds if {"patches", "VAE + patches"} & {*args.features} else 0):
+        start = time.perf_counter()
+        model = vae(args, seed, network=network).fit(X)
+        seconds = time.perf_counter() - start
+        Z, Z_test = model.transform(X), model.transform(X_test)
+        if "patches" in args.features:
+            alone = 8 * network.n_filters  # these columns come first
+            yield "patches", seed, Z[:, :alone], Z_test[:, :alone], 0.0
+        if "VAE + patches" in args.features:
+            yield "VAE + patches", seed, Z, Z_test, seconds
 
 
 def scores(head: str, Z: np.ndarray, y: np.ndarray, Z_test: np.ndarray, y_test: np.ndarray) -> dict:
@@ -109,7 +118,7 @@ def main() -> None:
     """Run the benchmark; the JSON is written after every head."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="cifar10_jpeg")
-    names = ["pixels", "HOG", "untrained hidden", "VAE hidden"]
+    names = ["pixels", "HOG", "untrained hidden", "VAE hidden", "patches", "VAE + patches"]
     parser.add_argument("--features", nargs="+", default=names, choices=names)
     parser.add_argument("--heads", nargs="+", default=list(HEADS), choices=list(HEADS))
     parser.add_argument("--width", type=int, default=32, help="channels of the first convolution")

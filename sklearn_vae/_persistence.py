@@ -10,7 +10,11 @@ import torch
 from ._images import InputSpec
 from .model import VAE, Likelihood, Prior
 from .nn import Network
+from .nn._patches import WhitenedPatches
 from .training import to_tensor
+
+PATCHED = 1000
+"""Training images that whitened patches are taken from."""
 
 
 def build_model(
@@ -35,12 +39,17 @@ def build_model(
 
     built = prior.build(z_dim, examples, bounded=likelihood.bounded)
     try:
-        return VAE(scaling, network, z_dim, fresh, n_classes, built, n_labels)
+        model = VAE(scaling, network, z_dim, fresh, n_classes, built, n_labels)
     except RuntimeError as error:  # torch's word for modules that do not fit together
         raise ValueError(
             f"network={network!r} cannot process inputs of shape {spec.shape} with z_dim={z_dim}: "
             f"{error}"
         ) from error
+    with torch.random.fork_rng(devices=[]):  # training is what it would be without them
+        for module in model.modules():
+            if X is not None and isinstance(module, WhitenedPatches):
+                module.take_from(examples(min(len(X), PATCHED)))
+    return model
 
 
 def weights_to_arrays(model: VAE) -> dict[str, np.ndarray]:

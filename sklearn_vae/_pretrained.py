@@ -27,7 +27,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._images import InputSpec, read_spec
 from ._persistence import build_model
 from .model import LIKELIHOODS, PRIORS, Likelihood, Prior
-from .nn import NETWORKS, Network
+from .nn import NETWORKS, Network, Patches
 from .training import Augment, resolve_augment
 
 FORMAT, FORMAT_VERSION = "sklearn_vae", 1
@@ -46,10 +46,14 @@ KEYS = {
 }
 TRAINING_ONLY = ("augment", "optimizer", "callbacks", "random_state")
 """Parameters that a fitted model works without: code in them is left out, with a warning."""
-CLASSES: dict[str, type] = {
-    cls.__name__: cls
-    for cls in (*NETWORKS.values(), *LIKELIHOODS.values(), *PRIORS.values(), Augment)
-}
+KINDS: tuple[type, ...] = (
+    *NETWORKS.values(),
+    Patches,
+    *LIKELIHOODS.values(),
+    *PRIORS.values(),
+    Augment,
+)
+CLASSES = {kind.__name__: kind for kind in KINDS}
 """All that a config can name."""
 DTYPES = {torch.float32: "F32", torch.int64: "I64"}
 MARK = "<!-- Written by save_pretrained, which keeps this file once this line is gone. -->"
@@ -70,6 +74,7 @@ FITS: dict[str, Callable[[Any], bool]] = {
     "int": _is_count,
     "float": _is_number,
     "str": lambda value: isinstance(value, str),
+    "Network": lambda value: isinstance(value, Network),
     "float | str": lambda value: isinstance(value, str) or _is_number(value),
     "tuple[int, ...]": lambda v: (
         isinstance(v, (tuple, list)) and len(v) > 0 and all(map(_is_count, v))
@@ -525,7 +530,7 @@ def _check_header(
     n_labels: int,
 ) -> None:
     head = found.get("posterior_head.weight", ((), ""))[0]
-    settings = vars(network).values()
+    settings = vars(network.network if isinstance(network, Patches) else network).values()
     repeats = [len(v) if isinstance(v, (tuple, list)) else int(v) for v in settings]
     layers = prod(max(1, n) for n in repeats)  # at the least: stages times the blocks of each
     if len(head) != 2 or min(head) < 1 or layers > len(found):

@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 import sklearn_vae.onnx
-from sklearn_vae.nn import Conv, ResNet
+from sklearn_vae.nn import Conv, Patches, ResNet
 from sklearn_vae.onnx import to_onnx
 
 SMALL = Conv((4, 8), batch_norm=True)
@@ -28,6 +28,7 @@ SMALL = Conv((4, 8), batch_norm=True)
 CASES = {  # maps of 16 x 18 and 8 x 9 do not divide into 4 x 4
     "conv": ((33, 36, 3), "uint8", {"network": "conv", "features": "hidden"}),
     "resnet": ((10, 12), "uint8", {"network": ResNet((4, 8)), "features": "hidden"}),
+    "patches": ((12, 13, 3), "uint8", {"network": Patches(SMALL, 5), "features": "hidden"}),
     "conv-bn": ((16, 14), "float64", {"network": "conv-bn", "likelihood": "bce+mse"}),
     "mlp": ((5,), "float64", {"network": "mlp", "features": "mean+std"}),
     "integers": ((4,), "float64", {"network": "mlp"}),

@@ -19,7 +19,7 @@ from sklearn.svm import SVC
 from torch import nn
 
 from sklearn_vae.model import Gaussian
-from sklearn_vae.nn import MLP, Conv, ResNet
+from sklearn_vae.nn import MLP, Conv, Patches, ResNet
 
 
 def by_pickle(estimator):
@@ -40,6 +40,7 @@ MODELS = {
     "conv": {"network": Conv(channels=(4, 8)), "features": "hidden"},
     "batch norm": {"network": Conv(channels=(4,), batch_norm=True), "features": "mean+std"},
     "residual": {"network": ResNet(channels=(4,), blocks=2), "features": "hidden"},
+    "patches": {"network": Patches(Conv((4,)), n_filters=3), "features": "hidden"},
     "learnt scale": {"likelihood": Gaussian()},
     "discretized": {"likelihood": "discretized-logistic"},
     "callbacks": {"callbacks": [CountBatches()], "patience": 1},

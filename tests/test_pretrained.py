@@ -388,6 +388,8 @@ TAMPERED = {
         {"class": "Conv", "params": {"channels": [4], "batch_norm": 1}},
         {"class": "ResNet", "params": {"channels": [4], "blocks": 10**9}},
         {"class": "StandardNormal", "params": {}},
+        {"class": "Patches", "params": {"network": "mlp", "n_filters": 2, "size": 3}},
+        {"class": "Patches", "params": {"network": MLP_16, "n_filters": 10**9, "size": 3}},
     ],
     "model/likelihood": [MLP_16, {"class": "Gaussian", "params": {"scale": 1.0}}],
     "model/prior": [

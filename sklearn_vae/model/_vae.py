@@ -11,7 +11,7 @@ import torch.distributions as td
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..nn._network import Network, Stages
+from ..nn._network import Network, stage_activations
 from ..nn._scaling import Scaling
 from ._elbo import ELBOTerms
 from ._likelihoods import Likelihood
@@ -215,7 +215,7 @@ class VAE(nn.Module):
 
     def raw_hidden(self, x: Tensor) -> Tensor:
         """Return pooled activations of the encoder's stages as they are, shape (n, n_hidden)."""
-        return torch.cat([self._pooled(stage) for stage in self._activations(x)], 1)
+        return torch.cat([self._pooled(stage) for stage in stage_activations(self.encoder, x)], 1)
 
     @property
     def n_hidden(self) -> int:
@@ -238,14 +238,6 @@ class VAE(nn.Module):
                 hook.remove()
         return min(widths)
 
-    def _activations(self, x: Tensor) -> list[Tensor]:
-        """Return the activations of the encoder's stages; the last are the encoder's."""
-        found = []
-        for stage in self.encoder if isinstance(self.encoder, Stages) else [self.encoder]:
-            x = stage(x)
-            found.append(x)
-        return found
-
     @staticmethod
     def _pooled(activations: Tensor) -> Tensor:
         if activations.dim() == 4:
@@ -258,7 +250,7 @@ class VAE(nn.Module):
         training = self.encoder.training
         self.eval()
         with torch.no_grad():
-            activations = self._activations(torch.zeros(2, *self.scaling.shape))
+            activations = stage_activations(self.encoder, torch.zeros(2, *self.scaling.shape))
             decoded = self.decoder(torch.zeros(2, self.z_dim + self.n_classes))
         self.train(training)
         return activations, decoded

@@ -3,6 +3,7 @@
 from ._conv import Conv, ConvBN
 from ._mlp import MLP
 from ._network import Custom, Network, Stages
+from ._patches import Patches
 from ._resnet import ResNet
 
 NETWORKS: dict[str, type[Network]] = {
@@ -13,4 +14,4 @@ NETWORKS: dict[str, type[Network]] = {
 }
 """Networks by the name that ``VAETransformer(network=...)`` takes."""
 
-__all__ = ["MLP", "NETWORKS", "Conv", "ConvBN", "Custom", "Network", "ResNet", "Stages"]
+__all__ = ["MLP", "NETWORKS", "Conv", "ConvBN", "Custom", "Network", "Patches", "ResNet", "Stages"]

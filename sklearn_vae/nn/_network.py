@@ -90,6 +90,31 @@ class Stages(nn.Sequential):
     """
 
 
+class Beside(nn.Module):
+    """An encoder with one more source of hidden features, of which its output knows nothing."""
+
+    def __init__(self, source: nn.Module, encoder: nn.Module) -> None:
+        super().__init__()
+        self.source = source
+        self.encoder = encoder
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the encoder's activations."""
+        encoded: Tensor = self.encoder(x)
+        return encoded
+
+
+def stage_activations(encoder: nn.Module, x: Tensor) -> list[Tensor]:
+    """Return all that hidden features are made of; the last is what the encoder returns."""
+    if isinstance(encoder, Beside):
+        return [encoder.source(x), *stage_activations(encoder.encoder, x)]
+    found = []
+    for stage in encoder if isinstance(encoder, Stages) else [encoder]:
+        x = stage(x)
+        found.append(x)
+    return found
+
+
 class Reshape(nn.Module):
     """Give each row of a batch a new shape."""
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from sklearn_vae.nn import MLP, NETWORKS, Conv, ConvBN, Custom, ResNet
+from sklearn_vae.nn import MLP, NETWORKS, Conv, ConvBN, Custom, Patches, ResNet
 from sklearn_vae.nn._resnet import _Residual
 
 SIZES = [(side, 48 - side) for side in range(8, 41)]  # every remainder, on either axis
@@ -32,6 +32,7 @@ def modules(module, *kinds):
         ConvBN(),
         ResNet(),
         ResNet((4,), blocks=2),
+        Patches(Conv((4,)), n_filters=2),
     ],
 )
 def test_decoder_returns_the_exact_size_of_every_image(network):
