@@ -52,6 +52,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 
 from sklearn_vae import VAETransformer
+from sklearn_vae.nn import Patches
 
 SETS = ("pneumoniamnist", "neu_surface", "magnetic_tile")
 
@@ -110,6 +111,7 @@ ROWS: dict[str, Callable[[argparse.Namespace], Features]] = {
     "HOG": hog,
     "VAE mean": partial(vae, features="mean"),
     "VAE hidden": partial(vae, features="hidden"),
+    "VAE hidden, patches": partial(vae, features="hidden", network=Patches()),
     "VAE mean, with labels": partial(vae, features="mean", label_weight=1.0),
     "VAE hidden, with labels": partial(vae, features="hidden", label_weight=1.0),
 }

@@ -96,7 +96,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         What :meth:`transform` returns: the posterior mean (``z_dim`` columns); mean and standard
         deviation (twice as many); or the activations of every stage of the encoder, averaged to a
         4 x 4 grid (an MLP and networks of your own have one stage, but see
-        :class:`~sklearn_vae.nn.Stages`) and scaled so that an RBF kernel works on them as they
+        :class:`~sklearn_vae.nn.Stages`; for photographs and textures add fixed filters with
+        :class:`~sklearn_vae.nn.Patches`) and scaled so that an RBF kernel works on them as they
         stand. Can be changed after fit with ``set_params``. Do not standardise the mean:
         dimensions that the VAE does not use hold almost nothing but noise, and their small scale
         is what keeps it small.
