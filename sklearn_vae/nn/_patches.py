@@ -30,8 +30,9 @@ class Patches(Network):
 
     Hidden features (``features="hidden"``) begin with the responses of these filters, averaged over
     the image's four quarters; the ELBO, the latent space and the time of a training step know
-    nothing of them. For images whose classes show in texture and edges, as in photographs: there
-    they are worth more than all that a VAE learns. They are neither learnt nor trained on.
+    nothing of them. For classes that show in texture and edges, as in photographs: there they are
+    worth more than what a VAE learns. The first fit takes them from the training images; further
+    training leaves them as they are.
 
     Every patch is centred, divided by its standard deviation and whitened (ZCA); a filter is such
     a patch at unit length, and gives two features: how far its response exceeds a threshold, and
