@@ -10,11 +10,8 @@ import torch
 from ._images import InputSpec
 from .model import VAE, Likelihood, Prior
 from .nn import Network
-from .nn._patches import WhitenedPatches
+from .nn._patches import PATCHED_IMAGES, WhitenedPatches
 from .training import to_tensor
-
-PATCHED = 1000
-"""Training images that whitened patches are taken from."""
 
 
 def build_model(
@@ -48,7 +45,7 @@ def build_model(
     with torch.random.fork_rng(devices=[]):  # training is what it would be without them
         for module in model.modules():
             if X is not None and isinstance(module, WhitenedPatches):
-                module.take_from(examples(min(len(X), PATCHED)))
+                module.take_from(examples(min(len(X), PATCHED_IMAGES)))
     return model
 
 

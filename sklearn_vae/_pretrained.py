@@ -46,14 +46,10 @@ KEYS = {
 }
 TRAINING_ONLY = ("augment", "optimizer", "callbacks", "random_state")
 """Parameters that a fitted model works without: code in them is left out, with a warning."""
-KINDS: tuple[type, ...] = (
-    *NETWORKS.values(),
-    Patches,
-    *LIKELIHOODS.values(),
-    *PRIORS.values(),
-    Augment,
-)
-CLASSES = {kind.__name__: kind for kind in KINDS}
+CLASSES: dict[str, type] = {
+    cls.__name__: cls
+    for cls in (*NETWORKS.values(), *LIKELIHOODS.values(), *PRIORS.values(), Augment, Patches)
+}
 """All that a config can name."""
 DTYPES = {torch.float32: "F32", torch.int64: "I64"}
 MARK = "<!-- Written by save_pretrained, which keeps this file once this line is gone. -->"

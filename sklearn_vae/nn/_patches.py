@@ -18,8 +18,8 @@ MIN_EIGENVALUE = 0.1
 """Added to the eigenvalues of normalised patches before whitening."""
 THRESHOLD = 0.6
 """Responses of unit-length filters, about standard normal, count from here."""
-SAMPLED = 50_000
-"""Patches that the whitening is estimated from."""
+PATCHED_IMAGES, SAMPLED = 1000, 50_000
+"""Training images that patches are taken from, and patches that the whitening rests on."""
 CPU_CHUNK, GPU_CHUNK = 4, 64
 """Images at a time: what a CPU's cache holds (more take up to twice as long), or a GPU's memory."""
 
@@ -30,9 +30,9 @@ class Patches(Network):
 
     Hidden features (``features="hidden"``) begin with the responses of these filters, averaged over
     the image's four quarters; the ELBO, the latent space and the time of a training step know
-    nothing of them. For classes that show in texture and edges, as in photographs: there they are
-    worth more than what a VAE learns. The first fit takes them from the training images; further
-    training leaves them as they are.
+    nothing of them. For classes that show in texture and edges, as in photographs: on CIFAR-10 they
+    alone are ahead of the features that the VAE learns. The first fit takes them from the training
+    images; further training leaves them as they are.
 
     Every patch is centred, divided by its standard deviation and whitened (ZCA); a filter is such
     a patch at unit length, and gives two features: how far its response exceeds a threshold, and
@@ -101,7 +101,10 @@ class Patches(Network):
 
 
 class WhitenedPatches(nn.Module):
-    """Filters that :meth:`take_from` draws from images; without gradients."""
+    """Filters, all zero until :meth:`take_from` draws them from images; without gradients.
+
+    Images are float in [0, 1], shape (n, channels, h, w).
+    """
 
     weight: Tensor
     bias: Tensor
