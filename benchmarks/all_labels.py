@@ -33,6 +33,7 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import normalize
 from sklearn.svm import SVC
 from small_sets import gradients
 
@@ -56,7 +57,11 @@ def svc(C: float, n_components: int) -> ClassifierMixin:
 
 Head = tuple[Callable[..., ClassifierMixin], list[tuple[Any, ...]], int | None]
 HEADS: dict[str, Head] = {
-    "LogisticRegression": (logistic_regression, [(0.001,), (0.003,), (0.01,), (0.1,)], None),
+    "LogisticRegression": (
+        logistic_regression,
+        [(C,) for C in (3e-4, 1e-3, 3e-3, 1e-2, 0.1)],
+        None,
+    ),
     "SVC(RBF)": (svc, [(3.0, 128), (10.0, 128), (3.0, 256), (10.0, 256), (10.0, 512)], FEW),
 }
 """Constructor, its settings, and how many images they are chosen with; None for all."""
@@ -77,23 +82,31 @@ def features_of(
         yield "pixels", 0, as_rows(X), as_rows(X_test), 0.0
     if "HOG" in args.features:
         yield "HOG", 0, gradients(X, 4), gradients(X_test, 4), 0.0
-    for name, settings in {"untrained hidden": UNTRAINED, "VAE hidden": {}}.items():
-        for seed in range(args.seeds if name in args.features else 0):
-            start = time.perf_counter()
-            model = vae(args, seed, **settings).fit(X[:10_000] if settings else X)
-            seconds = time.perf_counter() - start
-            yield name, seed, model.transform(X), model.transform(X_test), seconds
-    network = Patches(three_convolutions(args.width))
-    for seed in range(args.seeds if {"patches", "VAE + patches"} & {*args.features} else 0):
+    for seed in range(args.seeds if "untrained hidden" in args.features else 0):
+        model = vae(args, seed, **UNTRAINED).fit(X[:10_000])
+        yield "untrained hidden", seed, model.transform(X), model.transform(X_test), 0.0
+    network = Patches(three_convolutions(args.width), n_filters=args.filters)
+    first = 8 * args.filters  # the patches' columns
+    parts = {
+        "VAE hidden": slice(first, None),
+        "patches": slice(first),
+        "VAE + patches": slice(None),
+    }
+    for seed in range(args.seeds if parts.keys() & args.features else 0):
         start = time.perf_counter()
         model = vae(args, seed, network=network).fit(X)
         seconds = time.perf_counter() - start
         Z, Z_test = model.transform(X), model.transform(X_test)
-        if "patches" in args.features:
-            alone = 8 * network.n_filters  # these columns come first
-            yield "patches", seed, Z[:, :alone], Z_test[:, :alone], 0.0
-        if "VAE + patches" in args.features:
-            yield "VAE + patches", seed, Z, Z_test, seconds
+        for name in [name for name in parts if name in args.features]:
+            part, part_test = (unit_power(a[:, parts[name]]) for a in (Z, Z_test))
+            yield name, seed, part, part_test, 0.0 if name == "patches" else seconds
+
+
+def unit_power(Z: np.ndarray) -> np.ndarray:
+    """Return rows of mean square one, as ``transform`` does: of a part what it has by itself."""
+    Z = normalize(Z)
+    Z *= Z.shape[1] ** 0.5
+    return Z
 
 
 def scores(head: str, Z: np.ndarray, y: np.ndarray, Z_test: np.ndarray, y_test: np.ndarray) -> dict:
@@ -122,6 +135,7 @@ def main() -> None:
     parser.add_argument("--features", nargs="+", default=names, choices=names)
     parser.add_argument("--heads", nargs="+", default=list(HEADS), choices=list(HEADS))
     parser.add_argument("--width", type=int, default=32, help="channels of the first convolution")
+    parser.add_argument("--filters", type=int, default=800, help="patches")
     parser.add_argument("--z-dim", type=int, default=128)
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--seeds", type=int, default=1)
