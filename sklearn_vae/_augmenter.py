@@ -6,6 +6,7 @@ import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
+from math import prod
 from numbers import Real
 from typing import Any, ClassVar, NamedTuple
 
@@ -43,7 +44,7 @@ from .augmentation import (
     new_rows,
     transform_rows,
 )
-from .training import AUGMENTATIONS, resolve_augment
+from .training import AUGMENTATIONS
 
 RESIDUAL_BYTES = 2**22
 """Size of the float blocks in which residuals are added: they stay in the processor's cache."""
@@ -96,8 +97,8 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, DocLinkMixin, BaseE
         - ``"balance"``: as many as bring each class to the size of the largest. imbalanced-learn's
           ``"auto"``, ``"not majority"``, ``"all"`` mean the same; ``"minority"`` fills up the
           smallest class only, ``"not minority"`` all but the smallest.
-        - float: relative to each class's real rows; 1.0 doubles every class.
-        - int: so many for each class.
+        - float, 0 or more: relative to each class's real rows; 1.0 doubles every class.
+        - int, 0 or more: so many for each class.
         - dict: class to float or int; other classes get none.
         - callable: gets the labels, shape (n,), returns such a dict.
 
@@ -105,8 +106,9 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, DocLinkMixin, BaseE
 
     transforms : {"geometric", "natural"}, float or callable, default=None
         Ordinary augmentation of every synthetic row, images only: what
-        ``VAETransformer(augment=...)`` takes, such as ``training.Augment(shift=0.07, flip=True)``
-        or a torchvision v2 transform, which gets float images (1, c, h, w) in [0, 1], one by one.
+        ``VAETransformer(augment=...)`` takes: a name, a strength of 0 or more,
+        ``training.Augment(shift=0.07, flip=True)`` or a torchvision v2 transform, which gets float
+        images (1, c, h, w) in [0, 1], one by one, and keeps their size.
 
     gate : bool or augmentation.QualityGate, default=False
         Drop synthetic rows that a classifier fitted on the real ones assigns to another class, and
@@ -245,21 +247,33 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, DocLinkMixin, BaseE
         ----------
         X : array-like, data frame or torch.Tensor
             Images or rows in the form that :meth:`VAETransformer.fit` takes.
-        y : array-like of shape (n,), (n, 1), or one-hot
+        y : array-like of shape (n,), (n, 1), or one-hot (n, n_classes)
             Classes; -1 is unlabelled.
 
         Returns
         -------
         X_resampled, y_resampled
             In the containers and dtypes of X and y. The first rows are those of X, unchanged.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`fit`: for a y without classes, an ``n_new`` of negative numbers or unknown
+            classes, a class with too few rows for ``method``, and what the VAE refuses.
+        TypeError
+            For a torch ``Dataset``, to which no rows can be appended.
+
+        Warns
+        -----
+        UserWarning
+            When ``n_new`` comes to no rows, and when the gate leaves fewer than asked for.
         """
         with self._unchanged_on_error():
             data = self._read(X, y)
             rng = self._fit_generator(data)
             new, codes = self._generate(self.sampling_strategy_, rng, np.arange(len(data.X)))
         X_out = append_rows(X, new)
-        one_hot = np.ndim(y) == 2 and np.shape(y)[1] > 1
-        return X_out, append_labels(y, codes if one_hot else self.classes_[codes], X_out)
+        return X_out, append_labels(y, self.classes_[codes], X_out)
 
     def sample(
         self, n: int, *, y: Any, random_state: int | np.random.RandomState | None = None
@@ -269,7 +283,7 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, DocLinkMixin, BaseE
         Parameters
         ----------
         n : int
-            How many.
+            How many, 1 or more.
         y : label
             One of ``classes_``.
         random_state : int, RandomState instance or None, default=None
@@ -278,7 +292,13 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, DocLinkMixin, BaseE
         Returns
         -------
         X : ndarray of shape (n, ...)
-            In the form, range and dtype of the fitted X.
+            In the form, range and dtype of the fitted X. With a gate that drops too many, fewer
+            than n rows, and a warning.
+
+        Raises
+        ------
+        ValueError
+            For an ``n`` that is not an int of 1 or more and a ``y`` that is not a class.
         """
         check_is_fitted(self)
         n = check_count("n", n)
@@ -287,7 +307,7 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, DocLinkMixin, BaseE
             raise ValueError(f"y={y!r} is not one of the classes {self.classes_.tolist()}.")
         rng = check_random_state(self.random_state if random_state is None else random_state)
         new, _, report = self._draw(int(where[0]), n, rng)
-        _warn_of_shortage({self.classes_[where[0]]: report})
+        _warn_of_shortage({self.classes_[where].tolist()[0]: report})
         return new
 
     # -- fitting -------------------------------------------------------------------------------
@@ -310,7 +330,10 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, DocLinkMixin, BaseE
                 "appended to it. Load the Dataset's images into one."
             )
         labels = read_labels(y, warn=self.estimator is not None)
+        for name in ("feature_names_in_", "is_synthetic_", "source_indices_"):
+            self.__dict__.pop(name, None)  # of another fit
         rows = read_array(self, dense(X), reset=True, at_least=2)
+        self.n_features_in_ = prod(rows.shape[1:])
         check_consistent_length(rows, labels)
         self.classes_, codes = class_numbers(labels)
         known = codes >= 0
@@ -337,6 +360,15 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, DocLinkMixin, BaseE
 
     def _check_method(self, counts: np.ndarray) -> None:
         method = self._resolve_method()
+        method._validate_params()
+        gate = self._resolve_gate()
+        if gate is not None:
+            gate._validate_params()
+            if gate.classifier is None and len(counts) < 2:
+                raise ValueError(
+                    f"gate={self.gate!r} asks a classifier, but y has one class, "
+                    f"{self.classes_.tolist()[0]!r}. Use gate=False."
+                )
         if method.conditional and isinstance(self.vae, FrozenEstimator):
             raise ValueError(
                 "method='conditional' trains a VAE whose decoder sees the class; a frozen one "
@@ -344,7 +376,7 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, DocLinkMixin, BaseE
             )
         small = counts < method.min_rows
         if small.any() and method.needs_vae:
-            label = self.classes_[small][0]
+            label = self.classes_[small].tolist()[0]
             raise ValueError(
                 f"Class {label!r} has {counts[small][0]} row, but {method!r} needs "
                 f"{method.min_rows}. Use method='auto' or 'posterior', which work with one."
@@ -356,16 +388,12 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, DocLinkMixin, BaseE
         while hasattr(steps[0], "steps"):
             steps = [step for _, step in steps[0].steps] + steps[1:]
         for step in steps:
-            if hasattr(step, "_validate_params"):  # scikit-learn's own check of parameters
+            if hasattr(step, "_parameter_constraints"):  # scikit-learn's own check of parameters
                 step._validate_params()
-        first = steps[0]
-        if X.ndim == 2 or not type(first).__module__.startswith("sklearn."):
-            return
-        tags = get_tags(first)
-        if not (tags.input_tags.three_d_array or tags.no_validation):
+        if X.ndim > 2 and not _takes_images(steps[0]):
             raise ValueError(
-                f"{first!r} takes rows, but X has shape {X.shape}. Put a VAETransformer before it, "
-                "or flatten: X.reshape(len(X), -1), with image_shape set in vae."
+                f"{steps[0]!r} takes rows, but X has shape {X.shape}. Put a VAETransformer before "
+                "it, or flatten: X.reshape(len(X), -1), with image_shape set in vae."
             )
 
     def _fit_generator(self, data: _Labelled) -> np.random.RandomState:
@@ -373,10 +401,9 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, DocLinkMixin, BaseE
         rng = check_random_state(self.random_state)
         method = self._resolve_method()
         template = VAETransformer(augment=None) if self.vae is None else self.vae
-        shape = template.estimator if isinstance(template, FrozenEstimator) else template
+        shape = unfrozen(template) if isinstance(template, FrozenEstimator) else template
         self.spec_ = read_spec(data.X, shape.image_shape)
-        if self.transforms is not None:
-            resolve_augment(self.transforms, self.spec_.shape)  # refuses vectors
+        self._check_transforms()
         self.vae_ = self._fit_vae(template, data, rng) if method.needs_vae else None
         if self.vae_ is None:
             mean = std = np.empty((len(data.X), 0))
@@ -392,12 +419,24 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, DocLinkMixin, BaseE
         ]
         self.gate_ = None
         self.gate_report_: dict[Any, dict[str, int]] = {}
-        if self.gate:
+        gate = self._resolve_gate()
+        if gate is not None:
             known = data.codes >= 0
-            gate = QualityGate() if self.gate is True else clone(self.gate)
             codes = self._gate_codes(data.X[known])
-            self.gate_ = gate.fit(data.X[known], codes, data.codes[known])
+            self.gate_ = clone(gate).fit(data.X[known], codes, data.codes[known])
         return rng
+
+    def _check_transforms(self) -> None:
+        """Refuse before any training what could not change an image."""
+        if self.transforms is None:
+            return
+        if not self.spec_.is_image:
+            raise ValueError(
+                f"transforms={self.transforms!r} is for images, but X has rows of "
+                f"{self.spec_.n_features} values. Set vae's image_shape, or transforms=None."
+            )
+        blank = np.zeros((1, *self.spec_.raw_shape), self.spec_.dtype)
+        transform_rows(blank, self.spec_, self.transforms, 0)
 
     def _fit_vae(
         self, template: Any, data: _Labelled, rng: np.random.RandomState
@@ -420,6 +459,11 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, DocLinkMixin, BaseE
 
     def _resolve_method(self) -> Method:
         return METHODS[self.method]() if isinstance(self.method, str) else self.method
+
+    def _resolve_gate(self) -> QualityGate | None:
+        if isinstance(self.gate, QualityGate):
+            return self.gate
+        return QualityGate() if self.gate else None
 
     # -- generating ----------------------------------------------------------------------------
 
@@ -495,13 +539,15 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, DocLinkMixin, BaseE
         X, mean = self._parents
         rows, which = np.unique(draws.parents, return_inverse=True)
         which = which.reshape(draws.parents.shape)
-        lost = X[rows].astype(np.float32) - self._decode(mean[rows], c)
+        # A column may lie far from zero: float32 would keep nothing of its small differences.
+        float_type = np.dtype(np.float32 if self.spec_.is_intensity else np.float64)
+        lost = X[rows].astype(float_type) - self._decode(mean[rows], c)
         out = np.empty_like(new)
         step = max(1, RESIDUAL_BYTES // max(1, lost[:1].nbytes))
         for start in range(0, len(new), step):  # a large result would not fit in memory as floats
             part = slice(start, start + step)
-            x = new[part].astype(np.float32)
-            for k, share in enumerate(draws.weights[part].T.astype(np.float32)):
+            x = new[part].astype(float_type)
+            for k, share in enumerate(draws.weights[part].T.astype(float_type)):
                 x += share.reshape(-1, *[1] * (x.ndim - 1)) * lost[which[part, k]]
             out[part] = self._in_range(x)
         return out
@@ -646,6 +692,20 @@ def _sampler_tags(tags: Tags) -> Tags:
     values["input_tags"] = _SamplerInputTags(**inputs)
     values["estimator_type"] = "sampler"
     return _TagsOfSampler(**values, sampler_tags=_SamplerTags())
+
+
+def _takes_images(estimator: Any) -> bool:
+    """Return whether an estimator may do with images, going by scikit-learn's tags."""
+    if not type(estimator).__module__.startswith("sklearn."):
+        return True  # its own affair
+    if hasattr(estimator, "steps"):
+        return _takes_images(estimator.steps[0][1])
+    params = estimator.get_params().items()
+    inner = [value for name, value in params if "__" not in name and hasattr(value, "fit")]
+    if inner:  # a search or an ensemble: up to what is inside
+        return any(map(_takes_images, inner))
+    tags = get_tags(estimator)
+    return bool(tags.input_tags.three_d_array or tags.no_validation)
 
 
 def _wrapped_has(self: VAEAugmenter, name: str) -> bool:

@@ -60,6 +60,8 @@ FIRST_ITEMS = 64
 """Items of a torch Dataset that are checked before training; the others when they are read."""
 SCALE_ROWS = 2000
 """Rows that the scale of hidden features is taken from, at most."""
+NOT_SETTINGS = {"params", "lr", "initial_lr", "fused", "foreach", "capturable"}
+"""What of an optimiser's groups may differ when training goes on: rates, and how it is computed."""
 SMALLEST_CHUNK = 16
 """Rows that an inference pass has at least."""
 
@@ -201,7 +203,8 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
         X : array-like, torch.Tensor or torch.utils.data.Dataset
             Images ``(n, h, w)``, ``(n, h, w, c)`` or ``(n, c, h, w)``, or rows ``(n, d)``, which
             are images when ``image_shape`` is set. uint8 is 0 to 255, float images are in [0, 1],
-            rows that are not images have any range. At least two samples. X is not changed.
+            rows that are not images have any range. Images have 1 to 4 channels and at least 8
+            pixels a side. At least two samples. X is not changed.
         y : array-like of shape (n,), default=None
             With ``label_weight`` above 0 the classes, -1 where unknown. Else it only stratifies
             the validation split, where there is one, and is never learnt from.
@@ -247,6 +250,16 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
         -------
         self : object
             The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            For input that cannot work; for a chunk that differs from the first in shape, dtype or
+            range, or has a class that the first had not; and when ``z_dim``, ``network``,
+            ``likelihood`` or ``prior`` has changed since the first.
+        FloatingPointError
+            When the loss becomes infinite or NaN. In either case the estimator is as it was before
+            the call.
         """
         with self._unchanged_on_error():
             again = hasattr(self, "module_")
@@ -266,7 +279,9 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         split = None if partial else self._split(len(data), y, seed)
         done = len(self.history_) if again else 0
-        with seeded(int(np.random.SeedSequence([seed, done]).generate_state(1)[0]), device):
+        seed_of_call = int(np.random.SeedSequence([seed, done]).generate_state(1)[0])
+        # Whatever the caller has switched off: training takes gradients.
+        with seeded(seed_of_call, device), torch.inference_mode(False), torch.enable_grad():
             model = self.module_ if again else self._new_model(data)
             if self.label_weight > 0 and model.class_head is None:  # trained without labels so far
                 model.add_class_head(len(self.classes_))
@@ -277,7 +292,7 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
             net.train(data if split is None else Subset(data, split[0]), epochs)
             net.train_split = None  # it holds the validation images
         rows = [
-            {k: v for k, v in row.items() if k != "batches" and not k.endswith("_count")}
+            {k: v for k, v in row.items() if k != "batches" and not k.endswith(("_count", "_best"))}
             for row in net.history
         ]
         model.eval()
@@ -300,7 +315,10 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
             y = read_labels(y)
         if y is None:
             return None
-        y = np.asarray(y)
+        try:
+            y = np.asarray(y)
+        except ValueError:  # ragged: whatever it is, it need not be learnt from
+            return None
         if y.shape[:1] != (n,):
             raise ValueError(f"X has {n} samples, but y has shape {y.shape}.")
         return y
@@ -323,7 +341,9 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
 
     def _check_same_model(self) -> None:
         """Refuse to go on training with parameters that ask for another model."""
+        spec = read_spec(np.empty((1, *self.spec_.raw_shape), self.spec_.dtype), self.image_shape)
         for name, new, old in (
+            ("image_shape", spec.shape, self.spec_.shape),
             ("z_dim", self.z_dim, self.module_.z_dim),
             ("network", self._resolve_network(), self.network_),
             ("likelihood", self._resolve_likelihood(), self.likelihood_),
@@ -436,9 +456,9 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
         net.initialize()
         net.history.extend([*map(dict, self.history_)])
         kind, state = self._optimizer_state()
-        # Another optimiser starts afresh, and so does one for a model without the class head.
-        if kind == type(net.optimizer_).__name__ and _n_parameters(state) == _n_parameters(
-            net.optimizer_.state_dict()
+        # Another optimiser starts afresh, and so does one with other settings or another head.
+        if kind == type(net.optimizer_).__name__ and _same_groups(
+            state["param_groups"], net.optimizer_.state_dict()["param_groups"]
         ):
             net.optimizer_.load_state_dict(copy.deepcopy(state))  # torch would share its tensors
             for group in net.optimizer_.param_groups:
@@ -482,9 +502,12 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
             return None
         if y.dtype.kind == "f" and not np.isfinite(y).all():
             return None
-        if y.ndim != 1 or type_of_target(y) not in ("binary", "multiclass"):
+        try:
+            if y.ndim != 1 or type_of_target(y) not in ("binary", "multiclass"):
+                return None
+            _, counts = np.unique(y, return_counts=True)
+        except (TypeError, ValueError):  # None among strings, say
             return None
-        _, counts = np.unique(y, return_counts=True)
         fits = counts.min() >= 2 and len(counts) <= min(n_valid, n - n_valid)
         return y if fits else None
 
@@ -513,6 +536,8 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
             self.__dict__.clear()
             self.__dict__.update(before)
             if weights is not None:
+                if "class_head.weight" not in weights:  # begun to learn from labels
+                    self.module_.class_head = None
                 self.module_.load_state_dict(weights)
                 self.module_.to(self.device_).eval()
             raise
@@ -680,8 +705,8 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
         X : array-like, torch.Tensor or torch.utils.data.Dataset
             Samples in the form that :meth:`fit` saw.
         n_samples : int, default=8
-            Draws from the posterior. A row's draws are a fixed function of the row, so that its
-            score depends neither on the other rows nor on chance.
+            Draws from the posterior, 1 or more. A row's draws are a fixed function of the row, so
+            that its score depends neither on the other rows nor on chance.
         importance_weighted : bool, default=False
             False gives the ELBO, the mean over the draws. True gives the importance-weighted
             bound of Burda et al. (ICLR 2016), which rises with ``n_samples`` towards log p(x).
@@ -691,6 +716,12 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
         scores : ndarray of shape (n,), float32
             In nats. For images a log-likelihood of values in [0, 1] (of 8-bit levels with
             ``"discretized-logistic"``); for vectors a log-density in the units of X.
+
+        Raises
+        ------
+        ValueError
+            When X differs from the fitted data in shape, dtype or range, and for an ``n_samples``
+            that is not an int of 1 or more.
         """
         check_is_fitted(self)
         n_samples = check_count("n_samples", n_samples)
@@ -753,6 +784,10 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
             self.module_ = load_arrays(model, weights).to(self.device_).eval()
 
 
-def _n_parameters(optimizer_state: dict[str, Any]) -> list[int]:
-    """Return how many tensors each group of an optimiser's state has."""
-    return [len(group["params"]) for group in optimizer_state["param_groups"]]
+def _same_groups(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> bool:
+    """Return whether an optimiser's groups hold as many tensors under the same settings."""
+    return len(old) == len(new) and all(
+        len(a["params"]) == len(b["params"])
+        and all(a[key] == b[key] for key in (a.keys() & b.keys()) - NOT_SETTINGS)
+        for a, b in zip(old, new, strict=True)
+    )

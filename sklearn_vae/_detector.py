@@ -169,6 +169,12 @@ class VAEDetector(OutlierMixin, MetaEstimatorMixin, DocLinkMixin, BaseEstimator)
         -------
         scores : ndarray of shape (n,), float64
             In the units of ``method``.
+
+        Raises
+        ------
+        ValueError
+            When ``method`` has changed since :meth:`fit`, and when X differs from the fitted data
+            in shape, dtype or range.
         """
         check_is_fitted(self)
         if self.method != self._fitted_method:
@@ -207,7 +213,7 @@ class VAEDetector(OutlierMixin, MetaEstimatorMixin, DocLinkMixin, BaseEstimator)
         labels : ndarray of shape (n,), int
             1 or -1.
         """
-        return np.where(self.decision_function(X) < 0, -1, 1)
+        return np.where(self.decision_function(X) >= 0, 1, -1)
 
     def error_map(self, X: Any) -> np.ndarray:
         """Return where each image differs from its reconstruction.
@@ -221,6 +227,12 @@ class VAEDetector(OutlierMixin, MetaEstimatorMixin, DocLinkMixin, BaseEstimator)
         -------
         errors : ndarray of shape (n, height, width), float32
             Squared error of intensities in [0, 1], the mean over channels.
+
+        Raises
+        ------
+        ValueError
+            When the detector was fitted on rows that are not images, and when X differs from the
+            fitted data in shape, dtype or range.
         """
         check_is_fitted(self)
         vae = self.vae_
@@ -237,6 +249,11 @@ class VAEDetector(OutlierMixin, MetaEstimatorMixin, DocLinkMixin, BaseEstimator)
         if isinstance(self.vae, FrozenEstimator):
             return unfrozen(self.vae)
         template = VAETransformer(augment=None) if self.vae is None else self.vae
+        if template.label_weight > 0:
+            raise ValueError(
+                f"vae has label_weight={template.label_weight}, but a detector learns from no "
+                "labels. Set it to 0, or pass FrozenEstimator(vae) of a VAE fitted on them."
+            )
         return seeded_clone(template, check_random_state(self.random_state)).fit(X)
 
     def _statistics(self, vae: VAETransformer, X: Any) -> np.ndarray:
@@ -251,11 +268,15 @@ class VAEDetector(OutlierMixin, MetaEstimatorMixin, DocLinkMixin, BaseEstimator)
     @staticmethod
     def _scores(statistics: np.ndarray, densities: list[tuple[slice, Density]]) -> np.ndarray:
         """Return the lowest of the densities, or the one statistic itself."""
+        scores = np.full(len(statistics), -np.inf)  # what no number can tell is no normal sample
+        finite = np.isfinite(statistics).all(1)
+        rows = statistics[finite]
         if not densities:
-            return statistics[:, 0]
-        found = [density.score_samples(statistics[:, columns]) for columns, density in densities]
-        lowest: np.ndarray = np.min(found, axis=0)
-        return lowest
+            scores[finite] = rows[:, 0]
+        elif len(rows):
+            found = [density.score_samples(rows[:, columns]) for columns, density in densities]
+            scores[finite] = np.min(found, axis=0)
+        return scores
 
     def __sklearn_tags__(self) -> Tags:
         """Return scikit-learn's tags: takes what the VAE takes."""

@@ -89,11 +89,15 @@ class InputSpec:
         )
 
     def restore(self, x: Array) -> Array:
-        """Return decoded values (raw range; uint8 or float32) in the dtype of the fitted X."""
+        """Return decoded values (raw range; uint8 or float) in the dtype of the fitted X.
+
+        Of integers other than uint8 in the float type that holds them.
+        """
         if self.dtype == "bool":
             return x > 0.5
-        same = self.dtype in ("uint8", "float16", "float64")
-        return x.astype(self.dtype if same else np.float32, copy=False)
+        same = self.dtype in ("uint8", "float16")
+        dtype = self.dtype if same else np.result_type(self.dtype, np.float32)
+        return x.astype(dtype, copy=False)
 
 
 def read_array(estimator: Any, X: Any, *, reset: bool, at_least: int = 1) -> Array:

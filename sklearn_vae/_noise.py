@@ -29,7 +29,8 @@ def row_noise(
 
 def _row_uniforms(X: np.ndarray, z_dim: int) -> np.ndarray:
     """Return float32 uniforms of shape (n, z_dim) that are a hash of each row's bytes."""
-    values = X.astype(np.float32, copy=False) if X.dtype.kind == "f" else X.astype(np.uint8)
+    with np.errstate(over="ignore"):
+        values = X.astype(np.float32, copy=False) if X.dtype.kind == "f" else X.astype(np.uint8)
     raw = np.ascontiguousarray(values).reshape(len(X), -1)
     bits = raw.view(np.uint32 if raw.dtype == np.float32 else np.uint8).astype(np.uint64)
     weights = np.random.default_rng(SEED).integers(2**63, size=bits.shape[1], dtype=np.uint64)

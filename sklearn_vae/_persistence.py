@@ -37,6 +37,7 @@ def build_model(
     built = prior.build(z_dim, examples, bounded=likelihood.bounded)
     try:
         model = VAE(scaling, network, z_dim, fresh, n_classes, built, n_labels)
+        model.float()  # whatever torch's default is
     except RuntimeError as error:  # torch's word for modules that do not fit together
         raise ValueError(
             f"network={network!r} cannot process inputs of shape {spec.shape} with z_dim={z_dim}: "

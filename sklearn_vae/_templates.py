@@ -26,4 +26,5 @@ def seeded_clone(estimator: Any, rng: np.random.RandomState) -> Any:
     params = estimator.get_params(deep=True)
     states = [name for name in sorted(params) if name.split("__")[-1] == "random_state"]
     seeds = {name: int(rng.randint(2**31 - 1)) for name in states}
-    return estimator.set_params(**{k: v for k, v in seeds.items() if params[k] is None})
+    estimator.set_params(**{k: v for k, v in seeds.items() if params[k] is None})
+    return estimator  # set_params of a FrozenEstimator returns None

@@ -29,7 +29,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     Parameters
     ----------
     z_dim : int, default=32
-        Dimensions of the latent space. 16 to 64 suit small grey images, 128 CIFAR-10.
+        Dimensions of the latent space, 1 or more. 16 to 64 suit small grey images, 128 CIFAR-10.
 
     network : {"auto", "mlp", "conv", "conv-bn", "resnet"}, Network or (encoder, decoder), \
             default="auto"
@@ -61,19 +61,21 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         ``model.Vamp(n_components=200)`` sets the number. Their KL term is estimated at one draw.
 
     beta : float, default=1.0
-        Weight of the KL term. 1 is the ELBO; smaller keeps more detail in the latent mean.
+        Weight of the KL term, 0 or more. 1 is the ELBO; smaller keeps more detail in the latent
+        mean.
 
     kl_warmup : float, default=0
-        Epochs over which the KL term's weight rises from 0 to ``beta``.
+        Epochs, 0 or more, over which the KL term's weight rises from 0 to ``beta``.
 
     free_bits : float, default=0.0
-        Nats per latent dimension that the KL term does not charge; against posterior collapse.
+        Nats per latent dimension, 0 or more, that the KL term does not charge; against posterior
+        collapse.
 
     importance_samples : int, default=1
-        Posterior draws per sample and step. Above 1 training maximises the importance-weighted
-        bound [2]_ instead of the ELBO: better likelihoods, a posterior that fits them less closely,
-        and as many passes through the decoder. The history's ``kl`` is then what lies between
-        weighted likelihood and bound.
+        Posterior draws per sample and step, 1 or more. Above 1 training maximises the
+        importance-weighted bound [2]_ instead of the ELBO: better likelihoods, a posterior that
+        fits them less closely, and as many passes through the decoder. The history's ``kl`` is
+        then what lies between weighted likelihood and bound.
 
     label_weight : float, default=0.0
         Above 0 the labels shape the latent space, too: a linear class head on the posterior mean
@@ -87,10 +89,11 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         Changes the images that the encoder sees in training, while the decoder rebuilds the
         clean ones: the latent code forgets what the changes vary. ``"geometric"`` rotates,
         shifts, scales, shears and bends; ``"natural"`` shifts, scales, mirrors and changes
-        colours. A number is a strength, 1 being customary for the kind of image. A callable, such
-        as any torchvision v2 transform, gets the batch, float (n, c, h, w) in [0, 1], on the
-        device (torchvision draws once per batch, the named ones once per image). None for a
-        plain VAE: better likelihoods and sharper reconstructions, weaker features.
+        colours. A number is a strength, 0 or more, 1 being customary for the kind of image. A
+        callable, such as any torchvision v2 transform, gets the batch, float (n, c, h, w) in
+        [0, 1], on the device (torchvision draws once per batch, the named ones once per image).
+        None for a plain VAE: better likelihoods and sharper reconstructions, mostly weaker
+        features.
 
     features : {"mean", "mean+std", "hidden"}, default="mean"
         What :meth:`transform` returns: the posterior mean (``z_dim`` columns); mean and standard
@@ -103,14 +106,14 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         is what keeps it small.
 
     max_epochs : int or "auto", default="auto"
-        Passes over X. ``"auto"`` follows the size of X: 600,000 samples are shown, in no fewer
-        than 10 epochs and no more than 200.
+        Passes over X, 1 or more. ``"auto"`` follows the size of X: 600,000 samples are shown, in
+        no fewer than 10 epochs and no more than 200.
 
     batch_size : int, default=256
-        Samples per step.
+        Samples per step, 1 or more.
 
     lr : float, default=2e-3
-        Learning rate of the optimiser; the peak of the schedule.
+        Learning rate of the optimiser, above 0; the peak of the schedule.
 
     lr_schedule : {"cosine", "constant"}, default="cosine"
         ``"cosine"`` rises over the first 5 % of the steps and falls to 0 at the end.
@@ -119,12 +122,13 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         A callable gets the parameters and ``lr=``, as torch's optimizer classes do.
 
     validation_fraction : float, default=None
-        Share of X held out for the validation loss: shuffled by ``random_state``, stratified by
-        ``y`` where that is possible. None is 0.1 with ``patience``, else 0.
+        Share of X, from 0 to below 1, held out for the validation loss: shuffled by
+        ``random_state``, stratified by ``y`` where that is possible. None is 0.1 with
+        ``patience``, else 0.
 
     patience : int, default=None
-        Stop after so many epochs without a better validation loss, and return to the best
-        epoch's weights. None trains for ``max_epochs``.
+        Stop after so many epochs, 1 or more, without a better validation loss, and return to the
+        best epoch's weights. None trains for ``max_epochs``.
 
     warm_start : bool, default=False
         Let ``fit`` continue from the present weights for ``max_epochs`` more epochs.
@@ -270,6 +274,12 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         -------
         X : ndarray of shape (n, ...)
             In the layout, range and dtype of the fitted X.
+
+        Raises
+        ------
+        ValueError
+            For other than ``z_dim`` columns, such as features other than the mean, and for NaN or
+            infinite codes.
         """
         check_is_fitted(self)
         Z = check_array(Z, dtype=np.float32, estimator=self)
@@ -293,6 +303,11 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         -------
         X_hat : ndarray
             Of the shape, layout, range and dtype of X.
+
+        Raises
+        ------
+        ValueError
+            When X differs from the fitted data in shape, dtype or range.
         """
         check_is_fitted(self)
         data = self._read(X, reset=False)
@@ -307,7 +322,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         Parameters
         ----------
         n_samples : int, default=1
-            How many.
+            How many, 1 or more.
         random_state : int, RandomState instance or None, default=None
             None takes the estimator's own ``random_state``.
 
@@ -315,6 +330,11 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         -------
         X : ndarray of shape (n_samples, ...)
             In the layout, range and dtype of the fitted X.
+
+        Raises
+        ------
+        ValueError
+            For an ``n_samples`` that is not an int of 1 or more.
         """
         check_is_fitted(self)
         n = check_count("n_samples", n_samples)

@@ -1,5 +1,6 @@
 """VAEAugmenter's contract, over every method and container."""
 
+import contextlib
 import pickle
 
 import joblib
@@ -9,14 +10,15 @@ import pytest
 import torch
 from helpers import QUICK, Trained, synthetic_images, tiny
 from imblearn.pipeline import make_pipeline as make_imblearn_pipeline
-from sklearn.base import clone, is_classifier
+from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier
 from sklearn.datasets import load_digits
 from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import VotingClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import SVC
 from torchvision.transforms import v2
@@ -199,6 +201,34 @@ def test_columns_and_one_hot_labels_keep_their_shape(rows, labels):
     one_hot = np.eye(10, dtype=int)[y]
     _, more = augmenter(n_new=1).fit_resample(X, one_hot)
     np.testing.assert_array_equal(more.argmax(1), column[:, 0])
+
+
+def test_one_hot_columns_without_rows_are_no_classes(rows):
+    y = np.zeros((60, 3), int)
+    y[:40, 0] = y[40:, 2] = 1
+    _, more = augmenter(n_new={2: 5}).fit_resample(rows[:60], y)
+    assert more[60:].sum(0).tolist() == [0, 0, 5]
+
+
+@pytest.mark.parametrize("method", ["posterior", "interpolation"])
+@pytest.mark.parametrize("dtype", [np.float64, np.int64])
+def test_columns_far_from_zero_keep_their_spread(method, dtype, rng):
+    X = np.stack([1.7e9 + rng.normal(0, 20, 200), 9 * rng.normal(size=200)], 1).astype(dtype)
+    X_out, _ = augmenter(method=method, n_new=100).fit_resample(X, np.arange(200) % 2)
+    new = X_out[200:].astype(float)
+    assert X_out.dtype == dtype
+    assert (new.std(0) > 0.5 * X.std(0)).all()
+    assert len(np.unique(new[:, 0])) > 50
+
+
+def test_fitted_attributes_are_those_of_the_last_fit(unbalanced, rows, labels):
+    sampler = augmenter(method="bootstrap")
+    sampler.fit_resample(pd.DataFrame(rows[:60]).add_prefix("p"), labels[:60])
+    assert sampler.n_features_in_ == len(sampler.feature_names_in_) == 64
+    sampler.fit(np.repeat(unbalanced[0], 2, axis=1), unbalanced[1])
+    assert sampler.n_features_in_ == 128
+    for name in ("feature_names_in_", "is_synthetic_", "source_indices_"):
+        assert not hasattr(sampler, name)
 
 
 @pytest.mark.parametrize("kind", [str, bool, object, np.float64])
@@ -411,12 +441,22 @@ def test_transforms_change_each_image_by_its_own_draw(dtype, shape):
     assert len(np.unique(new.reshape(60, -1), axis=0)) > 5
 
 
+@contextlib.contextmanager
+def refused_before_training(message):
+    """Yield a VAE that must not be trained before the block raises."""
+    Trained.trainings = 0
+    with pytest.raises(ValueError, match=message):
+        yield tiny(callbacks=[Trained()])
+    assert Trained.trainings == 0
+
+
 def test_transforms_that_cannot_work_are_refused(rows, images, labels):
     with pytest.raises(ValueError, match="is for images"):
         augmenter(transforms="geometric", method="bootstrap").fit_resample(rows, labels)
-    crop = augmenter(transforms=v2.CenterCrop(4), method="bootstrap", n_new=1)
-    with pytest.raises(ValueError, match="the size must stay"):
-        crop.fit_resample(images, labels)
+    with pytest.raises(ValueError, match="is for images"):  # it would clip any range to [0, 1]
+        augmenter(transforms=_flip, method="bootstrap").fit_resample(rows, labels)
+    with refused_before_training("the size must stay") as vae:
+        augmenter(vae=vae, transforms=v2.CenterCrop(4), n_new=1).fit_resample(images, labels)
 
 
 class _Ones(DummyClassifier):
@@ -455,6 +495,27 @@ def test_gate_drops_copies(images, labels):
 
 def _flip(x):
     return x.flip(-1)
+
+
+def test_gate_knows_copies_where_real_rows_are_there_twice(images, labels):
+    X, y = np.repeat(images[:30], 2, axis=0), np.repeat(labels[:30], 2)
+    sampler = augmenter(method="bootstrap", gate=QualityGate(_Ones(), max_rounds=1), n_new={1: 9})
+    with pytest.warns(UserWarning, match="missing"):
+        sampler.fit_resample(X, y)
+    assert sampler.gate_report_[1]["copies"] == 9
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"gate": QualityGate(max_rounds=0)}, "max_rounds"),
+        ({"method": Posterior(spread=-1)}, "spread"),
+        ({"gate": True}, "asks a classifier, but y has one class, 'a'"),
+    ],
+)
+def test_bad_methods_and_gates_are_refused_before_training(changes, message, images):
+    with refused_before_training(message) as vae:
+        augmenter(vae=vae, n_new=2, **changes).fit_resample(images[:20], ["a"] * 20)
 
 
 def test_gate_keeps_what_is_good(rng):
@@ -498,6 +559,48 @@ def test_images_for_a_classifier_of_rows_are_refused_before_training(unbalanced)
     with pytest.raises(ValueError, match="Put a VAETransformer before it"):
         augmenter(estimator=SVC()).fit(*unbalanced)
     augmenter(estimator=make_pipeline(tiny(), SVC())).fit(*unbalanced)
+
+
+PIPELINE = make_pipeline(tiny(max_epochs=1), SVC())
+
+
+class _Own(ClassifierMixin, BaseEstimator):
+    """A classifier of the user's, which has no table of constraints."""
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict(self, X):
+        return np.full(len(X), self.classes_[0])
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        GridSearchCV(PIPELINE, {"svc__C": [1]}, cv=2),
+        VotingClassifier([("a", PIPELINE), ("b", PIPELINE)]),
+        make_pipeline(FeatureUnion([("a", tiny()), ("b", tiny(z_dim=2))]), SVC()),
+        _Own(),
+    ],
+    ids=["search", "voting", "union", "own"],
+)
+def test_estimators_of_images_inside_others_work(estimator, unbalanced):
+    X, y = unbalanced
+    wrapped = augmenter(estimator=estimator, method="bootstrap").fit(X, y)
+    assert wrapped.predict(X[:3]).shape == (3,)
+
+
+def test_searches_of_row_classifiers_are_refused_for_images(unbalanced):
+    with pytest.raises(ValueError, match="Put a VAETransformer before it"):
+        augmenter(estimator=GridSearchCV(SVC(), {"C": [1]})).fit(*unbalanced)
+
+
+def test_a_frozen_classifier_is_used_as_it_is(unbalanced):
+    X, y = unbalanced[0].reshape(-1, 64), unbalanced[1]
+    fitted = LogisticRegression(max_iter=500).fit(X, y)
+    wrapped = augmenter(estimator=FrozenEstimator(fitted), method="bootstrap").fit(X, y)
+    np.testing.assert_array_equal(wrapped.predict(X), fitted.predict(X))
 
 
 @pytest.mark.parametrize("estimator", [SVC(C=-1), make_pipeline(tiny(), SVC(C=-1))])

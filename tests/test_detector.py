@@ -210,6 +210,25 @@ def test_what_cannot_work_is_refused(images, vae):
         rows.error_map(np.zeros((2, 5)))
 
 
+@pytest.mark.parametrize("method", ["path", "elbo", "reconstruction", "latent"])
+def test_values_beyond_all_numbers_are_outliers(method):
+    X = np.random.default_rng(0).normal(size=(100, 3))
+    detector = VAEDetector(tiny(), method=method).fit(X)
+    far = np.concatenate([X[:2], [[1e39] * 3, [1e30] * 3, [1e20, 0, 0]]])
+    assert (detector.score_samples(far)[2:] < detector.score_samples(X).min()).all()
+    assert detector.predict(far)[2:].tolist() == [-1, -1, -1]
+    assert_array_equal(detector.predict(far)[:2], detector.predict(X[:2]))
+
+
+def test_integers_far_from_zero_are_told_apart():
+    rng = np.random.default_rng(0)
+    X = np.stack([1_700_000_000 + rng.integers(-60, 60, 300), rng.integers(0, 9, 300)], 1)
+    detector = VAEDetector(tiny(max_epochs=30, lr=1e-2), method="elbo").fit(X)
+    assert_allclose(detector.score_samples(X), detector.score_samples(X.astype(float)), rtol=1e-6)
+    near, far = detector.score_samples(np.array([[1_700_000_000, 4], [1_700_000_050, 4]]))
+    assert near != far
+
+
 def test_a_failed_fit_leaves_the_detector_as_it_was(images):
     fitted = VAEDetector(tiny()).fit(images)
     before = fitted.decision_function(images)

@@ -1,9 +1,11 @@
 """Labels that shape the latent space: label_weight above 0, -1 for unlabelled."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
-from helpers import RecordRows, same_weights, tiny, weights
+from helpers import Interrupt, RecordRows, same_weights, synthetic_images, tiny, weights
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -138,6 +140,40 @@ def test_a_model_trained_without_labels_goes_on_with_them(spots):
     assert accuracy(vae, X, y) > 0.9
     vae.set_params(max_epochs=1).fit(X, few)  # and the optimiser's state fits again
     assert vae.n_iter_ == 31
+
+
+@pytest.mark.parametrize("how", ["refused", "Ctrl-C"])
+def test_a_failed_start_with_labels_leaves_a_model_without_them(spots, how):
+    X, y = spots
+    # Refused because of BatchNorm, or interrupted, when the class head is already there.
+    vae = tiny(network=Conv((4,), batch_norm=True), warm_start=True).fit(X)
+    before = weights(vae)
+    callbacks = [Interrupt()] if how == "Ctrl-C" else None
+    batch_size = 64 if how == "Ctrl-C" else 1
+    vae.set_params(label_weight=1, callbacks=callbacks, batch_size=batch_size)
+    with pytest.raises(KeyboardInterrupt if how == "Ctrl-C" else ValueError):
+        vae.fit(X, y)
+    assert same_weights(vae, before)
+    vae.set_params(callbacks=None)
+    assert same_weights(pickle.loads(pickle.dumps(vae)), before)
+
+
+def test_chunks_without_labels_go_on_with_guesses(spots):
+    X, y = spots
+    vae = tiny(label_weight=1, lr=0.01, max_epochs=20).fit(X, y)
+    vae.partial_fit(X, np.full(len(X), -1))
+    assert vae.history_[-1]["train_label_loss"] > 0
+    assert accuracy(vae, X, y) > 0.9
+
+
+@pytest.mark.parametrize(
+    "y", [np.array(["a", None] * 20, object), [[1], [1, 2]] * 20, [np.nan, 1.0] * 20]
+)
+def test_without_label_weight_no_y_can_end_a_fit(y):
+    X = synthetic_images(40, 8, 8)
+    assert same_weights(
+        tiny(validation_fraction=0.3).fit(X, y), tiny(validation_fraction=0.3).fit(X)
+    )
 
 
 def test_chunks(spots):

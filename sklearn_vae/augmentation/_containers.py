@@ -9,14 +9,31 @@ import torch
 
 
 def dense(X: Any) -> Any:
-    """Return X, pandas' sparse columns made dense."""
-    sparse = hasattr(X, "iloc") and any(hasattr(dtype, "fill_value") for dtype in X.dtypes)
-    return X.sparse.to_dense() if sparse else X
+    """Return X, pandas' sparse columns made dense; anything else as it is."""
+    if not hasattr(X, "iloc") or X.ndim != 2:
+        return X
+    sparse = {c: d.subtype for c, d in X.dtypes.items() if hasattr(d, "fill_value")}
+    return X.astype(sparse) if sparse else X
 
 
 def append_rows(X: Any, new: np.ndarray) -> Any:
-    """Return the user's X with new rows behind its own, in X's container and dtype."""
+    """Return the user's X with new rows behind its own, in X's container and dtype.
+
+    Parameters
+    ----------
+    X : ndarray, list, torch.Tensor or data frame, of shape (n, ...)
+        The user's rows. A frame's integer index goes on counting; others get ``synthetic_0``, ...
+    new : ndarray of shape (m, ...)
+        Rows of X's shape; rounded where X is an array or a frame of integers.
+
+    Returns
+    -------
+    X_more : same container, of shape (n + m, ...)
+        A copy.
+    """
     if isinstance(X, torch.Tensor):
+        if new.dtype.kind == "f" and not X.is_floating_point():
+            new = np.rint(new)  # torch's cast cuts the decimals off
         return torch.cat([X, torch.from_numpy(new).to(X.device, X.dtype)])
     if isinstance(X, list):
         return X + new.tolist()
@@ -27,21 +44,34 @@ def append_rows(X: Any, new: np.ndarray) -> Any:
 
 
 def append_labels(y: Any, new: np.ndarray, X: Any = None) -> Any:
-    """Return the user's y with the labels of new rows behind its own, in y's container.
+    """Return the user's y with the labels of new rows behind its own, in y's container and form.
 
-    A Series takes over the index of ``X``, the already lengthened rows, if they have one.
+    Parameters
+    ----------
+    y : array, list, torch.Tensor, Series or data frame of shape (n,), (n, 1), or one-hot (n, k)
+        The user's labels.
+    new : ndarray of shape (m,)
+        Labels; for a one-hot y, numbers of its columns.
+    X : data frame, default=None
+        The already lengthened rows, whose index a pandas y takes over.
+
+    Returns
+    -------
+    y_more : same container, n + m long
+        A copy.
     """
+    shape = np.shape(y)[1:]
+    one_hot = len(shape) == 1 and shape[0] > 1
+    tail = np.eye(shape[0])[new] if one_hot else new.reshape(-1, *shape)
     if isinstance(y, torch.Tensor):
-        return torch.cat([y, torch.from_numpy(new).to(y.device, y.dtype).reshape(-1, *y.shape[1:])])
+        return torch.cat([y, torch.from_numpy(tail).to(y.device, y.dtype)])
     if isinstance(y, list):
-        return [*y, *new.tolist()]
+        return y + tail.astype(np.asarray(y).dtype).tolist()
     if hasattr(y, "iloc"):
         index = X.index[len(y) :] if hasattr(X, "index") and hasattr(X, "iloc") else None
-        return _append_frame(y, new, index)
+        return _append_frame(y, tail, index)
     y = np.asarray(y)
-    if y.ndim == 2 and y.shape[1] > 1:  # one-hot
-        return np.concatenate([y, np.eye(y.shape[1], dtype=y.dtype)[new]])
-    return np.concatenate([y, new.astype(y.dtype).reshape(-1, *y.shape[1:])])
+    return np.concatenate([y, tail.astype(y.dtype)])
 
 
 def _append_frame(frame: Any, new: np.ndarray, index: Any = None) -> Any:
@@ -53,15 +83,29 @@ def _append_frame(frame: Any, new: np.ndarray, index: Any = None) -> Any:
     if frame.ndim == 1:
         tail = pd.Series(new, index=index, name=frame.name).astype(frame.dtype)
     else:
-        tail = pd.DataFrame(
-            new.reshape(len(new), frame.shape[1]), columns=frame.columns, index=index
-        )
-        kinds = dict(zip(frame.columns, frame.dtypes, strict=True))
-        whole = [c for c, d in kinds.items() if pd.api.types.is_integer_dtype(d)]
-        if whole and new.dtype.kind == "f":
-            tail[whole] = tail[whole].round()
-        tail = tail.astype(kinds)
+        rows = new.reshape(len(new), frame.shape[1])
+        columns = [
+            pd.Series(_as_kind(values, dtype), index=index, dtype=dtype)
+            for values, dtype in zip(rows.T, frame.dtypes, strict=True)
+        ]
+        tail = pd.concat(columns, axis=1)
+        tail.columns = frame.columns
     return pd.concat([frame, tail])
+
+
+def _as_kind(values: np.ndarray, dtype: Any) -> Any:
+    """Return values that a column of the dtype takes: the nearest integers or categories."""
+    import pandas as pd
+
+    if values.dtype.kind != "f":
+        return values
+    if isinstance(dtype, pd.CategoricalDtype):
+        known = np.asarray(dtype.categories, float)
+        nearest = np.abs(values[:, None] - known).argmin(1)
+        return pd.Categorical.from_codes(nearest, dtype=dtype)
+    if pd.api.types.is_bool_dtype(dtype):
+        return values > 0.5
+    return np.rint(values) if pd.api.types.is_integer_dtype(dtype) else values
 
 
 def _more_index(index: Any, n: int) -> Any:

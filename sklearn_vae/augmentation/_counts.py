@@ -26,8 +26,13 @@ def new_rows(
         See :class:`~sklearn_vae.VAEAugmenter`.
     classes, counts : ndarray of shape (n_classes,)
         The classes and how many real rows each has.
-    labels : ndarray
+    labels : ndarray of shape (n,)
         The labels themselves, for a callable.
+
+    Returns
+    -------
+    wanted : dict
+        Class to number of rows, in the order of ``classes``; a float's product is rounded.
 
     Raises
     ------

@@ -44,7 +44,8 @@ def _around(parents: np.ndarray, Z: np.ndarray) -> Draws:
 class Method(BaseEstimator, ABC):
     """Draws latent codes of one class; one copy is fitted per class.
 
-    Subclasses are scikit-learn estimators, so that a search can tune ``method__spread``.
+    Subclasses are scikit-learn estimators, so that a search can tune ``method__spread``. They
+    define :meth:`draw` and ``_parameter_constraints``, scikit-learn's, which :meth:`fit` checks.
     """
 
     needs_vae: ClassVar[bool] = True
@@ -69,6 +70,16 @@ class Method(BaseEstimator, ABC):
             Which of them are of the class.
         unlabelled : ndarray of shape (n_unlabelled,)
             Which of them have no label.
+
+        Returns
+        -------
+        self : Method
+            Fitted to the class.
+
+        Raises
+        ------
+        ValueError
+            For parameters out of range.
         """
         self._validate_params()
         self.mean_, self.std_, self.rows_ = mean[rows], std[rows], rows
@@ -76,7 +87,20 @@ class Method(BaseEstimator, ABC):
 
     @abstractmethod
     def draw(self, n: int, rng: np.random.RandomState) -> Draws:
-        """Return n codes of the class."""
+        """Return n codes of the class.
+
+        Parameters
+        ----------
+        n : int
+            How many, 0 or more.
+        rng : RandomState
+            Makes the draws.
+
+        Returns
+        -------
+        draws : Draws
+            Codes (n, z_dim), and the rows of X that each was made from with their shares, (n, k).
+        """
 
     def _pick(self, n: int, rng: np.random.RandomState) -> np.ndarray:
         """Return n row numbers within the class, each row as often as any other (give or take 1).
@@ -94,7 +118,7 @@ class Posterior(Method):
     Parameters
     ----------
     spread : float, default=1.0
-        In posterior standard deviations; 1 is the posterior itself.
+        In posterior standard deviations, 0 or more; 1 is the posterior itself.
 
     residual : bool, default=True
         Add what the reconstruction of the real row lacks, x - decode(mean): the result is the real
@@ -104,8 +128,15 @@ class Posterior(Method):
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from sklearn_vae import VAEAugmenter, VAETransformer
     >>> from sklearn_vae.augmentation import Posterior
-    >>> Posterior(spread=1.5)
+    >>> X, y = np.random.default_rng(0).random((20, 8, 8)), np.repeat([0, 1], [14, 6])
+    >>> vae = VAETransformer(2, network="mlp", augment=None, max_epochs=1, device="cpu")
+    >>> augmenter = VAEAugmenter(vae=vae, method=Posterior(spread=0.5), n_new={1: 8})
+    >>> augmenter.fit_resample(X, y)[0].shape
+    (28, 8, 8)
+    >>> augmenter.set_params(method__spread=1.5).method
     Posterior(spread=1.5)
     """
 
@@ -119,7 +150,7 @@ class Posterior(Method):
         self.residual = residual
 
     def draw(self, n: int, rng: np.random.RandomState) -> Draws:
-        """Return n codes of the class."""
+        """Return n codes of the class, each with one parent."""
         i = self._pick(n, rng)
         noise = rng.standard_normal((n, self.mean_.shape[1]))
         return _around(self.rows_[i], self.mean_[i] + self.spread * self.std_[i] * noise)
@@ -128,13 +159,13 @@ class Posterior(Method):
 class Interpolation(Method):
     """Points between a real row's posterior mean and that of a neighbour of its class.
 
-    SMOTE [1]_ in the latent space, as in DeepSMOTE [2]_.
+    SMOTE [1]_ in the latent space, as in DeepSMOTE [2]_. A class needs two rows or more.
 
     Parameters
     ----------
     n_neighbors : int, default=5
-        Among how many nearest rows of the class the neighbour is drawn; fewer in a class that
-        has fewer.
+        Among how many nearest rows of the class, 1 or more, the neighbour is drawn; fewer in a
+        class that has fewer.
 
     residual : bool, default=True
         As in :class:`Posterior`, mixed from both rows.
@@ -152,9 +183,16 @@ class Interpolation(Method):
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from sklearn_vae import VAEAugmenter, VAETransformer
     >>> from sklearn_vae.augmentation import Interpolation
-    >>> Interpolation(n_neighbors=3)
-    Interpolation(n_neighbors=3)
+    >>> X, y = np.random.default_rng(0).random((20, 8, 8)), np.repeat([0, 1], [14, 6])
+    >>> vae = VAETransformer(2, network="mlp", augment=None, max_epochs=1, device="cpu")
+    >>> y[:10] = -1  # unlabelled: neighbours, too
+    >>> method = Interpolation(n_neighbors=3, unlabelled=True)
+    >>> X_more, y_more = VAEAugmenter(vae=vae, method=method, n_new=5).fit_resample(X, y)
+    >>> X_more.shape, y_more[20:]
+    ((30, 8, 8), array([0, 0, 0, 0, 0, 1, 1, 1, 1, 1]))
     """
 
     min_rows = 2
@@ -190,7 +228,7 @@ class Interpolation(Method):
         return self
 
     def draw(self, n: int, rng: np.random.RandomState) -> Draws:
-        """Return n codes of the class."""
+        """Return n codes of the class, each with two parents."""
         i = self._pick(n, rng)
         which = rng.randint(self.neighbors_.shape[1], size=n)
         t = rng.uniform(size=(n, 1))
@@ -203,13 +241,14 @@ class Density(Method):
     """Draws from a Gaussian mixture fitted to the posterior means of the class.
 
     Ex-post density estimation [1]_: the codes of a class do not fill the prior, so that draws
-    from the prior, or from one Gaussian, decode to poor images.
+    from the prior, or from one Gaussian, decode to poor images. A class needs two rows or more;
+    the mixture is fitted to 2000 of them at most.
 
     Parameters
     ----------
     n_components : int, default=10
-        Components at most. A class has one for every ``2 * z_dim`` of its rows, and covariances are
-        diagonal in a class with fewer rows than that.
+        Components at most, 1 or more. A class has one for every ``2 * z_dim`` of its rows, and
+        covariances are diagonal in a class with fewer rows than that.
 
     References
     ----------
@@ -217,9 +256,16 @@ class Density(Method):
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from sklearn_vae import VAEAugmenter, VAETransformer
     >>> from sklearn_vae.augmentation import Density
-    >>> Density(n_components=5)
-    Density(n_components=5)
+    >>> X, y = np.random.default_rng(0).random((20, 8, 8)), np.repeat([0, 1], [14, 6])
+    >>> vae = VAETransformer(2, network="mlp", augment=None, max_epochs=1, device="cpu")
+    >>> augmenter = VAEAugmenter(vae=vae, method=Density(n_components=5), n_new={1: 2}).fit(X, y)
+    >>> augmenter.sample(4, y=0).shape
+    (4, 8, 8)
+    >>> [method.mixture_.n_components for method in augmenter.methods_]  # of 14 and of 6 rows
+    [3, 1]
     """
 
     min_rows = 2
@@ -240,7 +286,7 @@ class Density(Method):
         return self
 
     def draw(self, n: int, rng: np.random.RandomState) -> Draws:
-        """Return n codes of the class."""
+        """Return n codes of the class, without parents."""
         Z = np.empty((0, self.mean_.shape[1]))
         if n:
             # set_params: the generator moves on from draw to draw, the fit does not.
@@ -258,7 +304,7 @@ class Conditional(Posterior):
     Parameters
     ----------
     spread : float, default=1.0
-        In posterior standard deviations, as in :class:`Posterior`.
+        In posterior standard deviations, 0 or more, as in :class:`Posterior`.
 
     residual : bool, default=True
         As in :class:`Posterior`.
@@ -270,22 +316,42 @@ class Conditional(Posterior):
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from sklearn_vae import VAEAugmenter, VAETransformer
     >>> from sklearn_vae.augmentation import Conditional
-    >>> Conditional(spread=1.5)
-    Conditional(spread=1.5)
+    >>> X, y = np.random.default_rng(0).random((20, 8, 8)), np.repeat([0, 1], [14, 6])
+    >>> vae = VAETransformer(2, network="mlp", augment=None, max_epochs=1, device="cpu")
+    >>> augmenter = VAEAugmenter(vae=vae, method=Conditional(residual=False), n_new={1: 8})
+    >>> augmenter.fit_resample(X, y)[0].shape
+    (28, 8, 8)
     """
 
     conditional = True
 
 
 class Bootstrap(Method):
-    """Real rows, drawn with replacement: ordinary augmentation when used with ``transforms``."""
+    """Real rows, drawn with replacement: ordinary augmentation when used with ``transforms``.
+
+    No VAE is trained.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_vae import VAEAugmenter
+    >>> from sklearn_vae.augmentation import Bootstrap
+    >>> from sklearn_vae.training import Augment
+    >>> X, y = np.random.default_rng(0).random((20, 8, 8)), np.repeat([0, 1], [14, 6])
+    >>> augmenter = VAEAugmenter(method=Bootstrap(), transforms=Augment(shift=0.1, flip=True))
+    >>> X_more, y_more = augmenter.fit_resample(X, y)
+    >>> X_more.shape, np.bincount(y_more)
+    ((28, 8, 8), array([14, 14]))
+    """
 
     needs_vae = False
     _parameter_constraints: ClassVar[dict[str, Any]] = {}
 
     def draw(self, n: int, rng: np.random.RandomState) -> Draws:
-        """Return n row numbers; there are no codes."""
+        """Return n row numbers as ``parents``; there are no codes: Z has shape (n, 0)."""
         return _around(self.rows_[self._pick(n, rng)], np.empty((n, 0)))
 
 
@@ -305,7 +371,7 @@ class Auto(Method):
         return self
 
     def draw(self, n: int, rng: np.random.RandomState) -> Draws:
-        """Return n codes of the class."""
+        """Return n codes of the class, as the method picked does."""
         return self.method_.draw(n, rng)
 
 

@@ -23,11 +23,23 @@ def transform_rows(
     ----------
     X : ndarray of shape (n, ...)
         Images in the form that ``spec`` describes.
+    spec : InputSpec
+        Shape, layout and dtype of the images.
     transforms : str, float or callable
         As ``VAETransformer(augment=...)``. The named ones draw per image for a whole batch at
         once. Callables, such as torchvision's, draw once per call, so each image is a call.
     seed : int
         torch is seeded with it; the caller's generator is left alone.
+
+    Returns
+    -------
+    changed : ndarray of shape (n, ...)
+        In the layout, range and dtype of X; values are clipped to the range.
+
+    Raises
+    ------
+    ValueError
+        For a callable that changes the size of images, and for names and numbers on vectors.
     """
     change = resolve_augment(transforms, spec.shape)
     if change is None or not len(X):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 import torch
@@ -22,9 +23,16 @@ class PosteriorViews(nn.Module):
     vae : VAETransformer or FrozenEstimator
         Fitted; not trained further.
     spread : float, default=1.0
-        In posterior standard deviations.
+        In posterior standard deviations, 0 or more.
     residual : bool, default=True
         Add what the decoder loses of the image itself, as in :class:`Posterior`.
+
+    Raises
+    ------
+    NotFittedError
+        For a VAE that is not fitted.
+    ValueError
+        For a ``spread`` below 0.
 
     References
     ----------
@@ -49,7 +57,7 @@ class PosteriorViews(nn.Module):
         if isinstance(vae, FrozenEstimator):
             vae = vae.estimator
         check_is_fitted(vae)
-        if not spread >= 0:
+        if not 0 <= spread < inf:
             raise ValueError(f"spread={spread!r}: give a number >= 0.")
         self._vae = [vae.module_]  # a list: its weights are not among the parameters of this one
         self.spread = spread
@@ -60,8 +68,13 @@ class PosteriorViews(nn.Module):
 
         Parameters
         ----------
-        x : Tensor of shape (n, c, h, w), or (n, d) for rows
-            As the network sees it: images float in [0, 1]; torch's generator draws the noise.
+        x : Tensor of shape (n, c, h, w), or (n, d) for rows, float32
+            As the network sees it: images in [0, 1]; torch's generator draws the noise.
+
+        Returns
+        -------
+        views : Tensor of the shape of x, float32
+            Without gradients; images clipped to [0, 1].
         """
         model = self._vae[0]
         with torch.no_grad():

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -102,7 +103,7 @@ def fetch_images(
     ------
     ValueError
         For a name that is neither known nor a file in the data home, for a part that the set
-        lacks, and for an npz file without the arrays named in Notes.
+        lacks, and for an npz file that is damaged or without the arrays named in Notes.
     OSError
         When the images are missing and ``download_if_missing=False``, or the download fails.
 
@@ -178,15 +179,29 @@ def _read_digits(wanted: tuple[str, ...]) -> tuple[Parts, Any]:
 
 
 def _read_npz(path: Path, wanted: tuple[str, ...]) -> tuple[Parts, Any]:
-    with np.load(path) as arrays:
-        needed = {f"{axis}_{part}" for axis in "Xy" for part in ("train", "test")}
-        if missing := sorted(needed.difference(arrays)):
-            raise ValueError(f"{path} lacks {missing}; it holds {sorted(arrays)}.")
-        parts = [(arrays[f"X_{p}"], arrays[f"y_{p}"]) for p in wanted if f"X_{p}" in arrays]
-        if "classes" in arrays:
-            return parts, arrays["classes"]
-        n_classes = max(int(arrays[key].max()) for key in arrays if key.startswith("y_")) + 1
+    try:
+        with path.open("rb") as file, np.load(file) as arrays:
+            held = [p for p in PARTS if {f"X_{p}", f"y_{p}"} & {*arrays}]
+            needed = {f"{axis}_{part}" for axis in "Xy" for part in {*held, "train", "test"}}
+            if missing := sorted(needed.difference(arrays)):
+                raise ValueError(f"it lacks {missing}; it holds {sorted(arrays)}")
+            labels = {part: arrays[f"y_{part}"] for part in held}
+            parts = [(arrays[f"X_{p}"], labels[p]) for p in wanted if p in held]
+            names = arrays.get("classes")
+    except (EOFError, OSError, ValueError, BadZipFile) as error:
+        raise ValueError(f"{path} cannot be used: {error}.") from error
+    for X, y in parts:
+        if y.shape != X.shape[:1]:
+            raise ValueError(f"{path} has {len(X)} images with labels of shape {y.shape}.")
+    for part, y in labels.items():
+        if y.dtype.kind not in "iu" or (y.size and y.min() < 0):
+            raise ValueError(f"{path}: y_{part} is {y.dtype}; labels are integers from 0.")
+    n_classes = max(int(y.max(initial=-1)) for y in labels.values()) + 1
+    if names is None:
         return parts, [str(k) for k in range(n_classes)]
+    if len(names) < n_classes:
+        raise ValueError(f"{path} names {len(names)} classes, but has labels to {n_classes - 1}.")
+    return parts, names
 
 
 def _read_torchvision(

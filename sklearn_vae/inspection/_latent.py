@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils import check_array, check_consistent_length
 
 from .._transformer import VAETransformer
 from ._estimators import resolve
-from ._plotting import check_matplotlib
+from ._plotting import as_labels, check_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -96,7 +96,7 @@ class LatentDisplay:
         """
         check_matplotlib(f"{type(self).__name__}.plot")
         coordinates, ratio = _project(self.codes)
-        y = None if self.y is None else column_or_1d(self.y)
+        y = None if self.y is None else as_labels(self.y)
         check_consistent_length(coordinates, y)
         classes = None if y is None or _is_values(y) else np.unique(y, return_inverse=True)
         look: dict[str, Any] = {"s": np.clip(9000 / len(coordinates), 4, 25), "linewidths": 0}

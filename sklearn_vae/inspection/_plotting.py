@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.utils import check_array
+from sklearn.utils import check_array, column_or_1d
 
 from .._images import check_count, check_values, read_spec
 
@@ -40,6 +40,12 @@ def check_steps(n_steps: Any) -> int:
     if check_count("n_steps", n_steps) < 2:
         raise ValueError(f"n_steps={n_steps}: give an int >= 2, for both ends of the line.")
     return int(n_steps)
+
+
+def as_labels(y: Any) -> np.ndarray:
+    """Return labels as an array that can be sorted, names beside a -1 as text."""
+    y = column_or_1d(y)
+    return y.astype(str) if y.dtype == object else y
 
 
 def as_images(X: Any, image_shape: tuple[int, ...] | None = None) -> np.ndarray:

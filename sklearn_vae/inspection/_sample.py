@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils import check_consistent_length
 
 from .._images import check_count
 from .._transformer import VAETransformer
 from ._estimators import image_shape_of, resolve
-from ._plotting import TileDisplay, as_images, check_matplotlib, in_rows
+from ._plotting import TileDisplay, as_images, as_labels, check_matplotlib, in_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -105,7 +105,7 @@ class SampleDisplay(TileDisplay):
         if self.y is None:
             classes, tiles = None, in_rows(images, min(n_cols, len(images)))
         else:
-            y = column_or_1d(self.y)
+            y = as_labels(self.y)
             check_consistent_length(images, y)
             classes = np.unique(y)
             rows = [images[y == label][:n_cols] for label in classes]

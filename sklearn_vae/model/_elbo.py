@@ -39,10 +39,10 @@ class NegativeELBO(nn.Module):
     Parameters
     ----------
     beta : float, default=1.0
-        Weight of the KL term [1]_. 1 is the ELBO itself.
+        Weight of the KL term, 0 or more [1]_. 1 is the ELBO itself.
     free_bits : float, default=0.0
-        Nats per latent dimension that cost nothing: each dimension's mean KL over the batch
-        counts as at least this much [2]_.
+        Nats per latent dimension, 0 or more, that cost nothing: each dimension's mean KL over the
+        batch counts as at least this much [2]_.
 
     References
     ----------
@@ -57,7 +57,10 @@ class NegativeELBO(nn.Module):
         self.free_bits = free_bits
 
     def forward(self, terms: ELBOTerms, kl_weight: float = 1.0) -> Tensor:
-        """Return the scalar loss; ``kl_weight`` in [0, 1] is the warm-up's share of ``beta``."""
+        """Return the scalar loss in nats per sample.
+
+        ``kl_weight`` in [0, 1] is the warm-up's share of ``beta``.
+        """
         if self.free_bits > 0:
             kl = torch.clamp(terms.kl.mean(0), min=self.free_bits).sum()
         else:

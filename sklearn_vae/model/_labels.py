@@ -27,6 +27,12 @@ def label_loss(logits: Tensor, y: Tensor, clean: Tensor | None = None) -> Tensor
         The class head's output for the first m <= n rows as they are, without gradient; the others
         have labels. None without pseudo-labels.
 
+    Returns
+    -------
+    loss : Tensor of shape ()
+        In nats: the mean over rows with a label, plus the sum over confident rows without one
+        divided by the number of all without one. Either is 0 where there are no such rows.
+
     References
     ----------
     .. [1] Sohn et al., "FixMatch: Simplifying Semi-Supervised Learning with Consistency and

@@ -8,7 +8,7 @@ shape of x. ``bounded`` tells that x lies in [0, 1], where means pass through a 
 from __future__ import annotations
 
 import copy
-from math import log
+from math import inf, log
 from typing import Any
 
 import torch
@@ -21,7 +21,26 @@ MIN_LOG_SCALE = -6.0
 
 
 class Likelihood(nn.Module):
-    """Base of all likelihoods."""
+    """Base of all likelihoods.
+
+    A subclass defines :meth:`forward` and, where they differ, ``n_params`` and ``needs_bounded``.
+    Settings belong in its ``repr``, by which likelihoods compare.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> from sklearn_vae import VAETransformer
+    >>> from sklearn_vae.model import Likelihood
+    >>> class Laplace(Likelihood):
+    ...     needs_bounded = True
+    ...     def forward(self, params):
+    ...         return torch.distributions.Laplace(params.sigmoid(), 0.1)
+    >>> X = np.random.default_rng(0).random((20, 8, 8))
+    >>> vae = VAETransformer(2, network="mlp", likelihood=Laplace(), max_epochs=1, device="cpu")
+    >>> vae.fit(X).score_samples(X).shape
+    (20,)
+    """
 
     n_params: int = 1
     """Decoder outputs per value of x."""
@@ -30,13 +49,35 @@ class Likelihood(nn.Module):
     bounded: bool = True
 
     def for_data(self, *, bounded: bool) -> Likelihood:
-        """Return a fresh copy for data in [0, 1] (``bounded``) or of any range."""
+        """Return a fresh copy for one model.
+
+        Parameters
+        ----------
+        bounded : bool
+            Whether x lies in [0, 1]; else it has any range.
+
+        Returns
+        -------
+        likelihood : Likelihood
+            With the tensors that it learns, if any.
+        """
         new = copy.deepcopy(self)
         new.bounded = bounded
         return new
 
     def forward(self, params: Tensor) -> td.Distribution:
-        """Return the distribution of x that a decoder's output stands for."""
+        """Return the distribution of x that a decoder's output stands for.
+
+        Parameters
+        ----------
+        params : Tensor of shape (n, n_params * c, h, w) or (n, n_params * d)
+            The decoder's output, float32, without a final non-linearity.
+
+        Returns
+        -------
+        p : torch.distributions.Distribution
+            Of independent values: ``mean`` and ``log_prob(x)`` have the shape of x.
+        """
         raise TypeError(f"{type(self).__name__} must define forward(params) -> Distribution.")
 
     def _location(self, params: Tensor) -> Tensor:
@@ -53,10 +94,15 @@ class Likelihood(nn.Module):
 
 
 class Bernoulli(Likelihood):
-    """Independent Bernoulli values: exact for binary images.
+    """Independent Bernoulli values [1]_: exact for binary images.
 
     Grey values in (0, 1) enter as probabilities, ``x log p + (1 - x) log(1 - p)``: the customary
     cross-entropy, a bound for randomly binarised pixels rather than a density of grey values.
+
+    References
+    ----------
+    .. [1] Kingma, Welling, "Auto-Encoding Variational Bayes", ICLR 2014, appendix C.1,
+       https://arxiv.org/abs/1312.6114
     """
 
     needs_bounded = True
@@ -72,21 +118,37 @@ class Gaussian(Likelihood):
     Parameters
     ----------
     scale : float or "learned", default="learned"
-        Standard deviation, in units of the [0, 1] image or of the standardised vector.
+        Standard deviation, above 0, in units of the [0, 1] image or of the standardised vector.
         ``"learned"`` fits one value for all of x along with the weights [1]_ (at least
         ``exp(-6)``), which balances the two terms of the ELBO without a ``beta``.
+
+    Raises
+    ------
+    ValueError
+        For a ``scale`` of 0 or less, and for other strings.
 
     References
     ----------
     .. [1] Rybkin, Daniilidis, Levine, "Simple and Effective VAE Training with Calibrated
        Decoders", ICML 2021.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_vae import VAETransformer
+    >>> from sklearn_vae.model import Gaussian
+    >>> X = np.random.default_rng(0).random((20, 8, 8))
+    >>> vae = VAETransformer(2, network="mlp", likelihood=Gaussian(scale=0.1), max_epochs=1,
+    ...                      device="cpu").fit(X)
+    >>> vae.likelihood_
+    Gaussian(scale=0.1)
     """
 
     log_scale: nn.Parameter | None
 
     def __init__(self, scale: float | str = "learned") -> None:
         super().__init__()
-        if scale != "learned" and (isinstance(scale, str) or not scale > 0):
+        if scale != "learned" and (isinstance(scale, str) or not 0 < scale < inf):
             raise ValueError(f"Gaussian(scale={scale!r}): give a number > 0 or 'learned'.")
         self.scale = scale
         # Made in for_data: as a scikit-learn parameter, a likelihood holds no tensors, whose
@@ -117,7 +179,8 @@ class BCEMSE(Likelihood):
     """Binary cross-entropy + 0.5 x squared error, each summed over the image.
 
     The product of a Bernoulli and a unit-variance Gaussian around one mean, up to its constant.
-    It is not normalised, so its "log-likelihood" compares models of this kind only.
+    It is not normalised, so its "log-likelihood" compares models of this kind only. A training
+    loss, put in the form of a likelihood; it goes with :class:`~sklearn_vae.nn.ConvBN`.
     """
 
     needs_bounded = True

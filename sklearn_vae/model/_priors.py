@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import log, pi
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,12 @@ class Prior(ABC):
             Returns as many training samples as asked for, scaled: ``(k, *shape)``.
         bounded : bool
             Whether these lie in [0, 1].
+
+        Returns
+        -------
+        p_z : torch.nn.Module
+            Called with the function from scaled x to q(z|x), returns the distribution of codes,
+            of event shape ``(z_dim,)``.
         """
 
 
@@ -50,12 +57,24 @@ class StandardNormal(Prior):
 
 @dataclass(frozen=True)
 class Mixture(Prior):
-    """Mixture of Gaussians with learnt weights, means and standard deviations.
+    """Mixture of Gaussians with learnt weights, means and standard deviations, as in VaDE [1]_.
+
+    The means start at random.
 
     Parameters
     ----------
     n_components : int, default=100
-        Gaussians in the mixture.
+        Gaussians in the mixture, 1 or more.
+
+    Raises
+    ------
+    ValueError
+        For an ``n_components`` below 1.
+
+    References
+    ----------
+    .. [1] Jiang et al., "Variational Deep Embedding: An Unsupervised and Generative Approach to
+       Clustering", IJCAI 2017, https://arxiv.org/abs/1611.05148
     """
 
     n_components: int = 100
@@ -78,12 +97,27 @@ class Vamp(Prior):
     Parameters
     ----------
     n_components : int, default=500
-        Pseudo-inputs; each passes through the encoder at every step.
+        Pseudo-inputs, 1 or more; each passes through the encoder at every step.
+
+    Raises
+    ------
+    ValueError
+        For an ``n_components`` below 1.
 
     References
     ----------
     .. [1] Tomczak, Welling, "VAE with a VampPrior", AISTATS 2018,
        https://arxiv.org/abs/1705.07120
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_vae import VAETransformer
+    >>> from sklearn_vae.model import Vamp
+    >>> X = np.random.default_rng(0).random((20, 8, 8))
+    >>> vae = VAETransformer(2, network="mlp", prior=Vamp(5), max_epochs=1, device="cpu").fit(X)
+    >>> vae.sample(3).shape
+    (3, 8, 8)
     """
 
     n_components: int = 500
@@ -97,8 +131,8 @@ class Vamp(Prior):
 
 
 def _check_components(prior: Mixture | Vamp) -> None:
-    if prior.n_components < 1:
-        raise ValueError(f"{prior!r}: give at least one component.")
+    if not isinstance(prior.n_components, Integral) or prior.n_components < 1:
+        raise ValueError(f"{prior!r}: give an int >= 1.")
 
 
 PRIORS: dict[str, type[Prior]] = {"normal": StandardNormal, "mixture": Mixture, "vamp": Vamp}

@@ -31,9 +31,9 @@ class VAE(nn.Module):
     network : Network
         Builds the encoder and the decoder.
     z_dim : int
-        Dimensions of the latent space.
+        Dimensions of the latent space, 1 or more.
     likelihood : Likelihood
-        Decoder output to the distribution of x.
+        Decoder output to the distribution of x, from :meth:`Likelihood.for_data`.
     n_classes : int, default=0
         Above 0 the decoder sees the class, too: p(x|z, y) [2]_. The encoder need not: x tells.
     prior : torch.nn.Module, default=None
@@ -41,11 +41,27 @@ class VAE(nn.Module):
     n_labels : int, default=0
         Above 0 there is a class head, a linear layer on the posterior mean.
 
+    Raises
+    ------
+    ValueError
+        When the decoder returns another shape than the likelihood needs.
+
     References
     ----------
     .. [1] Kingma, Welling, "Auto-Encoding Variational Bayes", ICLR 2014.
     .. [2] Sohn, Lee, Yan, "Learning Structured Output Representation using Deep Conditional
        Generative Models", NeurIPS 2015.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> from sklearn_vae import VAETransformer
+    >>> X = np.random.default_rng(0).random((20, 8, 8))
+    >>> model = VAETransformer(2, network="mlp", max_epochs=1, device="cpu").fit(X).module_
+    >>> q = model.posterior(model.scaling(torch.from_numpy(X)))
+    >>> q.loc.shape, model.conditional(q.loc).mean.shape
+    (torch.Size([20, 2]), torch.Size([20, 1, 8, 8]))
     """
 
     feature_loc: Tensor
@@ -86,7 +102,10 @@ class VAE(nn.Module):
         self.class_head = nn.Linear(self.z_dim, n_labels, device=device)
 
     def posterior(self, x: Tensor) -> td.Normal:
-        """Return q(z|x), a batch of (n, z_dim) independent normals, for scaled x."""
+        """Return q(z|x), a batch of (n, z_dim) independent normals.
+
+        ``x`` is scaled, as ``scaling`` returns it: (n, c, h, w) in [0, 1], or (n, d).
+        """
         activations = self.encoder(x).flatten(1)
         loc, log_var = self.posterior_head(activations).float().chunk(2, dim=1)
         return td.Normal(loc, (0.5 * log_var.clamp(-20, 20)).exp(), validate_args=False)
@@ -110,6 +129,22 @@ class VAE(nn.Module):
         posterior draw per sample the terms are those of the importance-weighted bound: the
         likelihood averaged with the weights, and what remains to the bound in place of the KL.
         Rows of ``x`` beyond those of ``target`` only reach the class head.
+
+        Parameters
+        ----------
+        x : Tensor of shape (m, c, h, w) or (m, d), m >= n
+            What the encoder sees, scaled.
+        target : Tensor of shape (n, c, h, w) or (n, d)
+            What the decoder is to rebuild, scaled.
+        y : Tensor of shape (n,), default=None
+            Class numbers for a decoder that sees them; -1 where unknown.
+        n_samples : int, default=1
+            Draws from the posterior, 1 or more.
+
+        Returns
+        -------
+        terms : ELBOTerms
+            In nats per sample.
         """
         q, p = self.posterior(x), self.p_z()
         logits = None if self.class_head is None else self.class_head(q.loc).float()
@@ -132,13 +167,13 @@ class VAE(nn.Module):
         return ELBOTerms(self.log_likelihood(target, z, y), kl_divergence(q, p, z), logits)
 
     def class_logits(self, x: Tensor) -> Tensor:
-        """Return what the class head makes of scaled x, shape (n, n_labels)."""
+        """Return what the class head, which there must be, makes of scaled x: (n, n_labels)."""
         assert self.class_head is not None
         logits: Tensor = self.class_head(self.posterior(x).loc).float()
         return logits
 
     def log_likelihood(self, x: Tensor, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return log p(x|z) per sample in nats, for scaled x: shape (n,)."""
+        """Return log p(x|z) per sample in nats, shape (n,), for scaled x and z of (n, z_dim)."""
         return self.conditional(z, y).log_prob(x).flatten(1).sum(1) + self.scaling.log_abs_det()
 
     def p_z(self) -> td.Distribution:
@@ -146,7 +181,7 @@ class VAE(nn.Module):
         return self.prior(self._posterior_in_evaluation)
 
     def draw(self, n: int, rng: np.random.RandomState) -> np.ndarray:
-        """Return n codes from p(z), shape (n, z_dim), seeded by NumPy's generator."""
+        """Return n codes from p(z), shape (n, z_dim), float32, seeded by NumPy's generator."""
         with torch.inference_mode():
             return draw(self.p_z(), n, rng)
 
@@ -170,6 +205,11 @@ class VAE(nn.Module):
             Scaled images or vectors.
         noise : iterable of k tensors of shape (n, z_dim)
             Standard normal draws.
+
+        Returns
+        -------
+        elbo : Tensor of shape (n,)
+            Of standardised vectors in the units of the raw ones.
         """
         q, p = self.posterior(x), self.p_z()
         draws = torch.stack([q.loc + q.scale * e for e in noise])
@@ -180,7 +220,7 @@ class VAE(nn.Module):
     def importance_weighted(self, x: Tensor, noise: Iterable[Tensor]) -> Tensor:
         """Return the importance-weighted bound log(1/k sum_k p(x, z_k) / q(z_k|x)) [1]_.
 
-        Same parameters as :meth:`elbo`. The bound rises with k towards log p(x).
+        Parameters and shape as of :meth:`elbo`. The bound rises with k towards log p(x).
 
         References
         ----------
@@ -207,7 +247,10 @@ class VAE(nn.Module):
         return torch.cat(parts, 1) * (self.n_hidden / len(parts)) ** 0.5
 
     def set_feature_scale(self, mean: Tensor, mean_square: Tensor) -> None:
-        """Set the scale of hidden features from the first two moments of :meth:`raw_hidden`."""
+        """Set the scale of hidden features from the first two moments of :meth:`raw_hidden`.
+
+        Both have shape (n_hidden,).
+        """
         std = (mean_square - mean.square()).clamp(min=0).sqrt()
         std = torch.maximum(std, 0.01 * std.mean())  # units that hardly vary are not blown up
         self.feature_loc.copy_(mean)

@@ -23,9 +23,15 @@ class Conv(Network):
     Parameters
     ----------
     channels : tuple of int, default=(32, 64, 128)
-        Output channels of the encoder's convolutions.
+        Output channels, each 1 or more, of the encoder's convolutions, at least one.
     batch_norm : bool, default=False
         Put BatchNorm between each convolution and its ReLU, in encoder and decoder.
+
+    Raises
+    ------
+    ValueError
+        Without channels; when it is built, for images of fewer than ``2 ** len(channels)`` pixels
+        a side.
 
     Examples
     --------
@@ -36,6 +42,13 @@ class Conv(Network):
 
     channels: tuple[int, ...] = (32, 64, 128)
     batch_norm: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.channels or min(self.channels) < 1:
+            raise ValueError(
+                f"Conv(channels={self.channels!r}): give at least one convolution, each of "
+                "channels >= 1."
+            )
 
     def encoder(self, shape: Shape) -> Stages:
         """Return one block per entry of ``channels``: ``(n, channels[-1], h', w')``."""
@@ -88,11 +101,16 @@ class Conv(Network):
 
 @dataclass(frozen=True)
 class ConvBN(Network):
-    """Six blocks of convolution (kernel 3), BatchNorm and LeakyReLU; five transposed ones back.
+    """Six blocks of convolution (kernel 3), BatchNorm [1]_, LeakyReLU; five transposed ones back.
 
     The encoder's channels are 32, 64, 128, 256, 512, 1024, the decoder's 512, 256, 128, 64, 32
     and the image's. The first blocks have stride 2, as many (at most five) as leave a map of at
     least 2 x 2; the others have stride 1. The decoder mirrors the strides.
+
+    References
+    ----------
+    .. [1] Ioffe, Szegedy, "Batch Normalization: Accelerating Deep Network Training by Reducing
+       Internal Covariate Shift", ICML 2015, https://arxiv.org/abs/1502.03167
     """
 
     def encoder(self, shape: Shape) -> nn.Module:

@@ -18,8 +18,14 @@ class MLP(Network):
     Parameters
     ----------
     hidden : tuple of int, default=(512, 256)
-        Widths of the encoder's hidden layers; the decoder has them in reverse. ``(400,)`` with
-        ``z_dim=40`` is the 784-400-40 net on which many MNIST likelihoods are published.
+        Widths, each 1 or more, of the encoder's hidden layers, at least one; the decoder has them
+        in reverse. ``(400,)`` with ``z_dim=40`` is the 784-400-40 net on which many MNIST
+        likelihoods are published.
+
+    Raises
+    ------
+    ValueError
+        Without layers, and for a width below 1.
 
     Examples
     --------

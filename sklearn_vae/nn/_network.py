@@ -19,6 +19,27 @@ class Network(ABC):
     frozen dataclasses, so that they compare by value, print as their own constructor call and
     work as a scikit-learn parameter. Shapes exclude the batch: ``(c, h, w)`` for images, ``(d,)``
     for vectors.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> from math import prod
+    >>> import numpy as np
+    >>> from torch import nn
+    >>> from sklearn_vae import VAETransformer
+    >>> from sklearn_vae.nn import Network
+    >>> @dataclass(frozen=True)
+    ... class OneLayer(Network):
+    ...     width: int = 64
+    ...     takes_vectors = True
+    ...     def encoder(self, shape):
+    ...         return nn.Sequential(nn.Flatten(), nn.Linear(prod(shape), self.width), nn.Tanh())
+    ...     def decoder(self, z_dim, shape):
+    ...         return nn.Sequential(nn.Linear(z_dim, prod(shape)), nn.Unflatten(1, shape))
+    >>> X = np.random.default_rng(0).random((20, 8, 8))
+    >>> vae = VAETransformer(2, network=OneLayer(width=16), max_epochs=1, device="cpu")
+    >>> vae.fit_transform(X).shape
+    (20, 2)
     """
 
     takes_vectors: bool = False
@@ -28,12 +49,17 @@ class Network(ABC):
     def encoder(self, shape: Shape) -> nn.Module:
         """Return a module from ``(n, *shape)`` to activations ``(n, ...)`` of any shape.
 
-        :class:`Stages` if several of its layers are to be hidden features.
+        :class:`Stages` if several of its layers are to be hidden features. The linear layer to the
+        posterior is not part of it.
         """
 
     @abstractmethod
     def decoder(self, z_dim: int, shape: Shape) -> nn.Module:
-        """Return a module from ``(n, z_dim)`` to ``(n, *shape)``, without a final non-linearity."""
+        """Return a module from ``(n, z_dim)`` to ``(n, *shape)``, without a final non-linearity.
+
+        ``z_dim`` includes the classes where the decoder sees them; ``shape`` is that of x, with
+        as many times the channels (or values) as the likelihood has parameters per value.
+        """
 
 
 @dataclass(frozen=True)

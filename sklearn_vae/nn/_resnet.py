@@ -21,9 +21,10 @@ class ResNet(Network):
     Parameters
     ----------
     channels : tuple of int, default=(64, 128, 256)
-        Output channels of the stages, each of which halves the image (odd sizes round down).
+        Output channels, each 1 or more, of the stages, at least one; each halves the image (odd
+        sizes round down).
     blocks : int, default=1
-        Residual blocks of two convolutions in each stage.
+        Residual blocks of two convolutions in each stage, 1 or more.
 
     Raises
     ------

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import Field, dataclass, fields, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+FILLS = ("zeros", "border", "reflection")
+"""What torch's ``grid_sample`` can put outside an image."""
+
+
+def _is_range(field: Field[Any]) -> bool:
+    return isinstance(field.default, float)
 
 
 @dataclass(frozen=True)
@@ -17,30 +25,38 @@ class Augment:
 
     Unlike torchvision's transforms, which draw one set of parameters for a whole batch, each image
     of a batch gets its own. Images are float in [0, 1], shape (n, c, h, w), any c, and stay so.
+    0 leaves a change out; draws are uniform up to the largest. Values are not checked.
 
     Parameters
     ----------
     rotate : float, default=0.0
-        Largest rotation, in degrees either way.
+        Largest rotation, in degrees either way, 0 to 180.
     shift : float, default=0.0
-        Largest translation, as a fraction of the side.
+        Largest translation either way, as a fraction of the side, 0 or more; from 1 on an image
+        can leave the frame.
     scale : float, default=0.0
-        Largest change of size either way, as the logarithm of the factor.
+        Largest change of size either way, as the logarithm of the factor, 0 or more; of the height
+        up to half as much again.
     shear : float, default=0.0
-        Largest shear, in degrees either way.
+        Largest shear, in degrees either way, 0 to below 90.
     elastic : float, default=0.0
-        Standard deviation of a smooth displacement field, as a fraction of half the side:
-        4 x 4 normal draws, interpolated bicubically (after Simard et al., ICDAR 2003).
+        Standard deviation, 0 or more, of a smooth displacement field, as a fraction of half the
+        side: 4 x 4 normal draws, interpolated bicubically (after Simard et al., ICDAR 2003).
     flip : bool, default=False
         Mirror half of the images left to right.
     brightness, contrast, saturation : float, default=0.0
-        Largest relative change either way. Saturation is for three channels only.
+        Largest relative change either way, 0 to 1. Saturation is for three channels only.
     paste : float, default=0.0
         Largest side of a rectangle that shows a part of another image of the batch, as a fraction
-        of the image's side [1]_. The label, if any, stays the image's own: the rectangle is to be
-        seen past, so leave it small beside what tells the classes apart.
+        of the image's side, 0 to 1 [1]_. The label, if any, stays the image's own: the rectangle is
+        to be seen past, so leave it small beside what tells the classes apart.
     fill : {"zeros", "border", "reflection"}, default="zeros"
-        What lies outside the image.
+        What lies outside the image; torch refuses other names when images come.
+
+    Raises
+    ------
+    ValueError
+        For a range that is no number of 0 or more, and for another ``fill``.
 
     References
     ----------
@@ -66,13 +82,16 @@ class Augment:
     paste: float = 0.0
     fill: str = "zeros"
 
+    def __post_init__(self) -> None:
+        ranges = {f.name: getattr(self, f.name) for f in fields(self) if _is_range(f)}
+        if not all(0 <= value < math.inf for value in ranges.values()):
+            raise ValueError(f"{self!r}: every range is a number >= 0.")
+        if self.fill not in FILLS:
+            raise ValueError(f"Augment(fill={self.fill!r}): choose one of {', '.join(FILLS)}.")
+
     def strengthened(self, strength: float) -> Augment:
-        """Return the same augmentation with every range times ``strength``."""
-        scaled = {
-            f.name: getattr(self, f.name) * strength
-            for f in fields(self)
-            if isinstance(f.default, float)
-        }
+        """Return the same augmentation with every range times ``strength``, 0 or more."""
+        scaled = {f.name: getattr(self, f.name) * strength for f in fields(self) if _is_range(f)}
         return replace(self, **scaled)
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -157,15 +176,16 @@ def resolve_augment(
     A number scales the customary augmentation of the kind of image: ``"geometric"`` for one
     channel, ``"natural"`` for more; 0 is none. Vectors, of ``shape`` (d,), take callables only.
     """
-    if augment is None or callable(augment):
-        return augment
-    if len(shape) == 1:
-        if augment in ("auto", 0):
-            return None
+    vectors = len(shape) == 1
+    if vectors and augment in ("auto", 0):
+        return None
+    if vectors and isinstance(augment, (str, float, int, Augment)):
         raise ValueError(
             f"augment={augment!r} is for images, but X has rows of {shape[0]} values. Set "
             "image_shape if they are images, or pass a callable on (n, d) tensors, or None."
         )
+    if augment is None or callable(augment):
+        return augment
     usual = AUGMENTATIONS["geometric" if shape[0] == 1 else "natural"]
     if isinstance(augment, str):
         return usual if augment == "auto" else AUGMENTATIONS[augment]

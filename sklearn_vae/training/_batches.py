@@ -69,7 +69,9 @@ def _is_mapped(X: Any) -> bool:
 def to_tensor(X: np.ndarray) -> Tensor:
     """Return X as a tensor, sharing memory wherever torch can."""
     if X.dtype.kind in "iu" and X.dtype != np.uint8:
-        X = X.astype(np.float32)
+        X = X.astype(np.result_type(X.dtype, np.float32))  # float64 for what float32 would round
+    elif X.dtype.kind == "f" and X.dtype.itemsize > 8:
+        X = X.astype(np.float64)  # torch has nothing wider
     elif X.dtype.byteorder not in "=|":
         X = X.astype(X.dtype.newbyteorder("="))
     if not X.flags.writeable or any(stride < 0 for stride in X.strides):
@@ -140,7 +142,7 @@ def _image_of(item: Any) -> Tensor:
             f"The Dataset's items hold {type(x).__name__}; tensors are needed. Add "
             "torchvision.transforms.v2.ToImage() to its transforms."
         )
-    return x
+    return x.detach()
 
 
 class Batches:

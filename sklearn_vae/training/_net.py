@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from math import inf, isfinite
 from typing import Any
 
 import torch
@@ -16,6 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import Subset
 
 from ..model import VAE, ELBOTerms, NegativeELBO, label_loss
+from ._augment import Augment
 from ._batches import Batches, batch_bounds, spread_rows, without_subsets
 from ._progress import ProgressBar
 from ._schedules import kl_weight, learning_rate_factor
@@ -27,6 +31,28 @@ BATCH_EVENTS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 
 class _Stop(Exception):  # noqa: N818 (not an error)
     """A callback asked for the end of training."""
+
+
+class _CtrlC(KeyboardInterrupt):
+    """A key was pressed, while callbacks may raise its plain form."""
+
+
+@contextlib.contextmanager
+def _told_apart() -> Iterator[None]:
+    """Let Ctrl-C raise :class:`_CtrlC`, where Python's own handler would answer it."""
+    here = threading.current_thread() is threading.main_thread()
+    if not here or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+
+    def interrupt(signum: int, frame: Any) -> None:
+        raise _CtrlC
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class VAENet(NeuralNet):
@@ -132,6 +158,7 @@ class VAENet(NeuralNet):
         try:
             with contextlib.suppress(_Stop):
                 self.fit_loop(dataset, None, epochs=epochs)
+            self._check_weights()
             if not self.train_split:  # else the last validation has done it
                 self._refresh_batch_norm()
         finally:
@@ -147,6 +174,9 @@ class VAENet(NeuralNet):
             return
         whole, rows = without_subsets(dataset)
         share = float((whole.classes[rows] >= 0).double().mean())
+        if share == 0 and not (whole.classes >= 0).any():  # more images for a head that has learnt
+            self._pseudo_labels = True
+            return
         if share == 0:
             raise ValueError(
                 "No row with a label is left for training: all are in the validation split. Label "
@@ -167,7 +197,10 @@ class VAENet(NeuralNet):
             return
         self.history.record("dur", time.perf_counter() - self._epoch_start)
         try:
-            super().notify(method_name, **cb_kwargs)
+            with _told_apart():
+                super().notify(method_name, **cb_kwargs)
+        except _CtrlC:
+            raise
         except KeyboardInterrupt as error:
             raise _Stop from error
 
@@ -216,15 +249,18 @@ class VAENet(NeuralNet):
         self._totals: dict[str, Tensor] = {}
         if self._batchwise:
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
-            self.history[-1]["batches"].clear()
         else:
             for batch in iterator:
                 step_fn(batch)
+        self.history[-1]["batches"][:] = [{}]  # skorch's callbacks look for a last batch
         n = len(iterator.rows)
         for name, total in self._totals.items():
             self.history.record(f"{prefix}_{name}", total.item() / n)
+        loss = f"{prefix}_loss"
+        earlier = [row[loss] for row in self.history[:-1] if loss in row]
+        self.history.record(f"{loss}_best", self.history[-1][loss] < min(earlier, default=inf))
         if training:
-            self.history.record("lr", self._learning_rate)
+            self.history.record("lr", self.optimizer_.param_groups[0]["lr"])
         self._check_finite(prefix)
 
     def train_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
@@ -264,7 +300,7 @@ class VAENet(NeuralNet):
         module = self.module_
         x = module.scaling(raw)
         n = len(x) - (self._n_labelled if training else 0)
-        view = x if self.augment is None or not training else self.augment(x)
+        view = self._view(x) if training else x
         with self._autocast():
             of_batch = None if y is None else y[:n]
             run = self._training_pass if training and n == self._whole_batch else module
@@ -280,6 +316,12 @@ class VAENet(NeuralNet):
         self._add("log_likelihood", terms.log_likelihood.detach().sum())
         self._add("kl", terms.kl.detach().sum())
         return loss, terms
+
+    def _view(self, x: Tensor) -> Tensor:
+        """Return what the encoder sees in training; x, the target, stays as it is."""
+        if self.augment is None:
+            return x
+        return self.augment(x if isinstance(self.augment, Augment) else x.clone())
 
     def _guesses(self, x: Tensor) -> Tensor | None:
         """Return the class head's view of clean images; None where all have labels."""
@@ -301,18 +343,26 @@ class VAENet(NeuralNet):
         return torch.autocast(torch.device(self.device).type, dtype=self.autocast)
 
     def _apply_schedule(self) -> None:
+        if self.lr_schedule == "constant":
+            return  # a callback may have its own
         factor = learning_rate_factor(self.lr_schedule, self.step / self.n_steps)
-        self._learning_rate = self.lr * factor
-        if self.lr_schedule != "constant":
-            for group in self.optimizer_.param_groups:
-                group["lr"] = self._learning_rate
+        for group in self.optimizer_.param_groups:
+            group["lr"] = self.lr * factor
 
     def _check_finite(self, prefix: str) -> None:
         """Stop at a loss that is not a number, once an epoch (a check per step would sync)."""
         row = self.history[-1]
-        if not torch.isfinite(torch.tensor(row[f"{prefix}_loss"])):
-            raise FloatingPointError(
-                f"The {prefix} loss became {row[f'{prefix}_loss']} in epoch {row['epoch']}. Likely "
-                f"causes: a learning rate that is too large (lr={self.lr}), extreme values in X "
-                "(scale them), or bfloat16 (precision='float32'). The estimator was left as it was."
-            )
+        if not isfinite(row[f"{prefix}_loss"]):
+            raise self._diverged(f"{prefix} loss became {row[f'{prefix}_loss']}")
+
+    def _check_weights(self) -> None:
+        """Look at what the last step left, which no loss has seen."""
+        if not all(bool(p.isfinite().all()) for p in self.module_.parameters()):
+            raise self._diverged("weights became infinite or NaN")
+
+    def _diverged(self, what: str) -> FloatingPointError:
+        return FloatingPointError(
+            f"The {what} in epoch {self.history[-1]['epoch']}. Likely "
+            f"causes: a learning rate that is too large (lr={self.lr}), extreme values in X "
+            "(scale them), or bfloat16 (precision='float32'). The estimator was left as it was."
+        )

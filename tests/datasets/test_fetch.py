@@ -87,6 +87,36 @@ def test_npz_that_lacks_arrays(tmp_path):
         fetch_images("half", data_home=tmp_path)
 
 
+GOOD = {"X_train": np.zeros((4, 8, 8), np.uint8), "y_train": np.array([0, 1, 0, 1])}
+GOOD |= {"X_test": GOOD["X_train"], "y_test": GOOD["y_train"]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"y_train": np.zeros(3, int)}, r"4 images with labels of shape \(3,\)"),
+        ({"y_test": np.array([0.0, 1, 0, 1])}, "y_test is float64; labels are integers"),
+        ({"y_test": np.array(list("abab"))}, "labels are integers"),
+        ({"y_test": np.array([0, -1, 0, 1])}, "integers from 0"),
+        ({"X_val": GOOD["X_train"]}, r"lacks \['y_val'\]"),
+        ({"classes": np.array(["one"])}, "names 1 classes, but has labels to 1"),
+    ],
+)
+def test_npz_that_does_not_fit_together(tmp_path, changes, message):
+    np.savez(tmp_path / "odd.npz", **{**GOOD, **changes})
+    with pytest.raises(ValueError, match=rf"odd\.npz.*{message}"):
+        fetch_images("odd", data_home=tmp_path)
+
+
+@pytest.mark.parametrize("share", [0, 0.5, 0.99])
+def test_npz_that_was_cut_off(tmp_path, share):
+    np.savez(tmp_path / "cut.npz", **GOOD)
+    whole = (tmp_path / "cut.npz").read_bytes()
+    (tmp_path / "cut.npz").write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(ValueError, match=r"cut\.npz cannot be used"):
+        fetch_images("cut", data_home=tmp_path)
+
+
 def test_npz_is_never_unpickled(tmp_path):
     class Bomb:
         def __reduce__(self):

@@ -32,6 +32,12 @@ def test_rows_are_classes_in_sorted_order(tile, images, labels):
             assert_allclose(drawn, images[of_class[column]], atol=1e-6)
 
 
+def test_names_beside_minus_one(images):
+    y = np.array(["cat", -1, "dog", "cat"], object)
+    display = SampleDisplay.from_arrays(images[:4], y)
+    assert_array_equal(display.classes_, ["-1", "cat", "dog"])
+
+
 def test_a_class_of_few_images_leaves_places_empty(tile, images):
     display = SampleDisplay.from_arrays(images[:4], [1, 0, 1, 1])
     assert_allclose(tile(display.im_, 0, 0, 8, 8), images[1], atol=1e-6)

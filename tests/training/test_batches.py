@@ -92,9 +92,15 @@ def test_arrays_of_any_memory_order(name, dtype):
     np.testing.assert_array_equal(X, before)
 
 
-def test_integers_of_vectors_become_float():
-    X = np.array([[-3, 70_000], [4, 5]])
-    assert to_tensor(X).dtype == torch.float32
+@pytest.mark.parametrize(
+    ("dtype", "becomes"),
+    [("int16", torch.float32), ("int32", torch.float64), (np.longdouble, torch.float64)],
+)
+def test_numbers_of_vectors_become_a_float_that_holds_them(dtype, becomes):
+    X = np.array([[3, np.iinfo("int16").max], [4, 5]], dtype)
+    if np.dtype(dtype).itemsize > 2:
+        X[0, 1] = 2**24 + 1  # beyond what float32 tells apart
+    assert to_tensor(X).dtype == becomes
     np.testing.assert_array_equal(to_tensor(X).numpy(), X)
 
 

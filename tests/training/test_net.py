@@ -2,8 +2,10 @@
 
 import copy
 import pickle
+import signal
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 
 import numpy as np
@@ -23,7 +25,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
-from skorch.callbacks import Callback, EarlyStopping
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LRScheduler
 from skorch.utils import noop
 from torch import nn
 from torch.utils.data import Dataset
@@ -341,7 +343,58 @@ def test_ctrl_c_ends_a_whole_search(images, labels):
     assert Trained.trainings == 1
 
 
+class PressCtrlC(Callback):
+    """A user who presses the keys while the callbacks of an epoch's end run."""
+
+    def on_epoch_end(self, net, **kwargs):
+        signal.raise_signal(signal.SIGINT)
+
+
+class StopByInterrupt(Callback):
+    """Ends a training as skorch's own callbacks do."""
+
+    def on_epoch_end(self, net, **kwargs):
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_at_the_end_of_an_epoch_is_no_callback_that_stops(images):
+    assert tiny(callbacks=[StopByInterrupt()], max_epochs=5).fit(images).n_iter_ == 1
+    estimator = tiny(callbacks=[PressCtrlC()], max_epochs=5)
+    with pytest.raises(KeyboardInterrupt):
+        estimator.fit(images)
+    assert not hasattr(estimator, "module_")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 # -- callbacks ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("monitor", ["valid_loss_best", "train_loss_best", None])
+def test_skorchs_checkpoint_saves_what_can_be_loaded(images, tmp_path, monitor):
+    checkpoint = Checkpoint(
+        dirname=str(tmp_path), monitor=monitor, f_params="{last_epoch[epoch]}.pt", f_history=None
+    )
+    estimator = tiny(callbacks=[checkpoint], validation_fraction=0.2, max_epochs=3).fit(images)
+    best = min(estimator.history_, key=lambda row: row[(monitor or "valid_loss_best")[:10]])
+    assert (tmp_path / f"{best['epoch']}.pt").exists()
+    state = torch.load(tmp_path / f"{best['epoch']}.pt", weights_only=True)
+    assert state.keys() == weights(estimator).keys()
+    assert not any(key.endswith("_best") for key in estimator.history_[0])
+
+
+def test_best_losses_are_told_epoch_by_epoch(images):
+    net = tiny(validation_fraction=0.2, max_epochs=6, lr=0.3).fit(images).net_
+    for prefix in ("train", "valid"):
+        losses = net.history[:, f"{prefix}_loss"]
+        lowest = [loss < min(losses[:i], default=np.inf) for i, loss in enumerate(losses)]
+        assert net.history[:, f"{prefix}_loss_best"] == lowest
+
+
+def test_history_has_the_rate_that_a_callback_sets(images):
+    scheduler = LRScheduler("StepLR", step_size=1, gamma=0.1)
+    settings = {"lr": 1e-2, "lr_schedule": "constant", "max_epochs": 3}
+    estimator = tiny(callbacks=[scheduler], **settings).fit(images)
+    np.testing.assert_allclose(column(estimator, "lr"), [1e-2, 1e-3, 1e-4])
 
 
 def test_a_callback_sees_every_batch_and_changes_nothing(images, fitted):
@@ -509,6 +562,12 @@ def test_named_augmentation_changes_every_image(images):
         assert (changed > 0.01).all()
 
 
+def test_a_callable_that_works_in_place_leaves_the_target_clean(images):
+    a = tiny(augment=lambda x: x * 0.5).fit(images)
+    b = tiny(augment=lambda x: x.mul_(0.5)).fit(images)
+    assert same_weights(a, b)
+
+
 def test_a_callable_works_on_vectors(rng):
     X = rng.normal(size=(60, 5))
     plain = tiny().fit(X)
@@ -602,6 +661,14 @@ def test_training_does_not_go_on_with_another_model(images, name, method):
     assert not same_weights(estimator, before)
 
 
+def test_training_does_not_go_on_with_another_image_shape(images):
+    rows = np.repeat(images, 2, axis=2).reshape(len(images), -1)
+    estimator = tiny(image_shape=(8, 16), warm_start=True).fit(rows)
+    estimator.set_params(image_shape=(8, 16, 1)).fit(rows)  # the same in other words
+    with pytest.raises(ValueError, match=r"image_shape is now .*warm_start=False"):
+        estimator.set_params(image_shape=(16, 8)).fit(rows)
+
+
 def test_without_warm_start_fit_begins_afresh(images):
     estimator = tiny().fit(images)
     before = weights(estimator)
@@ -653,6 +720,46 @@ def test_another_optimizer_may_go_on(images):
     assert type(estimator.net_.optimizer_) is torch.optim.SGD
     assert estimator.net_.optimizer_.param_groups[0]["lr"] == 1e-3
     assert not same_weights(estimator, before)
+
+
+def test_other_settings_of_the_optimizer_hold_when_training_goes_on(images):
+    estimator = tiny(optimizer=partial(torch.optim.Adam, weight_decay=0.1), warm_start=True)
+    estimator.fit(images)
+    moments = len(estimator.net_.optimizer_.state)
+    assert moments
+    estimator.set_params(optimizer=partial(torch.optim.Adam, weight_decay=5.0, amsgrad=True))
+    group = estimator.fit(images).net_.optimizer_.param_groups[0]
+    assert (group["weight_decay"], group["amsgrad"]) == (5.0, True)
+
+
+@pytest.mark.parametrize("switch", [torch.no_grad, torch.inference_mode])
+def test_training_takes_gradients_where_the_caller_takes_none(images, switch):
+    expected = tiny().fit(images)
+    with switch():
+        estimator = tiny().fit(images)
+    assert same_weights(estimator, expected)
+
+
+def test_the_default_dtype_of_torch_changes_nothing(images):
+    expected = tiny().fit(images)
+    torch.set_default_dtype(torch.float64)
+    try:
+        estimator = pickle.loads(pickle.dumps(tiny().fit(images)))
+        Z = estimator.transform(images)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert {v.dtype for v in weights(estimator).values()} == {torch.float32}
+    assert Z.dtype == np.float32
+    assert Z.shape == expected.transform(images).shape
+
+
+def test_weights_that_the_last_step_ruins_are_noticed(images):
+    # One step: no loss has seen its weights.
+    settings = {"optimizer": "sgd", "lr": 1e38, "lr_schedule": "constant"}
+    estimator = tiny(max_epochs=1, batch_size=1000, **settings)
+    with pytest.raises(FloatingPointError, match="weights became infinite"):
+        estimator.fit(images)
+    assert not hasattr(estimator, "module_")
 
 
 # -- BatchNorm ----------------------------------------------------------------------------------
