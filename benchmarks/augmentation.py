@@ -49,7 +49,7 @@ from sklearn_vae import VAEAugmenter, VAETransformer
 from sklearn_vae.augmentation import Interpolation, Posterior, PosteriorViews
 from sklearn_vae.datasets import fetch_images
 from sklearn_vae.nn import MLP
-from sklearn_vae.training import ArrayDataset, Augment, Batches
+from sklearn_vae.training import AUGMENTATIONS, ArrayDataset, Augment, Batches
 
 GREY_COUNTS = (4000, 2000, 1000, 750, 500, 350, 200, 100, 60, 40)
 COLOUR_COUNTS = (4500, 2000, 1000, 800, 600, 500, 400, 250, 150, 80)
@@ -366,10 +366,14 @@ def load(data: str, counts: tuple[int, ...], seed: int, validate: bool):
     return X[train], y[train], *test
 
 
+ONLINE = ("nothing", "posterior views", "geometric", "geometric, posterior views")
+"""Treatments of the part ``online``."""
+
+
 class OnlineNet(NeuralNetClassifier):
     """Trains on fresh views beside each batch, with ``SHARE`` of the loss, as Exemplar VAE does."""
 
-    def __init__(self, *args: Any, views: nn.Module | None = None, **kw: Any):
+    def __init__(self, *args: Any, views: Any = None, **kw: Any):
         self.views = views
         super().__init__(*args, **kw)
 
@@ -402,25 +406,31 @@ def mlp1024() -> nn.Sequential:
 
 
 def online(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Score the MLP without and with fresh synthetic images in every step."""
+    """Score the MLP without and with fresh images in every step: synthetic, transformed, both."""
     X, y, X_test, y_test = load(data, (ALL,) * 10, seed, args.validate)
-    start = time.perf_counter()
-    vae = VAETransformer(
-        40,
-        network=MLP((1000, 500)),
-        beta=5.0,
-        augment=None,
-        max_epochs=args.epochs,
-        random_state=seed,
-    ).fit(X)
-    print(f"{data} seed {seed}: VAE {time.perf_counter() - start:.0f} s", flush=True)
+    geometric = AUGMENTATIONS["geometric"].strengthened(STRENGTH)
+    chosen = [name for name in ONLINE if not args.only or name in args.only]
+    posterior: Any = None
+    if any("posterior" in name for name in chosen):
+        start = time.perf_counter()
+        vae = VAETransformer(
+            40,
+            network=MLP((1000, 500)),
+            beta=5.0,
+            augment=None,
+            max_epochs=args.epochs,
+            random_state=seed,
+        ).fit(X)
+        print(f"{data} seed {seed}: VAE {time.perf_counter() - start:.0f} s", flush=True)
+        posterior = PosteriorViews(vae)
     records = []
-    for name, views in {
-        "nothing": None,
-        "posterior views": PosteriorViews(vae),
-    }.items():
-        if args.only and name not in args.only:
-            continue
+    for name in chosen:
+        views = {
+            "nothing": None,
+            "posterior views": posterior,
+            "geometric": geometric,
+            "geometric, posterior views": lambda x: posterior(geometric(x)),
+        }[name]
         torch.manual_seed(seed)
         start = time.perf_counter()
         net = OnlineNet(

@@ -71,7 +71,8 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, DocLinkMixin, BaseE
     Parameters
     ----------
     estimator : classifier, default=None
-        What to fit on real + synthetic rows; None for a sampler.
+        What to fit on real + synthetic rows, without sample weights, which synthetic rows have
+        not; None for a sampler.
 
     vae : VAETransformer or FrozenEstimator, default=None
         A template, of which every fit trains a copy on all rows of X, or

@@ -26,7 +26,7 @@ class QualityGate(BaseEstimator):
     min_distance : float, default=0.25
         A synthetic row is a copy when a labelled real row lies nearer than this, 0 or more, times
         the median distance between a real row and its nearest neighbour (Euclidean, on flattened
-        rows). 0 keeps all.
+        rows; rows that are there twice do not count). 0 keeps all.
     max_rounds : int, default=10
         Draws at most, 1 or more: what was dropped is drawn anew; what is missing after the last
         stays missing, with a warning.

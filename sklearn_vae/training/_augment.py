@@ -25,7 +25,7 @@ class Augment:
 
     Unlike torchvision's transforms, which draw one set of parameters for a whole batch, each image
     of a batch gets its own. Images are float in [0, 1], shape (n, c, h, w), any c, and stay so.
-    0 leaves a change out; draws are uniform up to the largest. Values are not checked.
+    0 leaves a change out; draws are uniform up to the largest.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class Augment:
         of the image's side, 0 to 1 [1]_. The label, if any, stays the image's own: the rectangle is
         to be seen past, so leave it small beside what tells the classes apart.
     fill : {"zeros", "border", "reflection"}, default="zeros"
-        What lies outside the image; torch refuses other names when images come.
+        What lies outside the image.
 
     Raises
     ------

@@ -34,7 +34,7 @@ class _Stop(Exception):  # noqa: N818 (not an error)
 
 
 class _CtrlC(KeyboardInterrupt):
-    """A key was pressed, while callbacks may raise its plain form."""
+    """Ctrl-C, where a plain KeyboardInterrupt is a callback's way to end the training."""
 
 
 @contextlib.contextmanager
@@ -174,7 +174,7 @@ class VAENet(NeuralNet):
             return
         whole, rows = without_subsets(dataset)
         share = float((whole.classes[rows] >= 0).double().mean())
-        if share == 0 and not (whole.classes >= 0).any():  # more images for a head that has learnt
+        if not (whole.classes >= 0).any():  # more images for a head that has learnt before
             self._pseudo_labels = True
             return
         if share == 0:

@@ -120,7 +120,7 @@ def test_gaussian_fixed_scale_is_not_trained():
     assert not list(Gaussian(scale=0.1).parameters())
 
 
-@pytest.mark.parametrize("scale", [0, -1.0, "learnt", float("nan")])
+@pytest.mark.parametrize("scale", [0, -1.0, "learnt", float("nan"), float("inf")])
 def test_gaussian_refuses_an_impossible_scale(scale):
     with pytest.raises(ValueError, match=r"scale=.*> 0 or 'learned'"):
         Gaussian(scale=scale)

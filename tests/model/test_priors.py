@@ -140,9 +140,10 @@ def test_a_learnt_prior_fits_codes_in_clumps_better():
 
 
 @pytest.mark.parametrize("kind", [Mixture, Vamp])
-def test_no_components_are_refused(kind):
-    with pytest.raises(ValueError, match=r"n_components=0\): give at least one"):
-        kind(0)
+@pytest.mark.parametrize("n", [0, 2.5])
+def test_impossible_numbers_of_components_are_refused(kind, n):
+    with pytest.raises(ValueError, match=rf"n_components={n}\): give an int >= 1"):
+        kind(n)
 
 
 def test_what_a_learnt_prior_cannot_do_is_refused(images):

@@ -154,6 +154,12 @@ def test_resnet_refuses_what_is_none(channels, blocks):
         ResNet(channels, blocks)
 
 
+@pytest.mark.parametrize("channels", [(), (0,), (16, -1)])
+def test_conv_refuses_impossible_channels(channels):
+    with pytest.raises(ValueError, match="channels >= 1"):
+        Conv(channels)
+
+
 @pytest.mark.parametrize("hidden", [(), (0,), (16, -1)])
 def test_mlp_refuses_impossible_widths(hidden):
     with pytest.raises(ValueError, match="width >= 1"):

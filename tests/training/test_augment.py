@@ -177,6 +177,19 @@ def test_images_augmentations_are_refused_for_vectors(augment):
         resolve_augment(augment, ROWS)
 
 
+def test_own_augmentations_of_images_are_refused_for_vectors():
+    with pytest.raises(ValueError, match=r"augment=Augment.*64 values.*image_shape"):
+        resolve_augment(Augment(shift=0.1), (64,))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"shift": -0.1}, {"paste": float("nan")}, {"contrast": float("inf")}, {"fill": "x"}]
+)
+def test_impossible_ranges_are_refused(changes):
+    with pytest.raises(ValueError, match=next(iter(changes))):
+        Augment(**changes)
+
+
 def test_draws_follow_torchs_generator():
     x = batch()
     results = []
