@@ -357,6 +357,15 @@ class StopByInterrupt(Callback):
         raise KeyboardInterrupt
 
 
+@pytest.fixture
+def pythons_handler():
+    """Answer Ctrl-C as Python does by itself; jobs in the background are started without."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("pythons_handler")
 def test_ctrl_c_at_the_end_of_an_epoch_is_no_callback_that_stops(images):
     assert tiny(callbacks=[StopByInterrupt()], max_epochs=5).fit(images).n_iter_ == 1
     estimator = tiny(callbacks=[PressCtrlC()], max_epochs=5)
