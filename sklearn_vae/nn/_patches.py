@@ -43,7 +43,8 @@ class Patches(Network):
     network : Network, default=Conv(batch_norm=True)
         What is trained.
     n_filters : int, default=800
-        Patches taken from the training images, 1 or more; eight hidden features each.
+        Patches taken from the training images, 1 or more; eight hidden features each. Beside a
+        VAE's own features twice as many add nothing on CIFAR-10.
     size : int, default=6
         Side of a patch in pixels, 2 or more and less than the image's shorter side.
 
