@@ -7,8 +7,8 @@ Heads: LogisticRegression on the features, SVC on their first principal componen
 is fast enough. C and the number of components are chosen on the last 10,000 training images with
 the others as training set (for SVC with 10,000 of them); then the head is fitted to all training
 images and scored once on the test set. "VAE + patches" is ``network=nn.Patches(...)``, "patches"
-the responses of its filters alone, in which no VAE has a part. HOG takes scikit-image. ``--seeds``
-trains so many VAEs; pixels and HOG have none.
+the responses of its filters alone, in which no VAE has a part; ``--symmetry`` is ``VAETransformer``'s,
+for these three. HOG takes scikit-image. ``--seeds`` trains so many VAEs; pixels and HOG have none.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ Head = tuple[Callable[..., ClassifierMixin], list[tuple[Any, ...]], int | None]
 HEADS: dict[str, Head] = {
     "LogisticRegression": (
         logistic_regression,
-        [(C,) for C in (3e-4, 1e-3, 3e-3, 1e-2, 0.1)],
+        [(C,) for C in (3e-4, 1e-3, 3e-3, 1e-2)],
         None,
     ),
     "SVC(RBF)": (svc, [(3.0, 128), (10.0, 128), (3.0, 256), (10.0, 256), (10.0, 512)], FEW),
@@ -85,16 +85,16 @@ def features_of(
     for seed in range(args.seeds if "untrained hidden" in args.features else 0):
         model = vae(args, seed, **UNTRAINED).fit(X[:10_000])
         yield "untrained hidden", seed, model.transform(X), model.transform(X_test), 0.0
-    network = Patches(three_convolutions(args.width), n_filters=args.filters)
-    first = 8 * args.filters  # the patches' columns
+    network = Patches(three_convolutions(args.width), n_filters=args.filters, grid=args.grid)
+    first = 2 * args.grid**2 * args.filters  # the patches' columns
     parts = {
+        "VAE + patches": slice(None),
         "VAE hidden": slice(first, None),
         "patches": slice(first),
-        "VAE + patches": slice(None),
     }
     for seed in range(args.seeds if parts.keys() & args.features else 0):
         start = time.perf_counter()
-        model = vae(args, seed, network=network).fit(X)
+        model = vae(args, seed, network=network, symmetry=args.symmetry).fit(X)
         seconds = time.perf_counter() - start
         Z, Z_test = model.transform(X), model.transform(X_test)
         for name in [name for name in parts if name in args.features]:
@@ -136,6 +136,8 @@ def main() -> None:
     parser.add_argument("--heads", nargs="+", default=list(HEADS), choices=list(HEADS))
     parser.add_argument("--width", type=int, default=32, help="channels of the first convolution")
     parser.add_argument("--filters", type=int, default=800, help="patches")
+    parser.add_argument("--grid", type=int, default=2, help="cells a side of the patches")
+    parser.add_argument("--symmetry", choices=["horizontal", "both"])
     parser.add_argument("--z-dim", type=int, default=128)
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--seeds", type=int, default=1)

@@ -112,6 +112,10 @@ ROWS: dict[str, Callable[[argparse.Namespace], Features]] = {
     "VAE mean": partial(vae, features="mean"),
     "VAE hidden": partial(vae, features="hidden"),
     "VAE hidden, patches": partial(vae, features="hidden", network=Patches()),
+    "VAE hidden, symmetric": partial(vae, features="hidden", symmetry="both"),
+    "VAE hidden, patches, symmetric": partial(
+        vae, features="hidden", network=Patches(), symmetry="both"
+    ),
     "VAE mean, with labels": partial(vae, features="mean", label_weight=1.0),
     "VAE hidden, with labels": partial(vae, features="hidden", label_weight=1.0),
 }

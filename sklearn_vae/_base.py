@@ -54,6 +54,12 @@ from .training import (
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 FEATURES = ("mean", "mean+std", "hidden")
+SYMMETRIES: dict[str | None, tuple[tuple[int, ...], ...]] = {
+    None: (),
+    "horizontal": ((-1,),),
+    "both": ((-1,), (-2,), (-2, -1)),
+}
+"""Axes of each flip that an image is averaged over, beside itself."""
 AUTO_PASSES, AUTO_EPOCHS = 600_000, (10, 200)
 """``max_epochs="auto"``: so many sample passes, within these bounds of epochs."""
 FIRST_ITEMS = 64
@@ -119,6 +125,7 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
             None,
         ],
         "features": [StrOptions(set(FEATURES))],
+        "symmetry": [StrOptions({name for name in SYMMETRIES if name}), None],
         "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
@@ -150,6 +157,7 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
         label_weight: float = 0.0,
         augment: str | float | Callable[[torch.Tensor], torch.Tensor] | None = "auto",
         features: str = "mean",
+        symmetry: str | None = None,
         max_epochs: int | str = "auto",
         batch_size: int = 256,
         lr: float = 2e-3,
@@ -177,6 +185,7 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
         self.label_weight = label_weight
         self.augment = augment
         self.features = features
+        self.symmetry = symmetry
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.lr = lr
@@ -570,6 +579,7 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
         self.network_ = self._resolve_network()
         self.likelihood_ = self._resolve_likelihood()
         self.prior_ = self._resolve_prior()
+        self._check_symmetry()
         if self.spec_.is_image:
             remedy = (
                 "images are uint8 (0 to 255) or float in [0, 1]. Divide X by its largest possible "
@@ -581,6 +591,18 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
                 ", or set likelihood='gaussian', which takes any range."
             )
         check_values(X, bounded=self.likelihood_.bounded, remedy=remedy)
+
+    def _check_symmetry(self) -> None:
+        if self.symmetry not in tuple(SYMMETRIES):
+            raise ValueError(
+                f"symmetry={self.symmetry!r}; use one of {', '.join(map(repr, SYMMETRIES))}."
+            )
+        if self.symmetry is not None and not self.spec_.is_image:
+            raise ValueError(
+                f"symmetry={self.symmetry!r} flips images, but X has rows of "
+                f"{self.spec_.n_features} values. Set image_shape, for example "
+                "image_shape=(28, 28), or leave symmetry=None."
+            )
 
     def _resolve_epochs(self, n: int) -> int:
         if isinstance(self.max_epochs, str):

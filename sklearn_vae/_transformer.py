@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,7 +13,7 @@ from sklearn.utils import Tags, check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from . import _pretrained
-from ._base import FEATURES, BaseVAE
+from ._base import FEATURES, SYMMETRIES, BaseVAE
 from ._images import check_count
 
 Self = TypeVar("Self", bound="VAETransformer")
@@ -104,6 +105,15 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         stand. Can be changed after fit with ``set_params``. Do not standardise the mean:
         dimensions that the VAE does not use hold almost nothing but noise, and their small scale
         is what keeps it small.
+
+    symmetry : {None, "horizontal", "both"}, default=None
+        Flips that make no difference to what an image shows: :meth:`transform` returns the average
+        over the image and its flips, which do not change with them [6]_. ``"horizontal"`` (left and
+        right) for photographs, ``"both"`` (also top and bottom) for surfaces and what lies under
+        a microscope; None where left and right matter, as for digits, and where the features are
+        to be decoded: an average is the code of no image. Encoding takes two or four times as long;
+        training, reconstructions and scores know nothing of it. Can be changed after fit with
+        ``set_params``.
 
     max_epochs : int or "auto", default="auto"
         Passes over X, 1 or more. ``"auto"`` follows the size of X: 600,000 samples are shown, in
@@ -213,6 +223,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     .. [4] Kingma et al., "Semi-Supervised Learning with Deep Generative Models", NeurIPS 2014,
        https://arxiv.org/abs/1406.5298
     .. [5] Sohn et al., "FixMatch", NeurIPS 2020, https://arxiv.org/abs/2001.07685
+    .. [6] Haasdonk, Vossen, Burkhardt, "Invariance in Kernel Methods by Haar-Integration Kernels",
+       SCIA 2005.
 
     Examples
     --------
@@ -257,8 +269,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
             When X differs from the fitted data in shape, dtype or range.
         """
         check_is_fitted(self)
-        if self.features not in FEATURES:
-            raise ValueError(f"features={self.features!r}; use one of {', '.join(FEATURES)}.")
+        self._check_features()
         data = self._read(X, reset=False)
         return self._apply(data, lambda raw: self._encode(self._scaled(raw)))
 
@@ -416,11 +427,32 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         """
         return _pretrained.load(cls, folder)
 
+    def _check_features(self) -> None:
+        """Check what may have changed since fit."""
+        if self.features not in FEATURES:
+            raise ValueError(f"features={self.features!r}; use one of {', '.join(FEATURES)}.")
+        self._check_symmetry()
+
     def _encode(self, x: torch.Tensor) -> torch.Tensor:
+        model = self.module_
         if self.features == "hidden":
-            return self.module_.hidden(x)
-        q = self.module_.posterior(x)
-        return q.loc if self.features == "mean" else torch.cat([q.loc, q.scale], 1)
+            return model.scaled_hidden(self._over_flips(model.raw_hidden, x))
+
+        def moments(x: torch.Tensor) -> torch.Tensor:
+            q = model.posterior(x)
+            return q.loc if self.features == "mean" else torch.cat([q.loc, q.scale], 1)
+
+        return self._over_flips(moments, x)
+
+    def _over_flips(
+        self, encode: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor
+    ) -> torch.Tensor:
+        """Return what encode gives, averaged over the images and their flips."""
+        flips = SYMMETRIES[self.symmetry]
+        total = encode(x)
+        for axes in flips:
+            total = total + encode(x.flip(axes))
+        return total / (1 + len(flips)) if flips else total
 
     def __sklearn_tags__(self) -> Tags:
         """Return scikit-learn's tags: float32 comes out, n-D and 2-D arrays go in."""

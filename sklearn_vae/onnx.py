@@ -143,7 +143,7 @@ def register() -> None:
 
 
 def _encoder(vae: VAETransformer, dtype: Any, opset: int) -> onnx.ModelProto:
-    vae._validate_params()  # features may have changed since fit
+    vae._check_features()
     vae = _on_cpu(vae)
     raw = torch.from_numpy(np.zeros((2, *vae.spec_.raw_shape), dtype))
     half = _Half(vae, lambda X: vae._encode(vae._scaled(X)))

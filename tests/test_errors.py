@@ -311,6 +311,18 @@ def test_unknown_features_are_refused_after_fit_too(trained):
     refuse(lambda: estimator.transform(IMAGES), ["'logits'", "mean+std", "hidden"])
 
 
+def test_symmetry_is_for_images(trained):
+    words = ["symmetry='both'", "image_shape", "symmetry=None"]
+    rows = IMAGES.reshape(len(IMAGES), -1)
+    estimator = tiny(symmetry="both", callbacks=[Trained()])
+    trainings = Trained.trainings
+    refuse(lambda: estimator.fit(rows), words)
+    assert Trained.trainings == trainings
+    refuse(lambda: tiny().fit(rows).set_params(symmetry="both").transform(rows), words)
+    estimator = copy.deepcopy(trained).set_params(symmetry="vertical")
+    refuse(lambda: estimator.transform(IMAGES), ["'vertical'", "None, 'horizontal', 'both'"])
+
+
 @pytest.mark.parametrize(
     ("method", "argument"),
     [

@@ -31,7 +31,7 @@ SMALL = Conv((4, 8), batch_norm=True)
 # What is saved, in pairs: each network, likelihood, prior, layout and dtype occurs.
 CASES = {
     "grey": ((8, 8), "float64", {}),
-    "uint8": ((8, 9), "uint8", {"network": SMALL, "features": "hidden"}),
+    "uint8": ((8, 9), "uint8", {"network": SMALL, "features": "hidden", "symmetry": "both"}),
     "channels last": ((9, 8, 3), "uint8", {"network": "conv", "prior": Mixture(np.int64(4))}),
     "channels first": ((3, 8, 8), "float32", {"network": ConvBN(), "likelihood": "bce+mse"}),
     "flattened": ((64,), "float16", {"image_shape": [8, 8], "features": "mean+std"}),

@@ -14,7 +14,7 @@ from torch.utils.data import TensorDataset
 from sklearn_vae import VAETransformer
 from sklearn_vae._images import chunk_rows
 from sklearn_vae.model import Gaussian
-from sklearn_vae.nn import MLP, Conv, ConvBN
+from sklearn_vae.nn import MLP, Conv, ConvBN, Patches
 
 # -- chance -------------------------------------------------------------------------------------
 
@@ -481,6 +481,55 @@ def test_hidden_features_by_hand(images, network, sizes):
     for part in np.split(expected, np.cumsum(sizes)[:-1], axis=1):
         part *= np.sqrt(n_hidden / len(sizes)) / np.linalg.norm(part, axis=1, keepdims=True)
     np.testing.assert_allclose(hidden, expected, atol=1e-3)
+
+
+LAYOUTS = {  # shape of a sample, its axes of width and height, settings
+    "grey": ((8, 9), 2, 1, {}),
+    "channels last": ((9, 8, 3), 2, 1, {}),
+    "channels first": ((3, 8, 8), 3, 2, {}),
+    "patches": ((8, 9, 3), 2, 1, {"network": Patches(MLP((5,)), n_filters=4, size=3)}),
+}
+
+
+@pytest.mark.parametrize("features", ["mean", "mean+std", "hidden"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_symmetric_features_do_not_change_with_the_flips(layout, features):
+    shape, width, height, changes = LAYOUTS[layout]
+    X = synthetic_images(30, *shape, dtype="uint8")
+    estimator = tiny(features=features, **changes).fit(X)
+    plain = estimator.transform(X)
+    mirrored = np.flip(X, width)
+    assert not np.allclose(estimator.transform(mirrored), plain, atol=1e-2)
+    for symmetry, flips in {
+        "horizontal": [mirrored],
+        "both": [mirrored, np.flip(X, height), np.flip(X, (width, height))],
+    }.items():
+        estimator.set_params(symmetry=symmetry)
+        expected = estimator.transform(X)
+        assert expected.shape == plain.shape
+        assert not np.allclose(expected, plain, atol=1e-2)
+        for flipped in flips:
+            np.testing.assert_allclose(estimator.transform(flipped), expected, atol=1e-4)
+
+
+def test_symmetric_features_by_hand(images):
+    estimator = tiny(network=Conv((4, 8)), features="hidden", symmetry="horizontal").fit(images)
+    model = estimator.module_
+    x = torch.tensor(images[:, None], dtype=torch.float32)
+    raw = (model.raw_hidden(x) + model.raw_hidden(x.flip(3))) / 2
+    expected = model.scaled_hidden(raw).detach().numpy()
+    np.testing.assert_allclose(estimator.transform(images), expected, atol=1e-4)
+    mean = estimator.set_params(features="mean", symmetry=None)
+    expected = (mean.transform(images) + mean.transform(images[:, :, ::-1])) / 2
+    both = estimator.set_params(features="mean+std", symmetry="horizontal").transform(images)
+    np.testing.assert_allclose(both[:, :3], expected, atol=1e-5)
+
+
+def test_training_and_scores_know_nothing_of_symmetry(images):
+    symmetric, plain = tiny(symmetry="both").fit(images), tiny().fit(images)
+    assert same_weights(symmetric, plain)
+    for method in ("reconstruct", "score_samples"):
+        np.testing.assert_array_equal(*(getattr(e, method)(images) for e in (symmetric, plain)))
 
 
 # -- rows are independent of each other ---------------------------------------------------------

@@ -235,14 +235,18 @@ class VAE(nn.Module):
         return torch.logsumexp(torch.stack(log_w), 0) - log(len(log_w))
 
     def hidden(self, x: Tensor) -> Tensor:
-        """Return pooled activations of the encoder's stages, scaled for any head: (n, n_hidden).
+        """Return pooled activations of the encoder's stages, scaled for any head: (n, n_hidden)."""
+        return self.scaled_hidden(self.raw_hidden(x))
 
-        They are centred and divided by the square root of their standard deviation over the
+    def scaled_hidden(self, raw: Tensor) -> Tensor:
+        """Return what :meth:`raw_hidden` gave, scaled for any head: (n, n_hidden).
+
+        The features are centred and divided by the square root of their standard deviation over the
         training data (half-way between leaving loud units loud and making all equal). In each row
         the stages' parts are brought to one length, and the row to sqrt(n_hidden), so that the
         distances an RBF kernel sees are of order one whatever the contrast of the image.
         """
-        centred = (self.raw_hidden(x) - self.feature_loc) / self.feature_scale
+        centred = (raw - self.feature_loc) / self.feature_scale
         parts = [F.normalize(part, dim=1) for part in centred.split(self._n_pooled, dim=1)]
         return torch.cat(parts, 1) * (self.n_hidden / len(parts)) ** 0.5
 

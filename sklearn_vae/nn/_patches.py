@@ -18,6 +18,8 @@ MIN_EIGENVALUE = 0.1
 """Added to the eigenvalues of normalised patches before whitening."""
 THRESHOLD = 0.6
 """Responses of unit-length filters, about standard normal, count from here."""
+MAX_GRID = 4
+"""Side of the grid to which a VAE averages all its hidden features."""
 PATCHED_IMAGES, SAMPLED = 1000, 50_000
 """Training images that patches are taken from, and patches that the whitening rests on."""
 CPU_CHUNK, GPU_CHUNK = 4, 64
@@ -29,7 +31,7 @@ class Patches(Network):
     """A network beside which whitened patches of the training images serve as filters [1]_.
 
     Hidden features (``features="hidden"``) begin with the responses of these filters, averaged over
-    the image's four quarters; the ELBO, the latent space and the time of a training step know
+    the cells of a grid; the ELBO, the latent space and the time of a training step know
     nothing of them. For classes that show in texture and edges, as in photographs: on CIFAR-10 they
     alone are ahead of the features that the VAE learns. The first fit takes them from the training
     images; further training leaves them as they are.
@@ -43,16 +45,20 @@ class Patches(Network):
     network : Network, default=Conv(batch_norm=True)
         What is trained.
     n_filters : int, default=800
-        Patches taken from the training images, 1 or more; eight hidden features each. Beside a
-        VAE's own features twice as many add nothing on CIFAR-10.
+        Patches taken from the training images, 1 or more; ``2 * grid**2`` hidden features each.
+        Beside a VAE's own features twice as many add nothing on CIFAR-10.
     size : int, default=6
-        Side of a patch in pixels, 2 or more and less than the image's shorter side.
+        Side of a patch in pixels, 2 or more.
+    grid : int, default=2
+        Cells a side that responses are averaged over, 1 to 4: 1 forgets where in the image a
+        texture is, more remember it. The image's shorter side has at least ``size + grid - 1``
+        pixels.
 
     Raises
     ------
     ValueError
-        For fewer than one filter, patches below 2 x 2 and a ``network`` that is none or has patches
-        itself; when it is built, for images of no more than ``size`` pixels a side and for vectors.
+        For fewer than one filter, patches below 2 x 2, another grid and a ``network`` that is none
+        or has patches itself; when it is built, for smaller images and for vectors.
 
     References
     ----------
@@ -67,19 +73,21 @@ class Patches(Network):
     >>> X = np.random.default_rng(0).random((20, 8, 8))
     >>> network = Patches(MLP((16,)), n_filters=5, size=3)
     >>> vae = VAETransformer(2, network=network, features="hidden", max_epochs=1, device="cpu")
-    >>> vae.fit_transform(X).shape  # 5 filters x 2 signs x 4 quarters, and 16 activations
+    >>> vae.fit_transform(X).shape  # 5 filters x 2 signs x 4 cells, and 16 activations
     (20, 56)
     """
 
     network: Network = Conv(batch_norm=True)  # noqa: RUF009 (frozen)
     n_filters: int = 800
     size: int = 6
+    grid: int = 2
 
     def __post_init__(self) -> None:
-        if self.n_filters < 1 or self.size < 2:
+        if self.n_filters < 1 or self.size < 2 or not 1 <= self.grid <= MAX_GRID:
             raise ValueError(
-                f"Patches(n_filters={self.n_filters!r}, size={self.size!r}): give at least one "
-                "filter and a side of 2 pixels or more."
+                f"Patches(n_filters={self.n_filters!r}, size={self.size!r}, grid={self.grid!r}): "
+                "give at least one filter, a side of 2 pixels or more and a grid of 1 to "
+                f"{MAX_GRID}."
             )
         if not isinstance(self.network, Network) or isinstance(self.network, Patches):
             raise ValueError(
@@ -88,12 +96,13 @@ class Patches(Network):
 
     def encoder(self, shape: Shape) -> nn.Module:
         """Return the network's encoder with the filters, all zero, beside it."""
-        if len(shape) != 3 or min(shape[1:]) <= self.size:
+        least = self.size + self.grid - 1
+        if len(shape) != 3 or min(shape[1:]) < least:
             raise ValueError(
-                f"{self!r} needs images of more than {self.size} pixels a side; got an input of "
+                f"{self!r} needs images of at least {least} pixels a side; got an input of "
                 f"shape {shape}. Use a smaller size, or the network alone."
             )
-        filters = WhitenedPatches(shape[0], self.n_filters, self.size)
+        filters = WhitenedPatches(shape[0], self.n_filters, self.size, self.grid)
         return Beside(filters, self.network.encoder(shape))
 
     def decoder(self, z_dim: int, shape: Shape) -> nn.Module:
@@ -110,8 +119,9 @@ class WhitenedPatches(nn.Module):
     weight: Tensor
     bias: Tensor
 
-    def __init__(self, channels: int, n_filters: int, size: int) -> None:
+    def __init__(self, channels: int, n_filters: int, size: int, grid: int) -> None:
         super().__init__()
+        self.grid = grid
         self.register_buffer("weight", torch.zeros(n_filters, channels, size, size))
         self.register_buffer("bias", torch.zeros(n_filters))
 
@@ -136,7 +146,7 @@ class WhitenedPatches(nn.Module):
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
-        """Map images (n, c, h, w) to the quarters' mean responses, (n, 2 * n_filters, 2, 2)."""
+        """Map images (n, c, h, w) to the cells' mean responses, (n, 2 * n_filters, grid, grid)."""
         if torch.compiler.is_compiling():  # an exported program takes batches of any size
             return self._responses(x)
         chunks = x.split(CPU_CHUNK if x.device.type == "cpu" else GPU_CHUNK)
@@ -150,7 +160,7 @@ class WhitenedPatches(nn.Module):
         response = F.conv2d(x, self.weight) * (variance + MIN_VARIANCE).rsqrt()
         response = response + self.bias[:, None, None]
         signs = (response - THRESHOLD, -response - THRESHOLD)
-        return torch.cat([F.adaptive_avg_pool2d(sign.relu(), 2) for sign in signs], 1)
+        return torch.cat([F.adaptive_avg_pool2d(sign.relu(), self.grid) for sign in signs], 1)
 
 
 def _draw(images: Tensor, size: int, n: int) -> Tensor:

@@ -11,11 +11,11 @@ from sklearn_vae.nn._patches import MIN_EIGENVALUE, MIN_VARIANCE, THRESHOLD, Whi
 SMALL = Conv((4,), batch_norm=True)
 
 
-def filters_of(images, n_filters=7, size=3):
+def filters_of(images, n_filters=7, size=3, grid=2):
     """Return filters taken from images, and these as a tensor."""
     x = torch.from_numpy(np.moveaxis(images, 3, 1)).contiguous()
     torch.manual_seed(0)
-    filters = WhitenedPatches(x.shape[1], n_filters, size)
+    filters = WhitenedPatches(x.shape[1], n_filters, size, grid)
     filters.take_from(x)
     return filters, x
 
@@ -39,6 +39,20 @@ def test_responses_are_those_of_normalised_patches():
         for j, columns in enumerate((slice(0, 5), slice(4, 9))):
             expected = signs[:, rows, columns].mean((1, 2))
             np.testing.assert_allclose(found[:, :, i, j].numpy(), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("grid", [1, 3])
+def test_responses_are_averaged_over_the_cells(grid):
+    X = synthetic_images(30, 11, 11, 3)
+    filters, x = filters_of(X, grid=grid)
+    cell = 9 // grid
+    response = normalised_patches(x, 3) @ filters.weight.flatten(1).numpy().T + filters.bias.numpy()
+    signs = np.concatenate([response - THRESHOLD, -response - THRESHOLD], -1).clip(min=0)
+    expected = signs.reshape(30, grid, cell, grid, cell, 14).mean((2, 4))
+    np.testing.assert_allclose(filters(x).numpy(), np.moveaxis(expected, 3, 1), atol=1e-4)
+    network = Patches(MLP((6,)), n_filters=5, size=3, grid=grid)
+    Z = tiny(network=network, features="hidden").fit_transform(X)
+    assert Z.shape == (30, 10 * grid**2 + 6)
 
 
 def test_patches_are_whitened():
@@ -107,7 +121,11 @@ def test_filters_come_from_the_first_fit_alone():
 
 
 @pytest.mark.parametrize(
-    "changes", [{"n_filters": 0}, {"size": 1}, {"network": "conv"}, {"network": Patches()}]
+    "changes",
+    [
+        *({"n_filters": 0}, {"size": 1}, {"grid": 0}, {"grid": 5}),
+        *({"network": "conv"}, {"network": Patches()}),
+    ],
 )
 def test_what_is_none_is_refused(changes):
     with pytest.raises(ValueError, match=r"Patches\(.*give"):
@@ -115,7 +133,7 @@ def test_what_is_none_is_refused(changes):
 
 
 def test_images_that_no_patch_fits_in_are_refused():
-    with pytest.raises(ValueError, match=r"more than 8 pixels a side.*\(1, 8, 9\).*smaller size"):
+    with pytest.raises(ValueError, match=r"at least 9 pixels a side.*\(1, 8, 9\).*smaller size"):
         tiny(network=Patches(MLP((8,)), size=8)).fit(synthetic_images(20, 8, 9))
 
 
