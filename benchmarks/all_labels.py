@@ -7,8 +7,9 @@ Heads: LogisticRegression on the features, SVC on their first principal componen
 is fast enough. C and the number of components are chosen on the last 10,000 training images with
 the others as training set (for SVC with 10,000 of them); then the head is fitted to all training
 images and scored once on the test set. "VAE + patches" is ``network=nn.Patches(...)``, "patches"
-the responses of its filters alone, in which no VAE has a part; ``--symmetry`` is ``VAETransformer``'s,
-for these three. HOG takes scikit-image. ``--seeds`` trains so many VAEs; pixels and HOG have none.
+the responses of its filters alone, in which no VAE has a part; ``--symmetry`` is the parameter of
+``VAETransformer``, for these three. HOG takes scikit-image. ``--seeds`` trains so many VAEs; pixels
+and HOG have none.
 """
 
 from __future__ import annotations
