@@ -12,7 +12,8 @@ which were chosen on held-out training images. Draws are the same for every row 
 Controls: raw pixels, PCA of the VAE's latent dimension and PCA of 50 (fitted on all training
 images), and an untrained encoder of the same architecture. At 100 labels
 LabelSpreading, which uses the unlabelled images, is there, too, over a graph that joins two images
-when either is among the ten nearest of the other (its own kernel "knn" keeps one direction).
+when either is among the ten nearest of the other (its own kernel "knn" keeps one direction). With
+``--symmetry`` the same VAE's features averaged over flips are in the table, too.
 
 Data sets are found as ``sklearn_vae.datasets.fetch_images`` says; ``--out`` names the JSON.
 """
@@ -23,6 +24,7 @@ import argparse
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from itertools import product
 
 import numpy as np
 from _common import (
@@ -88,9 +90,10 @@ def features_of(X: np.ndarray, X_test: np.ndarray, args: argparse.Namespace):
     start = time.perf_counter()
     vae.fit(X)
     seconds = time.perf_counter() - start
-    for features in ("mean", "hidden"):
-        vae.set_params(features=features)
-        yield f"VAE {features}", vae.transform(X), vae.transform(X_test), seconds
+    for features, symmetry in product(("mean", "hidden"), dict.fromkeys((None, args.symmetry))):
+        vae.set_params(features=features, symmetry=symmetry)
+        name = f"VAE {features}{', symmetric' if symmetry else ''}"
+        yield name, vae.transform(X), vae.transform(X_test), seconds
 
 
 def draw_labels(y: np.ndarray, n: int, seed: int) -> np.ndarray:
@@ -194,6 +197,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--max-epochs", type=int)
     parser.add_argument("--width", type=int, help="channels of the first of three convolutions")
+    parser.add_argument("--symmetry", choices=["horizontal", "both"], help="with it as well")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", default="classification")
     args = parser.parse_args()
