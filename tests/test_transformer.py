@@ -525,6 +525,14 @@ def test_symmetric_features_by_hand(images):
     np.testing.assert_allclose(both[:, :3], expected, atol=1e-5)
 
 
+def test_symmetric_features_of_flattened_images(images):
+    symmetric = tiny(symmetry="both").fit(images)
+    flat = tiny(symmetry="both", image_shape=images.shape[1:]).fit(images.reshape(200, -1))
+    np.testing.assert_array_equal(
+        flat.transform(images.reshape(200, -1)), symmetric.transform(images)
+    )
+
+
 def test_training_and_scores_know_nothing_of_symmetry(images):
     symmetric, plain = tiny(symmetry="both").fit(images), tiny().fit(images)
     assert same_weights(symmetric, plain)
