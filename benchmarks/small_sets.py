@@ -52,7 +52,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 
 from sklearn_vae import VAETransformer
-from sklearn_vae.nn import Patches
+from sklearn_vae.nn import MLP, Patches
 
 SETS = ("pneumoniamnist", "neu_surface", "magnetic_tile")
 
@@ -105,9 +105,9 @@ def vae(args: argparse.Namespace, **settings: Any) -> Features:
     return [("vae", VAETransformer(**settings))], {"vae__z_dim": args.z_dims}
 
 
-def symmetric(args: argparse.Namespace) -> Features:
+def symmetric(args: argparse.Namespace, network: Patches) -> Features:
     """Return hidden features with patches that do not change with either flip, scaled or not."""
-    steps, grid = vae(args, features="hidden", network=Patches(), symmetry="both")
+    steps, grid = vae(args, features="hidden", network=network, symmetry="both")
     return [*steps, ("scale", "passthrough")], {**grid, **SCALE}
 
 
@@ -118,7 +118,8 @@ ROWS: dict[str, Callable[[argparse.Namespace], Features]] = {
     "VAE mean": partial(vae, features="mean"),
     "VAE hidden": partial(vae, features="hidden"),
     "VAE hidden, patches": partial(vae, features="hidden", network=Patches()),
-    "VAE hidden, patches, symmetric": symmetric,
+    "VAE hidden, patches, symmetric": partial(symmetric, network=Patches()),
+    "small VAE, patches, symmetric": partial(symmetric, network=Patches(MLP((64,)))),
     "VAE mean, with labels": partial(vae, features="mean", label_weight=1.0),
     "VAE hidden, with labels": partial(vae, features="hidden", label_weight=1.0),
 }
