@@ -342,6 +342,7 @@ def test_a_full_disk_leaves_the_old_files(folder, fitted, monkeypatch):
 MISSING = object()
 HUGE = 10**9
 MLP_16 = {"class": "MLP", "params": {"hidden": [16]}}
+PATCHES = {"network": MLP_16, "n_filters": 2, "size": 3, "grid": 2}
 
 
 def edited(config, path, value):
@@ -362,6 +363,7 @@ TAMPERED = {
     "params/z_dim": [0, "3", 1.5, None, MISSING],
     "params/surprise": [1],
     "params/lr": [-1, "fast"],
+    "params/symmetry": ["vertical", 2, MISSING],
     "params/network": ["vit", 3, {"class": "MLP"}, MISSING],
     "params/augment": [{"class": "os.system", "params": {"command": "true"}}],
     "params/likelihood": [
@@ -388,8 +390,9 @@ TAMPERED = {
         {"class": "Conv", "params": {"channels": [4], "batch_norm": 1}},
         {"class": "ResNet", "params": {"channels": [4], "blocks": 10**9}},
         {"class": "StandardNormal", "params": {}},
-        {"class": "Patches", "params": {"network": "mlp", "n_filters": 2, "size": 3}},
-        {"class": "Patches", "params": {"network": MLP_16, "n_filters": 10**9, "size": 3}},
+        {"class": "Patches", "params": {**PATCHES, "network": "mlp"}},
+        {"class": "Patches", "params": {**PATCHES, "n_filters": 10**9}},
+        {"class": "Patches", "params": {**PATCHES, "grid": 10**9}},
     ],
     "model/likelihood": [MLP_16, {"class": "Gaussian", "params": {"scale": 1.0}}],
     "model/prior": [
