@@ -234,14 +234,10 @@ class VAE(nn.Module):
             log_w.append(self.log_likelihood(x, z) + log_ratio)
         return torch.logsumexp(torch.stack(log_w), 0) - log(len(log_w))
 
-    def hidden(self, x: Tensor) -> Tensor:
-        """Return pooled activations of the encoder's stages, scaled for any head: (n, n_hidden)."""
-        return self.scaled_hidden(self.raw_hidden(x))
-
     def scaled_hidden(self, raw: Tensor) -> Tensor:
         """Return what :meth:`raw_hidden` gave, scaled for any head: (n, n_hidden).
 
-        The features are centred and divided by the square root of their standard deviation over the
+        They are centred and divided by the square root of their standard deviation over the
         training data (half-way between leaving loud units loud and making all equal). In each row
         the stages' parts are brought to one length, and the row to sqrt(n_hidden), so that the
         distances an RBF kernel sees are of order one whatever the contrast of the image.
