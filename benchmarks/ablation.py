@@ -59,6 +59,10 @@ def variants(colour: bool) -> dict[str, dict[str, Any]]:
         "lr 4e-3": {"lr": 4e-3},
         "constant lr": {"lr_schedule": "constant"},
         "float32": {"precision": "float32"},
+        "prior='mixture'": {"prior": "mixture"},
+        "prior='vamp'": {"prior": "vamp"},
+        "posterior='iaf'": {"posterior": "iaf"},
+        "importance_samples=5": {"importance_samples": 5},
     }
 
 

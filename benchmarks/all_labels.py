@@ -8,8 +8,9 @@ is fast enough. C and the number of components are chosen on the last 10,000 tra
 the others as training set (for SVC with 10,000 of them); then the head is fitted to all training
 images and scored once on the test set. "VAE + patches" is ``network=nn.Patches(...)``, "patches"
 the responses of its filters alone, in which no VAE has a part; ``--symmetry`` is the parameter of
-``VAETransformer``, for these three. HOG takes scikit-image. ``--seeds`` trains so many VAEs; pixels
-and HOG have none.
+``VAETransformer``, for these three. With ``--mirror`` their heads learn from the mirror image of
+every training image, too, and score images as they are. HOG takes scikit-image. ``--seeds`` trains
+so many VAEs; pixels and HOG have none.
 """
 
 from __future__ import annotations
@@ -78,14 +79,17 @@ def vae(args: argparse.Namespace, seed: int, **settings: Any) -> VAETransformer:
 def features_of(
     X: np.ndarray, X_test: np.ndarray, args: argparse.Namespace
 ) -> Iterator[tuple[str, int, np.ndarray, np.ndarray, float]]:
-    """Yield (name, seed, training features, test features, seconds of training)."""
+    """Yield (name, seed, training features, test features, seconds of training).
+
+    Training features have shape (n, views, d); a view is the image itself or its mirror image.
+    """
     if "pixels" in args.features:
-        yield "pixels", 0, as_rows(X), as_rows(X_test), 0.0
+        yield "pixels", 0, as_rows(X)[:, None], as_rows(X_test), 0.0
     if "HOG" in args.features:
-        yield "HOG", 0, gradients(X, 4), gradients(X_test, 4), 0.0
+        yield "HOG", 0, gradients(X, 4)[:, None], gradients(X_test, 4), 0.0
     for seed in range(args.seeds if "untrained hidden" in args.features else 0):
         model = vae(args, seed, **UNTRAINED).fit(X[:10_000])
-        yield "untrained hidden", seed, model.transform(X), model.transform(X_test), 0.0
+        yield "untrained hidden", seed, model.transform(X)[:, None], model.transform(X_test), 0.0
     network = Patches(three_convolutions(args.width), n_filters=args.filters, grid=args.grid)
     first = 2 * args.grid**2 * args.filters  # the patches' columns
     parts = {
@@ -97,28 +101,46 @@ def features_of(
         start = time.perf_counter()
         model = vae(args, seed, network=network, symmetry=args.symmetry).fit(X)
         seconds = time.perf_counter() - start
-        Z, Z_test = model.transform(X), model.transform(X_test)
+        Z, Z_test = views_of(model, X, args.mirror), model.transform(X_test)
         for name in [name for name in parts if name in args.features]:
-            part, part_test = (unit_power(a[:, parts[name]]) for a in (Z, Z_test))
+            part, part_test = (unit_power(a[..., parts[name]]) for a in (Z, Z_test))
             yield name, seed, part, part_test, 0.0 if name == "patches" else seconds
+
+
+def views_of(model: VAETransformer, X: np.ndarray, mirror: bool) -> np.ndarray:
+    """Return the features of images and, with ``mirror``, of their mirror images: (n, views, d)."""
+    if not mirror:
+        return model.transform(X)[:, None]
+    first = model.transform(X)
+    Z = np.empty((len(X), 2, first.shape[1]), first.dtype)
+    Z[:, 0] = first
+    del first
+    Z[:, 1] = model.transform(X[:, :, ::-1])  # (n, h, w, ...): from left to right
+    return Z
 
 
 def unit_power(Z: np.ndarray) -> np.ndarray:
     """Return rows of mean square one, as ``transform`` does: of a part what it has by itself."""
-    Z = normalize(Z)
-    Z *= Z.shape[1] ** 0.5
-    return Z
+    rows = normalize(Z.reshape(-1, Z.shape[-1]))
+    rows *= Z.shape[-1] ** 0.5
+    return rows.reshape(Z.shape)
 
 
 def scores(head: str, Z: np.ndarray, y: np.ndarray, Z_test: np.ndarray, y_test: np.ndarray) -> dict:
-    """Choose a setting on the last training images, fit to all, score the test set once."""
+    """Choose a setting on the last training images, fit to all, score the test set once.
+
+    Every view of a training image is a row for the head; the last images count as they are.
+    """
     make, grid, most = HEADS[head]
     n = len(y) - N_VALID
-    few = slice(0, min(n, most or n))
-    start = time.perf_counter()
-    valid = [make(*setting).fit(Z[few], y[few]).score(Z[n:], y[n:]) for setting in grid]
+    few = min(n, most or n)
+    rows, labels = Z.reshape(-1, Z.shape[2]), np.repeat(y, Z.shape[1])
+    start, end = time.perf_counter(), few * Z.shape[1]
+    valid = [
+        make(*setting).fit(rows[:end], labels[:end]).score(Z[n:, 0], y[n:]) for setting in grid
+    ]
     best = grid[int(np.argmax(valid))]
-    accuracy = make(*best).fit(Z, y).score(Z_test, y_test)
+    accuracy = make(*best).fit(rows, labels).score(Z_test, y_test)
     seconds = time.perf_counter() - start
     return {
         "setting": best,
@@ -138,7 +160,9 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=32, help="channels of the first convolution")
     parser.add_argument("--filters", type=int, default=800, help="patches")
     parser.add_argument("--grid", type=int, default=2, help="cells a side of the patches")
-    parser.add_argument("--symmetry", choices=["horizontal", "both"])
+    flips = parser.add_mutually_exclusive_group()
+    flips.add_argument("--symmetry", choices=["horizontal", "both"])
+    flips.add_argument("--mirror", action="store_true", help="mirror images as rows for the head")
     parser.add_argument("--z-dim", type=int, default=128)
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--seeds", type=int, default=1)

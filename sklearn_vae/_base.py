@@ -34,7 +34,17 @@ from ._images import (
 from ._labels import class_numbers, read_labels
 from ._noise import row_noise
 from ._persistence import build_model, load_arrays, to_cpu, weights_to_arrays
-from .model import LIKELIHOODS, PRIORS, VAE, Likelihood, Prior, StandardNormal
+from .model import (
+    LIKELIHOODS,
+    POSTERIORS,
+    PRIORS,
+    VAE,
+    DiagonalNormal,
+    Likelihood,
+    PosteriorFamily,
+    Prior,
+    StandardNormal,
+)
 from .nn import MLP, NETWORKS, Conv, Custom, Network
 from .training import (
     AUGMENTATIONS,
@@ -99,6 +109,8 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
     """The likelihood that ``likelihood`` stands for, for the fitted X."""
     prior_: Prior
     """The prior that ``prior`` stands for."""
+    posterior_: PosteriorFamily
+    """The family that ``posterior`` stands for."""
     n_features_in_: int
     """Number of values in one sample of the fitted X."""
     classes_: np.ndarray
@@ -113,6 +125,7 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
         "image_shape": [tuple, list, None],
         "likelihood": [StrOptions({"auto", *LIKELIHOODS}), Likelihood],
         "prior": [StrOptions(set(PRIORS)), Prior],
+        "posterior": [StrOptions(set(POSTERIORS)), PosteriorFamily],
         "beta": [Interval(Real, 0, None, closed="left")],
         "kl_warmup": [Interval(Real, 0, None, closed="left")],
         "free_bits": [Interval(Real, 0, None, closed="left")],
@@ -150,6 +163,7 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
         image_shape: tuple[int, ...] | None = None,
         likelihood: str | Likelihood = "auto",
         prior: str | Prior = "normal",
+        posterior: str | PosteriorFamily = "normal",
         beta: float = 1.0,
         kl_warmup: float = 0,
         free_bits: float = 0.0,
@@ -178,6 +192,7 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
         self.image_shape = image_shape
         self.likelihood = likelihood
         self.prior = prior
+        self.posterior = posterior
         self.beta = beta
         self.kl_warmup = kl_warmup
         self.free_bits = free_bits
@@ -265,7 +280,7 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
         ValueError
             For input that cannot work; for a chunk that differs from the first in shape, dtype or
             range, or has a class that the first had not; and when ``z_dim``, ``network``,
-            ``likelihood`` or ``prior`` has changed since the first.
+            ``likelihood``, ``prior`` or ``posterior`` has changed since the first.
         FloatingPointError
             When the loss becomes infinite or NaN. In either case the estimator is as it was before
             the call.
@@ -357,6 +372,7 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
             ("network", self._resolve_network(), self.network_),
             ("likelihood", self._resolve_likelihood(), self.likelihood_),
             ("prior", self._resolve_prior(), self.prior_),
+            ("posterior", self._resolve_posterior(), self.posterior_),
         ):
             if new != old:
                 raise ValueError(
@@ -371,11 +387,15 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
                 f"of its own, but beta={self.beta}, kl_warmup={self.kl_warmup}, "
                 f"free_bits={self.free_bits} change the KL term. Leave them at 1, 0 and 0."
             )
-        if self.free_bits > 0 and not isinstance(self.prior_, StandardNormal):
-            raise ValueError(
-                f"free_bits={self.free_bits} is per latent dimension, which prior={self.prior!r} "
-                "does not tell apart. Use free_bits=0 or prior='normal'."
-            )
+        if self.free_bits == 0:
+            return
+        for name, kind in (("prior", StandardNormal), ("posterior", DiagonalNormal)):
+            if not isinstance(getattr(self, name + "_"), kind):
+                raise ValueError(
+                    f"free_bits={self.free_bits} is per latent dimension, which "
+                    f"{name}={getattr(self, name)!r} does not tell apart. Use free_bits=0 or "
+                    f"{name}='normal'."
+                )
 
     def _new_model(self, data: Rows) -> VAE:
         X = data.take(spread_rows(len(data))).numpy()
@@ -385,6 +405,7 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
             self.z_dim,
             self.likelihood_,
             self.prior_,
+            self.posterior_,
             X,
             self._n_classes,
             self._n_labels,
@@ -579,6 +600,7 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
         self.network_ = self._resolve_network()
         self.likelihood_ = self._resolve_likelihood()
         self.prior_ = self._resolve_prior()
+        self.posterior_ = self._resolve_posterior()
         self._check_symmetry()
         if self.spec_.is_image:
             remedy = (
@@ -652,6 +674,9 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
     def _resolve_prior(self) -> Prior:
         return PRIORS[self.prior]() if isinstance(self.prior, str) else self.prior
 
+    def _resolve_posterior(self) -> PosteriorFamily:
+        return POSTERIORS[self.posterior]() if isinstance(self.posterior, str) else self.posterior
+
     def _scaled(self, raw: torch.Tensor) -> torch.Tensor:
         """Return raw samples as the network's input, on the device."""
         if self.device_.type == "mps" and raw.dtype == torch.float64:
@@ -688,7 +713,7 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
     # -- codes -----------------------------------------------------------------------------------
 
     def _posterior(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean and standard deviation of q(z|x) for each sample, each (n, z_dim)."""
+        """Return ``loc`` and ``scale`` of q(z|x) for each sample, each (n, z_dim)."""
 
         def moments(raw: torch.Tensor) -> torch.Tensor:
             q = self.module_.posterior(self._scaled(raw))
@@ -799,6 +824,7 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
                     z_dim,
                     self.likelihood_,
                     self.prior_,
+                    self.posterior_,
                     n_classes=self._n_classes,
                     n_labels=self._n_labels,
                 )

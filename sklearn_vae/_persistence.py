@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ._images import InputSpec
-from .model import VAE, Likelihood, Prior
+from .model import VAE, Likelihood, PosteriorFamily, Prior
 from .nn import Network
 from .nn._patches import PATCHED_IMAGES, WhitenedPatches
 from .training import to_tensor
@@ -20,6 +20,7 @@ def build_model(
     z_dim: int,
     likelihood: Likelihood,
     prior: Prior,
+    posterior: PosteriorFamily,
     X: np.ndarray | None = None,
     n_classes: int = 0,
     n_labels: int = 0,
@@ -36,7 +37,7 @@ def build_model(
 
     built = prior.build(z_dim, examples, bounded=likelihood.bounded)
     try:
-        model = VAE(scaling, network, z_dim, fresh, n_classes, built, n_labels)
+        model = VAE(scaling, network, z_dim, fresh, n_classes, built, n_labels, posterior)
         model.float()  # whatever torch's default is
     except RuntimeError as error:  # torch's word for modules that do not fit together
         raise ValueError(

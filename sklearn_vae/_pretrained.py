@@ -1,9 +1,9 @@
 """A fitted VAETransformer as a folder of safetensors and JSON: read without executing code.
 
 ``model.safetensors`` is the state dict of the module, ``config.json`` the rest of the estimator,
-``README.md`` a card for people and model hubs. Networks, likelihoods and priors are written as
-their class and settings, and rebuilt from a closed list of classes. What a file asks for is
-compared with the header of the weights on torch's meta device, which holds no memory, before
+``README.md`` a card for people and model hubs. Networks, likelihoods, priors and posteriors are
+written as their class and settings, and rebuilt from a closed list of classes. What a file asks for
+is compared with the header of the weights on torch's meta device, which holds no memory, before
 anything is allocated.
 """
 
@@ -26,7 +26,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._images import InputSpec, read_spec
 from ._persistence import build_model
-from .model import LIKELIHOODS, PRIORS, Likelihood, Prior
+from .model import LIKELIHOODS, POSTERIORS, PRIORS, Likelihood, PosteriorFamily, Prior
 from .nn import NETWORKS, Network, Patches
 from .training import Augment, resolve_augment
 
@@ -48,10 +48,24 @@ TRAINING_ONLY = ("augment", "optimizer", "callbacks", "random_state")
 """Parameters that a fitted model works without: code in them is left out, with a warning."""
 CLASSES: dict[str, type] = {
     cls.__name__: cls
-    for cls in (*NETWORKS.values(), *LIKELIHOODS.values(), *PRIORS.values(), Augment, Patches)
+    for cls in (
+        *NETWORKS.values(),
+        *LIKELIHOODS.values(),
+        *PRIORS.values(),
+        *POSTERIORS.values(),
+        Augment,
+        Patches,
+    )
 }
 """All that a config can name."""
-DTYPES = {torch.float32: "F32", torch.int64: "I64"}
+PARTS = {
+    "network": Network,
+    "likelihood": Likelihood,
+    "prior": Prior,
+    "posterior": PosteriorFamily,
+}
+"""What a model is made of, by the parameter that asks for it."""
+DTYPES = {torch.float32: "F32", torch.int64: "I64", torch.bool: "BOOL"}
 MARK = "<!-- Written by save_pretrained, which keeps this file once this line is gone. -->"
 
 
@@ -199,7 +213,7 @@ def _config(vae: Any, state: dict[str, Any]) -> dict[str, Any]:
             params[name] = _encode(signature(type(vae)).parameters[name].default)
             not_saved.append(name)
     model = {}
-    for name in ("network", "likelihood", "prior"):
+    for name in PARTS:
         try:
             model[name] = _encode(state[name + "_"])
         except TypeError:
@@ -308,6 +322,7 @@ def _card(vae: Any, config: dict[str, Any]) -> str:
         f"- **Network**: `{vae.network_!r}`",
         f"- **Likelihood**: `{vae.likelihood_!r}`",
         f"- **Prior**: `{vae.prior_!r}`",
+        f"- **Posterior**: `{vae.posterior_!r}`",
         "",
         "```python",
         "from sklearn_vae import VAETransformer",
@@ -354,19 +369,16 @@ def load(cls: type[Any], folder: str | os.PathLike[str]) -> Any:
 def _rebuild(cls: type[Any], path: Path, weights: Path) -> Any:
     config = _read_config(path)
     vae = _read_params(cls, config["params"], f"{path}: params")
-    _check_keys(config["model"], {"network", "likelihood", "prior"}, f"{path}: model")
-    network: Network = _read_part(config, "network", Network, path)
-    likelihood: Likelihood = _read_part(config, "likelihood", Likelihood, path)
-    prior: Prior = _read_part(config, "prior", Prior, path)
+    _check_keys(config["model"], set(PARTS), f"{path}: model")
+    parts = {name: _read_part(config, name, kind, path) for name, kind in PARTS.items()}
+    network, likelihood = parts["network"], parts["likelihood"]
     spec = _read_spec(config["input"], f"{path}: input")
     if not spec.is_image and not network.takes_vectors:
         raise ValueError(f"{path}: model.network={network!r} cannot take vectors {spec.shape}.")
     likelihood.bounded = spec.is_intensity or likelihood.needs_bounded
     state = {
         "spec_": spec,
-        "network_": network,
-        "likelihood_": likelihood,
-        "prior_": prior,
+        **{f"{name}_": part for name, part in parts.items()},
         "n_features_in_": spec.n_features,
         "_resumable": False,
         **_read_training(config["training"], f"{path}: training"),
@@ -375,7 +387,7 @@ def _rebuild(cls: type[Any], path: Path, weights: Path) -> Any:
     if classes is not None:
         state["classes_"] = classes
     n_labels = 0 if classes is None else len(classes)
-    state["_weights"] = _read_weights(weights, spec, network, likelihood, prior, n_labels)
+    state["_weights"] = _read_weights(weights, spec, parts, n_labels)
     names = config["feature_names"]
     if names is not None:
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -492,12 +504,7 @@ def _read_classes(given: Any, where: str) -> np.ndarray | None:
 
 
 def _read_weights(
-    path: Path,
-    spec: InputSpec,
-    network: Network,
-    likelihood: Likelihood,
-    prior: Prior,
-    n_labels: int,
+    path: Path, spec: InputSpec, parts: dict[str, Any], n_labels: int
 ) -> dict[str, np.ndarray]:
     """Return the arrays, once names, shapes and dtypes are those of the model described."""
     from safetensors import SafetensorError, safe_open
@@ -506,7 +513,7 @@ def _read_weights(
         with safe_open(path, framework="numpy") as file:
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
             found = {n: (tuple(s.get_shape()), s.get_dtype()) for n, s in slices.items()}
-            _check_header(path, found, spec, network, likelihood, prior, n_labels)
+            _check_header(path, found, spec, parts, n_labels)
             arrays = {name: file.get_tensor(name) for name in found}
     except SafetensorError as error:
         raise ValueError(f"{path} is no safetensors file: {error}. Get it again.") from error
@@ -520,15 +527,15 @@ def _check_header(
     path: Path,
     found: dict[str, tuple[tuple[int, ...], str]],
     spec: InputSpec,
-    network: Network,
-    likelihood: Likelihood,
-    prior: Prior,
+    parts: dict[str, Any],
     n_labels: int,
 ) -> None:
+    network = parts["network"]
     head = found.get("posterior_head.weight", ((), ""))[0]
     settings = vars(network.network if isinstance(network, Patches) else network).values()
     repeats = [len(v) if isinstance(v, (tuple, list)) else int(v) for v in settings]
     layers = prod(max(1, n) for n in repeats)  # at the least: stages times the blocks of each
+    layers += getattr(parts["posterior"], "n_steps", 0)
     if len(head) != 2 or min(head) < 1 or layers > len(found):
         raise ValueError(f"{path} holds no weights for {network!r:.100}: {found!r:.200}.")
     with torch.device("meta"):
@@ -536,11 +543,9 @@ def _check_header(
             build_model,
             f"{path.with_name(CONFIG)}: model",
             spec,
-            network,
-            head[0] // 2,
-            likelihood,
-            prior,
+            z_dim=head[0] // 2,
             n_labels=n_labels,
+            **parts,
         )
     wanted = {n: (tuple(t.shape), DTYPES[t.dtype]) for n, t in model.state_dict().items()}
     _check_keys(found, set(wanted), str(path))

@@ -61,6 +61,14 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         posteriors of 500 learnt pseudo-inputs [3]_: better likelihoods, dearer steps.
         ``model.Vamp(n_components=200)`` sets the number. Their KL term is estimated at one draw.
 
+    posterior : {"normal", "iaf"} or PosteriorFamily, default="normal"
+        q(z|x). ``"normal"`` is independent normals; ``"iaf"`` pushes them through an inverse
+        autoregressive flow [7]_ of two steps, after which the dimensions depend on each other:
+        better likelihoods, dearer steps. ``model.IAF(n_steps=4)`` sets their number. The posterior
+        mean, in features and everywhere else, is then where the flow takes the mean of the normals,
+        and the standard deviation is by the flow's own scales there; the KL term is estimated at
+        one draw.
+
     beta : float, default=1.0
         Weight of the KL term, 0 or more. 1 is the ELBO; smaller keeps more detail in the latent
         mean.
@@ -225,6 +233,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     .. [5] Sohn et al., "FixMatch", NeurIPS 2020, https://arxiv.org/abs/2001.07685
     .. [6] Haasdonk, Vossen, Burkhardt, "Invariance in Kernel Methods by Haar-Integration Kernels",
        SCIA 2005.
+    .. [7] Kingma et al., "Improved Variational Inference with Inverse Autoregressive Flow",
+       NeurIPS 2016, https://arxiv.org/abs/1606.04934
 
     Examples
     --------
@@ -369,7 +379,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         ------
         TypeError
             When the model could not be rebuilt without code of yours: torch modules as ``network``,
-            own subclasses of Network, Likelihood or Prior. joblib saves these.
+            own subclasses of Network, Likelihood, Prior or PosteriorFamily. joblib saves these.
         FileExistsError
             When the folder holds a ``config.json`` or ``model.safetensors`` of another origin.
 

@@ -20,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 import sklearn_vae.onnx
+from sklearn_vae.model import IAF
 from sklearn_vae.nn import Conv, Patches, ResNet
 from sklearn_vae.onnx import to_onnx
 
@@ -32,6 +33,7 @@ CASES = {  # maps of 16 x 18 and 8 x 9 do not divide into 4 x 4
     "symmetric": ((11, 12), "uint8", {"network": SMALL, "symmetry": "both"}),
     "conv-bn": ((16, 14), "float64", {"network": "conv-bn", "likelihood": "bce+mse"}),
     "mlp": ((5,), "float64", {"network": "mlp", "features": "mean+std"}),
+    "flow": ((8, 8), "float32", {"posterior": IAF(n_hidden=9), "features": "mean+std"}),
     "integers": ((4,), "float64", {"network": "mlp"}),
     "flattened": ((300,), "uint8", {"network": SMALL, "image_shape": (10, 10, 3)}),
     "bool": ((9, 8), "bool", {"features": "hidden", "likelihood": "discretized-logistic"}),
@@ -64,7 +66,9 @@ def check_export(model, names, opset):
     assert b".py" not in bare.SerializeToString()  # traces of this machine
 
 
-@pytest.mark.parametrize("name", ["conv", "conv-bn", "symmetric", "mlp", "integers", "flattened"])
+@pytest.mark.parametrize(
+    "name", ["conv", "conv-bn", "symmetric", "mlp", "flow", "integers", "flattened"]
+)
 def test_the_encoder_is_transform(name, capfd):
     vae, X = fit(name)
     before, state, generator = dict(vars(vae)), weights(vae), torch.get_rng_state()

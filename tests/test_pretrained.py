@@ -22,7 +22,15 @@ from sklearn_vae import VAETransformer
 from sklearn_vae._images import InputSpec
 from sklearn_vae._persistence import build_model
 from sklearn_vae._pretrained import CLASSES, FITS, _settings
-from sklearn_vae.model import Bernoulli, Gaussian, Mixture, StandardNormal, Vamp
+from sklearn_vae.model import (
+    IAF,
+    Bernoulli,
+    DiagonalNormal,
+    Gaussian,
+    Mixture,
+    StandardNormal,
+    Vamp,
+)
 from sklearn_vae.nn import MLP, Conv, ConvBN, Custom, Network
 from sklearn_vae.training import Augment
 
@@ -41,6 +49,7 @@ CASES = {
     "bounded rows": ((6,), "float64", {"likelihood": "bernoulli", "prior": Vamp(4)}),
     "counts": ((6,), "uint8", {"likelihood": "discretized-logistic", "z_dim": np.int32(2)}),
     "augmented": ((8, 8), "float32", {"augment": Augment(rotate=5, flip=True), "patience": 3}),
+    "flow": ((8, 8), "float32", {"posterior": IAF(np.int64(3), 9), "prior": Vamp(3)}),
     "device": ((8, 8), "float32", {"device": torch.device("cpu"), "random_state": 3}),
 }
 
@@ -74,7 +83,8 @@ def check_same(loaded, vae, X):
     assert set(vars(vae)) - set(vars(loaded)) <= {"net_", "_loaded_optimizer"}
     for name in ("history_", "n_iter_", "n_samples_seen_", "n_features_in_", "spec_", "network_"):
         assert getattr(loaded, name) == getattr(vae, name), name
-    assert (loaded.likelihood_, loaded.prior_) == (vae.likelihood_, vae.prior_)
+    for name in ("likelihood_", "prior_", "posterior_"):
+        assert getattr(loaded, name) == getattr(vae, name)
     assert loaded.likelihood_.bounded == vae.likelihood_.bounded
     assert not list(loaded.likelihood_.parameters())  # settings only, as after fit
     assert list(loaded.get_feature_names_out()) == list(vae.get_feature_names_out())
@@ -399,6 +409,13 @@ TAMPERED = {
         {"class": "Vamp", "params": {"n_components": HUGE}},
         {"class": "Mixture", "params": {"n_components": 0}},
     ],
+    "model/posterior": [
+        MLP_16,
+        {"class": "IAF", "params": {"n_steps": 2, "n_hidden": 320}},
+        {"class": "IAF", "params": {"n_steps": 2, "n_hidden": HUGE}},
+        {"class": "IAF", "params": {"n_steps": 10**9, "n_hidden": 1}},
+        {"class": "IAF", "params": {"n_steps": 0, "n_hidden": 1}},
+    ],
     "input": [3],
     "input/shape": [[1, 8, 9], [64], [], "x", [1, HUGE, HUGE], MISSING],
     "input/raw_shape": [[8], [8, -8], [8.5, 8], [1, 8, 8, 1], [10**40, 8], [1] * 100],
@@ -505,7 +522,7 @@ def test_sizes_that_belong_together_take_no_memory_either(folder):
     network, side = Conv((1,) * 20), 2**20
     spec = InputSpec((1, side, side), (side, side), False, "float64")
     with torch.device("meta"):
-        model = build_model(spec, network, 3, Gaussian(), StandardNormal())
+        model = build_model(spec, network, 3, Gaussian(), StandardNormal(), DiagonalNormal())
     arrays = {name: np.zeros(t.shape, "f") for name, t in model.state_dict().items()}
     safetensors.numpy.save_file(arrays, folder / "model.safetensors")
     config = json.loads((folder / "config.json").read_text())

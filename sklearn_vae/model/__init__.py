@@ -10,21 +10,26 @@ from ._likelihoods import (
     Gaussian,
     Likelihood,
 )
+from ._posteriors import IAF, POSTERIORS, DiagonalNormal, PosteriorFamily
 from ._priors import PRIORS, Mixture, Prior, StandardNormal, Vamp
 from ._vae import VAE
 
 __all__ = [
     "BCEMSE",
+    "IAF",
     "LIKELIHOODS",
+    "POSTERIORS",
     "PRIORS",
     "VAE",
     "Bernoulli",
+    "DiagonalNormal",
     "DiscretizedLogistic",
     "ELBOTerms",
     "Gaussian",
     "Likelihood",
     "Mixture",
     "NegativeELBO",
+    "PosteriorFamily",
     "Prior",
     "StandardNormal",
     "Vamp",

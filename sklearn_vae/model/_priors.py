@@ -18,7 +18,9 @@ import torch
 import torch.distributions as td
 from torch import Tensor, nn
 
-Posterior = Callable[[Tensor], td.Normal]
+from ._posteriors import Posterior
+
+Infer = Callable[[Tensor], Posterior]
 Examples = Callable[[int], Tensor]
 
 
@@ -182,12 +184,12 @@ def draw(prior: td.Distribution, n: int, rng: np.random.RandomState) -> np.ndarr
     return (loc + scale * noise).numpy()
 
 
-def kl_divergence(q: td.Normal, p: td.Distribution, z: Tensor) -> Tensor:
-    """Return KL(q || p): exact, (n, d), or an estimate at each of the draws z (..., n, d) of q."""
-    if isinstance(p, td.Independent):  # the standard normal; torch's general form is slower
-        variance = q.scale.square()
-        return 0.5 * (q.loc.square() + variance - 1 - variance.log())
-    return (q.log_prob(z).sum(-1) - p.log_prob(z))[..., None]
+def exact_kl_divergence(q: Posterior, p: td.Distribution) -> Tensor | None:
+    """Return KL(q || p) per dimension, (n, d), where it has a closed form; else None."""
+    if not isinstance(q, td.Normal) or not isinstance(p, td.Independent):
+        return None
+    variance = q.scale.square()  # torch's general form is slower
+    return 0.5 * (q.loc.square() + variance - 1 - variance.log())
 
 
 class _StandardNormal(nn.Module):
@@ -196,7 +198,7 @@ class _StandardNormal(nn.Module):
         # In host memory even under torch.device("meta"): no state dict brings it.
         self.register_buffer("zero", torch.zeros(z_dim, device="cpu"), persistent=False)
 
-    def forward(self, posterior: Posterior) -> td.Distribution:
+    def forward(self, posterior: Infer) -> td.Distribution:
         zero = self.get_buffer("zero")
         return td.Independent(td.Normal(zero, zero + 1, validate_args=False), 1)
 
@@ -208,7 +210,7 @@ class _Mixture(nn.Module):
         self.loc = nn.Parameter(torch.randn(n_components, z_dim))
         self.log_scale = nn.Parameter(torch.zeros(n_components, z_dim))
 
-    def forward(self, posterior: Posterior) -> td.Distribution:
+    def forward(self, posterior: Infer) -> td.Distribution:
         scale = self.log_scale.clamp(-10, 10).exp()
         return GaussianMixture(self.logits.log_softmax(0), self.loc, scale)
 
@@ -219,7 +221,7 @@ class _Vamp(nn.Module):
         self.inputs = nn.Parameter(inputs.clone())
         self.bounded = bounded
 
-    def forward(self, posterior: Posterior) -> td.Distribution:
+    def forward(self, posterior: Infer) -> td.Distribution:
         inputs = self.inputs.clamp(0, 1) if self.bounded else self.inputs
         q = posterior(inputs)
         even = q.loc.new_full((len(inputs),), -log(len(inputs)))

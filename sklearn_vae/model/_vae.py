@@ -15,14 +15,15 @@ from ..nn._network import Network, stage_activations
 from ..nn._scaling import Scaling
 from ._elbo import ELBOTerms
 from ._likelihoods import Likelihood
-from ._priors import _StandardNormal, draw, kl_divergence
+from ._posteriors import DiagonalNormal, Posterior, PosteriorFamily, draw_posterior, first_rows
+from ._priors import _StandardNormal, draw, exact_kl_divergence
 
 POOLED = 4
 """Side of the grid that hidden feature maps are averaged to."""
 
 
 class VAE(nn.Module):
-    """A VAE with diagonal Gaussian posterior [1]_.
+    """A variational autoencoder [1]_.
 
     Parameters
     ----------
@@ -40,6 +41,8 @@ class VAE(nn.Module):
         What :meth:`Prior.build` returned; None for the standard normal.
     n_labels : int, default=0
         Above 0 there is a class head, a linear layer on the posterior mean.
+    posterior : PosteriorFamily, default=DiagonalNormal()
+        The family of q(z|x).
 
     Raises
     ------
@@ -76,6 +79,7 @@ class VAE(nn.Module):
         n_classes: int = 0,
         prior: nn.Module | None = None,
         n_labels: int = 0,
+        posterior: PosteriorFamily = DiagonalNormal(),  # noqa: B008 (frozen)
     ) -> None:
         super().__init__()
         shape = scaling.shape
@@ -89,7 +93,7 @@ class VAE(nn.Module):
         self.prior = _StandardNormal(z_dim) if prior is None else prior
         n_activations, self._n_pooled = self._check_sizes(shape)
         n_features = sum(self._n_pooled)
-        self.posterior_head = nn.Linear(n_activations, 2 * z_dim)
+        self.posterior_head = posterior.build(n_activations, z_dim)
         self.class_head: nn.Linear | None = None
         if n_labels:
             self.add_class_head(n_labels)
@@ -101,14 +105,15 @@ class VAE(nn.Module):
         device = self.posterior_head.weight.device
         self.class_head = nn.Linear(self.z_dim, n_labels, device=device)
 
-    def posterior(self, x: Tensor) -> td.Normal:
-        """Return q(z|x), a batch of (n, z_dim) independent normals.
+    def posterior(self, x: Tensor) -> Posterior:
+        """Return q(z|x) of n samples: what has ``loc`` and ``scale``, both (n, z_dim).
 
-        ``x`` is scaled, as ``scaling`` returns it: (n, c, h, w) in [0, 1], or (n, d).
+        Independent normals; with ``IAF`` these behind the flow, ``loc`` being where it takes their
+        mean and ``scale`` their standard deviations by the flow's own scales there. ``x`` is
+        scaled, as ``scaling`` returns it: (n, c, h, w) in [0, 1], or (n, d).
         """
-        activations = self.encoder(x).flatten(1)
-        loc, log_var = self.posterior_head(activations).float().chunk(2, dim=1)
-        return td.Normal(loc, (0.5 * log_var.clamp(-20, 20)).exp(), validate_args=False)
+        q: Posterior = self.posterior_head(self.encoder(x).flatten(1))
+        return q
 
     def conditional(self, z: Tensor, y: Tensor | None = None) -> td.Distribution:
         """Return p(x|z) over scaled x, for z of shape (n, z_dim); p(x|z, y) with ``n_classes``.
@@ -149,22 +154,23 @@ class VAE(nn.Module):
         q, p = self.posterior(x), self.p_z()
         logits = None if self.class_head is None else self.class_head(q.loc).float()
         if len(x) > len(target):
-            n = len(target)
-            q = td.Normal(q.loc[:n], q.scale[:n], validate_args=False)
-        if n_samples > 1:
-            z = q.rsample(torch.Size([n_samples]))
-            many = self.log_likelihood(  # in one batch: large products use the hardware better
-                target.repeat(n_samples, *[1] * (target.dim() - 1)),
-                z.flatten(0, 1),
-                None if y is None else y.repeat(n_samples),
-            )
-            log_px = many.view(n_samples, -1)
-            log_w = log_px + p.log_prob(z) - q.log_prob(z).sum(2)
-            log_likelihood = (log_w.softmax(0) * log_px).sum(0)
-            bound = log_w.logsumexp(0) - log(n_samples)
-            return ELBOTerms(log_likelihood, (log_likelihood - bound)[:, None], logits)
-        z = q.rsample()
-        return ELBOTerms(self.log_likelihood(target, z, y), kl_divergence(q, p, z), logits)
+            q = first_rows(q, len(target))
+        kl = exact_kl_divergence(q, p) if n_samples == 1 else None
+        shape = n_samples, len(target), self.z_dim
+        noise = torch.randn(shape, dtype=torch.float32, device=x.device)
+        if kl is not None:
+            return ELBOTerms(self.log_likelihood(target, q.loc + q.scale * noise[0], y), kl, logits)
+        z, log_q = draw_posterior(q, noise)
+        many = self.log_likelihood(  # in one batch: large products use the hardware better
+            target.repeat(n_samples, *[1] * (target.dim() - 1)),
+            z.flatten(0, 1),
+            None if y is None else y.repeat(n_samples),
+        )
+        log_px = many.view(n_samples, -1)
+        log_w = log_px + p.log_prob(z) - log_q
+        log_likelihood = (log_w.softmax(0) * log_px).sum(0)
+        bound = log_w.logsumexp(0) - log(n_samples)
+        return ELBOTerms(log_likelihood, (log_likelihood - bound)[:, None], logits)
 
     def class_logits(self, x: Tensor) -> Tensor:
         """Return what the class head, which there must be, makes of scaled x: (n, n_labels)."""
@@ -185,7 +191,7 @@ class VAE(nn.Module):
         with torch.inference_mode():
             return draw(self.p_z(), n, rng)
 
-    def _posterior_in_evaluation(self, x: Tensor) -> td.Normal:
+    def _posterior_in_evaluation(self, x: Tensor) -> Posterior:
         """Return q(z|x) as after training: a prior's inputs stay out of BatchNorm's statistics."""
         training = [module for module in self.encoder.modules() if module.training]
         for module in training:
@@ -212,10 +218,11 @@ class VAE(nn.Module):
             Of standardised vectors in the units of the raw ones.
         """
         q, p = self.posterior(x), self.p_z()
-        draws = torch.stack([q.loc + q.scale * e for e in noise])
-        log_px = torch.stack([self.log_likelihood(x, z) for z in draws]).mean(0)
-        kl = kl_divergence(q, p, draws).sum(-1)  # exact, (n,), or one a draw, (k, n)
-        return log_px - kl.reshape(-1, len(x)).mean(0)
+        kl = exact_kl_divergence(q, p)
+        if kl is None:
+            return self._log_weights(x, q, p, noise).mean(0)
+        log_px = [self.log_likelihood(x, q.loc + q.scale * e) for e in noise]
+        return torch.stack(log_px).mean(0) - kl.sum(1)
 
     def importance_weighted(self, x: Tensor, noise: Iterable[Tensor]) -> Tensor:
         """Return the importance-weighted bound log(1/k sum_k p(x, z_k) / q(z_k|x)) [1]_.
@@ -226,13 +233,17 @@ class VAE(nn.Module):
         ----------
         .. [1] Burda, Grosse, Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016.
         """
-        q, p = self.posterior(x), self.p_z()
+        log_w = self._log_weights(x, self.posterior(x), self.p_z(), noise)
+        return log_w.logsumexp(0) - log(len(log_w))
+
+    def _log_weights(
+        self, x: Tensor, q: Posterior, p: td.Distribution, noise: Iterable[Tensor]
+    ) -> Tensor:
+        """Return log p(x, z) / q(z|x) at each draw, shape (k, n)."""
         log_w = []
-        for e in noise:
-            z = q.loc + q.scale * e
-            log_ratio = p.log_prob(z) - q.log_prob(z).sum(1)
-            log_w.append(self.log_likelihood(x, z) + log_ratio)
-        return torch.logsumexp(torch.stack(log_w), 0) - log(len(log_w))
+        for z, log_q in (draw_posterior(q, e) for e in noise):
+            log_w.append(self.log_likelihood(x, z) + p.log_prob(z) - log_q)
+        return torch.stack(log_w)
 
     def scaled_hidden(self, raw: Tensor) -> Tensor:
         """Return what :meth:`raw_hidden` gave, scaled for any head: (n, n_hidden).
