@@ -28,6 +28,7 @@ from torch.utils.data import Dataset
 
 from ._base import BaseVAE
 from ._conditional import ConditionalVAE
+from ._deformation import FIXED, DeformationVAE, class_neighbors
 from ._doc_link import DocLinkMixin
 from ._images import check_count, read_array, read_spec
 from ._labels import class_numbers, read_labels
@@ -79,12 +80,14 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, DocLinkMixin, BaseE
         ``FrozenEstimator(fitted_vae)``, used as it is: pre-train once on unlabelled images. None is
         ``VAETransformer(augment=None)``.
 
-    method : {"auto", "posterior", "interpolation", "density", "conditional", "bootstrap"} or \
-            augmentation.Method, default="auto"
+    method : {"auto", "posterior", "interpolation", "density", "conditional", "deformation", \
+            "bootstrap"} or augmentation.Method, default="auto"
         - ``"posterior"``: around the posteriors of real rows of the class.
         - ``"interpolation"``: between neighbours of the class in the latent space.
         - ``"density"``: from a Gaussian mixture fitted to the latent means of the class.
         - ``"conditional"``: around posteriors, with a VAE whose decoder sees the class.
+        - ``"deformation"``: real images, deformed as others of their class differ from each other,
+          by a VAE of deformations.
         - ``"bootstrap"``: real rows drawn with replacement, no VAE; with ``transforms`` this is
           ordinary augmentation, without it random over-sampling.
         - ``"auto"``: interpolation in classes of 2 to 49 rows, around posteriors in others.
@@ -125,7 +128,8 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, DocLinkMixin, BaseE
         The classes. -1 is none: it marks unlabelled rows, which teach the VAE, pass through
         ``fit_resample`` and are left out when ``estimator`` is fitted.
     vae_ : VAETransformer
-        The VAE behind the synthetic rows; None with ``method="bootstrap"``.
+        The VAE behind the synthetic rows (another kind with ``"conditional"`` and
+        ``"deformation"``); None with ``method="bootstrap"``.
     methods_ : list of augmentation.Method
         The fitted method of each class.
     sampling_strategy_ : dict
@@ -370,13 +374,13 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, DocLinkMixin, BaseE
                     f"gate={self.gate!r} asks a classifier, but y has one class, "
                     f"{self.classes_.tolist()[0]!r}. Use gate=False."
                 )
-        if method.conditional and isinstance(self.vae, FrozenEstimator):
+        if method.model in ("conditional", "deformation") and isinstance(self.vae, FrozenEstimator):
             raise ValueError(
-                "method='conditional' trains a VAE whose decoder sees the class; a frozen one "
-                "cannot learn to. Pass the template vae=VAETransformer(...), or another method."
+                f"method={self.method!r} trains a VAE of its own kind; a frozen one cannot become "
+                "one. Pass the template vae=VAETransformer(...), or another method."
             )
         small = counts < method.min_rows
-        if small.any() and method.needs_vae:
+        if small.any() and method.model is not None:
             label = self.classes_[small].tolist()[0]
             raise ValueError(
                 f"Class {label!r} has {counts[small][0]} row, but {method!r} needs "
@@ -405,12 +409,13 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, DocLinkMixin, BaseE
         shape = unfrozen(template) if isinstance(template, FrozenEstimator) else template
         self.spec_ = read_spec(data.X, shape.image_shape)
         self._check_transforms()
-        self.vae_ = self._fit_vae(template, data, rng) if method.needs_vae else None
-        if self.vae_ is None:
-            mean = std = np.empty((len(data.X), 0))
-        else:
-            mean, std = self.vae_._posterior(data.X)
-        kept = slice(None) if method.residual or not method.needs_vae else slice(0)
+        if method.model == "deformation" and not self.spec_.is_image:
+            raise ValueError(
+                f"method={self.method!r} deforms images, but X has rows of "
+                f"{self.spec_.n_features} values. Set vae's image_shape, or another method."
+            )
+        self.vae_, mean, std = self._fit_vae(template, data, rng)
+        kept = slice(None) if method.residual or method.model in (None, "deformation") else slice(0)
         self._parents = data.X[kept], mean[kept]
         self._bounds = None if self.spec_.is_image else (data.X.min(0), data.X.max(0))
         unlabelled = np.flatnonzero(data.codes < 0)
@@ -441,13 +446,26 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, DocLinkMixin, BaseE
 
     def _fit_vae(
         self, template: Any, data: _Labelled, rng: np.random.RandomState
-    ) -> VAETransformer | ConditionalVAE:
+    ) -> tuple[Any, np.ndarray, np.ndarray]:
+        """Return the VAE that the method needs, and its posteriors' means and deviations."""
+        method = self._resolve_method()
+        if method.model is None:
+            none = np.empty((len(data.X), 0))
+            return None, none, none
         if isinstance(template, FrozenEstimator):
-            return unfrozen(template)
-        if not self._resolve_method().conditional:
-            return seeded_clone(template, rng).fit(data.X, data.labels)
-        vae = ConditionalVAE(**clone(template).get_params(deep=False))
-        return seeded_clone(vae, rng).fit(data.X, data.codes)
+            vae = unfrozen(template)
+            return vae, *vae._posterior(data.X)
+        params = clone(template).get_params(deep=False)
+        if method.model == "deformation":
+            deforming = seeded_clone(DeformationVAE(**{**params, **FIXED}), rng)
+            partners = class_neighbors(data.X, data.codes, method.n_neighbors)
+            deforming.fit(data.X, partners)
+            return deforming, *deforming.pair_posteriors(data.X, partners)
+        if method.model == "conditional":
+            vae = seeded_clone(ConditionalVAE(**params), rng).fit(data.X, data.codes)
+        else:
+            vae = seeded_clone(template, rng).fit(data.X, data.labels)
+        return vae, *vae._posterior(data.X)
 
     def _fit_estimator(self, X: Any, data: _Labelled, rng: np.random.RandomState) -> None:
         real = np.flatnonzero(data.codes >= 0)
@@ -519,6 +537,8 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, DocLinkMixin, BaseE
             return np.empty((0, *self.spec_.raw_shape), self.spec_.dtype), draws.source
         if self.vae_ is None:
             new = self._parents[0][draws.source]
+        elif isinstance(self.vae_, DeformationVAE):
+            new = self.vae_.deform(self._parents[0][draws.source], draws.Z)
         else:
             new = self._decode(draws.Z, c)
             if self.methods_[c].residual:
@@ -561,7 +581,7 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, DocLinkMixin, BaseE
 
     def _gate_codes(self, X: np.ndarray) -> np.ndarray:
         """Return what the gate's own classifier works on."""
-        if self.vae_ is None:
+        if self.vae_ is None or isinstance(self.vae_, DeformationVAE):
             return X.reshape(len(X), -1)
         return self.vae_._posterior(X)[0] if len(X) else np.empty((0, self.vae_.z_dim))
 

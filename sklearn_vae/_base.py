@@ -398,11 +398,14 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
                 )
 
     def _new_model(self, data: Rows) -> VAE:
-        X = data.take(spread_rows(len(data))).numpy()
+        return self._build(self.z_dim, data.take(spread_rows(len(data))).numpy())
+
+    def _build(self, z_dim: int, X: np.ndarray | None = None) -> VAE:
+        """Return a new model, made for the training samples X or to load weights into."""
         return build_model(
             self.spec_,
             self.network_,
-            self.z_dim,
+            z_dim,
             self.likelihood_,
             self.prior_,
             self.posterior_,
@@ -733,7 +736,11 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
 
     def _decode(self, z: torch.Tensor) -> torch.Tensor:
         """Return the mean of p(x|z) in the layout and range of the fitted X; uint8 or float32."""
-        x = self.module_.scaling.inverse(self.module_.conditional(z).mean)
+        return self._raw(self.module_.conditional(z).mean)
+
+    def _raw(self, x: torch.Tensor) -> torch.Tensor:
+        """Return scaled samples in the layout and range of the fitted X; uint8 or float32."""
+        x = self.module_.scaling.inverse(x)
         if self.spec_.dtype != "uint8":
             return x
         # What is scaled by 255 is a new tensor. torch's cast from float straight to uint8 is a
@@ -818,16 +825,7 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
         if weights is not None:
             z_dim = weights["posterior_head.weight"].shape[0] // 2
             with torch.random.fork_rng(devices=[]):  # the initial weights, replaced at once
-                model = build_model(
-                    self.spec_,
-                    self.network_,
-                    z_dim,
-                    self.likelihood_,
-                    self.prior_,
-                    self.posterior_,
-                    n_classes=self._n_classes,
-                    n_labels=self._n_labels,
-                )
+                model = self._build(z_dim)
             self.device_ = resolve_device(self.device, fallback=True)
             self.module_ = load_arrays(model, weights).to(self.device_).eval()
 

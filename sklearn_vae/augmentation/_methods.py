@@ -48,10 +48,9 @@ class Method(BaseEstimator, ABC):
     define :meth:`draw` and ``_parameter_constraints``, scikit-learn's, which :meth:`fit` checks.
     """
 
-    needs_vae: ClassVar[bool] = True
-    """Whether the method draws codes; else it takes real rows as they are."""
-    conditional: ClassVar[bool] = False
-    """Whether the decoder has to see the class."""
+    model: ClassVar[str | None] = "vae"
+    """What codes are of: ``"vae"``, ``"conditional"`` (the decoder sees the class, too) or
+    ``"deformation"``; None for a method that takes real rows as they are."""
     min_rows: ClassVar[int] = 1
     """Real rows that a class must have."""
     residual: bool = False
@@ -65,7 +64,7 @@ class Method(BaseEstimator, ABC):
         Parameters
         ----------
         mean, std : ndarray of shape (n, z_dim)
-            The posteriors of all rows of X.
+            The posteriors of all rows of X; of deformations (n, k, z_dim), to k neighbours each.
         rows : ndarray of shape (n_class,)
             Which of them are of the class.
         unlabelled : ndarray of shape (n_unlabelled,)
@@ -326,7 +325,65 @@ class Conditional(Posterior):
     (28, 8, 8)
     """
 
-    conditional = True
+    model = "conditional"
+
+
+class Deformation(Method):
+    """Real rows, deformed as images of their class differ from each other; images only.
+
+    A VAE learns what turns an image into one of its nearest neighbours in its class: a smooth
+    field [1]_, [2]_. A synthetic row is a real one, deformed as another one of its class would have
+    to be to resemble a neighbour. Nothing is blurred, and strokes stay strokes. A class needs two
+    rows or more. Of the template's settings ``z_dim``, ``network`` (its encoder, for twice the
+    channels), ``beta`` and those of the training count.
+
+    Parameters
+    ----------
+    n_neighbors : int, default=10
+        How many nearest rows of its class an image is taken to be a deformation of, 1 or more;
+        fewer in a class that has fewer.
+
+    spread : float, default=1.0
+        Times the deformations seen, 0 or more.
+
+    References
+    ----------
+    .. [1] Hauberg et al., "Dreaming More Data: Class-dependent Distributions over Diffeomorphisms
+       for Learned Data Augmentation", AISTATS 2016, https://arxiv.org/abs/1510.02795
+    .. [2] Dalca et al., "Unsupervised Learning for Fast Probabilistic Diffeomorphic Registration",
+       MICCAI 2018, https://arxiv.org/abs/1805.04605
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_vae import VAEAugmenter, VAETransformer
+    >>> from sklearn_vae.augmentation import Deformation
+    >>> X, y = np.random.default_rng(0).random((20, 8, 8)), np.repeat([0, 1], [14, 6])
+    >>> vae = VAETransformer(2, max_epochs=1, device="cpu")
+    >>> augmenter = VAEAugmenter(vae=vae, method=Deformation(n_neighbors=5), n_new={1: 8})
+    >>> augmenter.fit_resample(X, y)[0].shape
+    (28, 8, 8)
+    """
+
+    model = "deformation"
+    min_rows = 2
+    _parameter_constraints: ClassVar = {
+        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "spread": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def __init__(self, n_neighbors: int = 10, spread: float = 1.0) -> None:
+        self.n_neighbors = n_neighbors
+        self.spread = spread
+
+    def draw(self, n: int, rng: np.random.RandomState) -> Draws:
+        """Return n codes of deformations of the class, each with the row to deform."""
+        i = self._pick(n, rng)
+        rows, neighbors, _ = self.mean_.shape
+        pair = rng.randint(rows, size=n), rng.randint(neighbors, size=n)
+        noise = rng.standard_normal((n, self.mean_.shape[2]))
+        Z = self.spread * (self.mean_[pair] + self.std_[pair] * noise)
+        return _around(self.rows_[i], Z)
 
 
 class Bootstrap(Method):
@@ -347,7 +404,7 @@ class Bootstrap(Method):
     ((28, 8, 8), array([14, 14]))
     """
 
-    needs_vae = False
+    model = None
     _parameter_constraints: ClassVar[dict[str, Any]] = {}
 
     def draw(self, n: int, rng: np.random.RandomState) -> Draws:
@@ -381,6 +438,7 @@ METHODS: dict[str, type[Method]] = {
     "interpolation": Interpolation,
     "density": Density,
     "conditional": Conditional,
+    "deformation": Deformation,
     "bootstrap": Bootstrap,
 }
 """Methods by the name that ``VAEAugmenter(method=...)`` takes."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from math import log, pi
 from numbers import Integral
 
@@ -120,22 +121,20 @@ class Flowed:
 
     def __init__(self, base: td.Normal, contexts: tuple[Tensor, ...], steps: nn.ModuleList) -> None:
         self.base, self.contexts, self.steps = base, contexts, steps
-        self._centre: tuple[Tensor, Tensor] | None = None
 
     @property
     def loc(self) -> Tensor:
         """The code of each sample, (n, d): where the flow takes the mean of the normals."""
-        return self._at_centre()[0]
+        return self._centre[0]
 
     @property
     def scale(self) -> Tensor:
         """Standard deviations around ``loc`` by the flow's own scales there, (n, d)."""
-        return self._at_centre()[1].exp()
+        return self._centre[1].exp()
 
-    def _at_centre(self) -> tuple[Tensor, Tensor]:
-        if self._centre is None:
-            self._centre = self.push(torch.zeros_like(self.base.loc))
-        return self._centre
+    @cached_property
+    def _centre(self) -> tuple[Tensor, Tensor]:
+        return self.push(torch.zeros_like(self.base.loc))
 
     def push(self, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Return where noise (..., n, d) ends up, and the log-scale on its way in each dimension.

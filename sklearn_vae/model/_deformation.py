@@ -1,0 +1,108 @@
+"""One image as a deformation of another: what VAEAugmenter's ``"deformation"`` learns."""
+
+from __future__ import annotations
+
+from math import log
+
+import torch
+import torch.distributions as td
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..nn._network import Network
+from ..nn._scaling import Scaling
+from ._elbo import ELBOTerms
+from ._likelihoods import MIN_LOG_SCALE
+from ._posteriors import DiagonalNormal
+from ._priors import StandardNormal, exact_kl_divergence
+
+GRID, WIDTH = 7, 256
+"""Nodes a side of the field's coarse grid, and hidden units of the layer that makes it."""
+
+
+class PairScaling(nn.Module):
+    """Raw pairs (n, 2, *raw_shape) to both images one behind the other, (n, 2 * c, h, w)."""
+
+    def __init__(self, single: Scaling) -> None:
+        super().__init__()
+        self.single = single
+
+    def forward(self, raw: Tensor) -> Tensor:
+        """Return scaled pairs."""
+        return torch.cat([self.single(raw[:, 0]), self.single(raw[:, 1])], 1)
+
+    def inverse(self, x: Tensor) -> Tensor:
+        """Return single images in the raw layout and range."""
+        return self.single.inverse(x)
+
+
+class DeformationModel(nn.Module):
+    """A VAE of pairs: p(b|a, z) is a normal around image a, warped by a smooth field [1]_, [2]_.
+
+    The encoder sees both images. The field is linear in the last hidden layer, given on a coarse
+    grid and interpolated with bicubic splines; it says from where in a each pixel is read.
+
+    Parameters
+    ----------
+    scaling : Scaling
+        Raw images to (c, h, w) in [0, 1], and back.
+    network : Network
+        Builds the encoder, for 2 * c channels; its decoder is not used.
+    z_dim : int
+        Dimensions of the latent space.
+
+    References
+    ----------
+    .. [1] Hauberg et al., "Dreaming More Data: Class-dependent Distributions over Diffeomorphisms
+       for Learned Data Augmentation", AISTATS 2016, https://arxiv.org/abs/1510.02795
+    .. [2] Dalca et al., "Unsupervised Learning for Fast Probabilistic Diffeomorphic Registration",
+       MICCAI 2018, https://arxiv.org/abs/1805.04605
+    """
+
+    def __init__(self, scaling: Scaling, network: Network, z_dim: int) -> None:
+        super().__init__()
+        c, h, w = scaling.shape
+        self.z_dim = z_dim
+        self.scaling = PairScaling(scaling)
+        self.encoder = network.encoder((2 * c, h, w))
+        with torch.no_grad():
+            n_activations = self.encoder.eval()(torch.zeros(2, 2 * c, h, w))[0].numel()
+        self.posterior_head = DiagonalNormal().build(n_activations, z_dim)
+        last = nn.Linear(WIDTH, 2 * GRID**2)
+        nn.init.normal_(last.weight, std=1e-3)  # next to no deformation, to start with
+        nn.init.zeros_(last.bias)
+        self.decoder = nn.Sequential(nn.Linear(z_dim, WIDTH), nn.ReLU(), last)
+        self.log_scale = nn.Parameter(torch.tensor(log(0.2)))
+        self.prior = StandardNormal().build(z_dim, lambda n: torch.empty(n), bounded=True)
+        self.train()
+
+    def posterior(self, pairs: Tensor) -> td.Normal:
+        """Return q(z|a, b) of n scaled pairs."""
+        q: td.Normal = self.posterior_head(self.encoder(pairs).flatten(1))
+        return q
+
+    def deformed(self, a: Tensor, z: Tensor) -> Tensor:
+        """Return scaled images a, (n, c, h, w), as codes z, (n, z_dim), deform them."""
+        coarse = self.decoder(z).float().view(-1, 2, GRID, GRID)
+        with torch.autocast(a.device.type, enabled=False):  # coordinates need all their bits
+            field = F.interpolate(coarse, size=a.shape[2:], mode="bicubic", align_corners=False)
+            stay = torch.eye(2, 3, device=a.device).expand(len(a), 2, 3)
+            grid = F.affine_grid(stay, list(a.shape), align_corners=False)
+            grid = grid + field.permute(0, 2, 3, 1)
+            warped = F.grid_sample(a, grid, padding_mode="border", align_corners=False)
+            return warped.clamp(0, 1)
+
+    def forward(
+        self, x: Tensor, target: Tensor, y: Tensor | None = None, n_samples: int = 1
+    ) -> ELBOTerms:
+        """Return the terms of the bound on log p(b|a) at one draw; x and target are the pairs."""
+        q = self.posterior(x)
+        a, b = target.chunk(2, 1)
+        p = td.Normal(
+            self.deformed(a, q.rsample()),
+            self.log_scale.clamp(min=MIN_LOG_SCALE).exp(),
+            validate_args=False,
+        )
+        kl = exact_kl_divergence(q, self.prior(self.posterior))
+        assert kl is not None
+        return ELBOTerms(p.log_prob(b).flatten(1).sum(1), kl)
