@@ -173,7 +173,7 @@ def main() -> None:
     test = fetch_images(args.data, subset="test", return_X_y=True, download_if_missing=False)
     records: list[dict[str, Any]] = []
     for name, seed, Z, Z_test, seconds in features_of(X, test[0], args):
-        record = {"features": name, "columns": Z.shape[1], "seed": seed, "seconds_vae": seconds}
+        record = {"features": name, "columns": Z.shape[-1], "seed": seed, "seconds_vae": seconds}
         for head in args.heads:
             records.append({**record, "head": head, **scores(head, Z, y, Z_test, test[1])})
             print(records[-1], flush=True)

@@ -27,12 +27,14 @@ from sklearn_vae import VAEAugmenter, VAETransformer
 from sklearn_vae.augmentation import (
     METHODS,
     Conditional,
+    Deformation,
     Density,
     Interpolation,
     Posterior,
     QualityGate,
 )
 
+ON_ROWS = [name for name in METHODS if name != "deformation"]
 COUNTS = {0: 30, 1: 20, 2: 5, 3: 2}
 
 
@@ -59,10 +61,11 @@ def count(y):
 @pytest.mark.parametrize("dtype", ["uint8", "bool", "float32", "float64"])
 @pytest.mark.parametrize("shape", [(9, 8), (9, 8, 3), (3, 9, 8), (72,)])
 def test_originals_first_exact_counts_and_range(method, dtype, shape):
+    image_shape = (9, 8) if method == "deformation" and len(shape) == 1 else None
     X = synthetic_images(24, *shape, dtype=dtype)
     y = np.array(["a"] * 14 + ["b"] * 7 + ["c"] * 3)
     before = X.copy()
-    sampler = augmenter(method=method)
+    sampler = augmenter(method=method, vae=tiny(image_shape=image_shape))
     X_out, y_out = sampler.fit_resample(X, y)
     assert X_out.dtype == X.dtype
     assert X_out.shape[1:] == X.shape[1:]
@@ -79,7 +82,7 @@ def test_originals_first_exact_counts_and_range(method, dtype, shape):
         assert np.isfinite(X_out).all()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ON_ROWS)
 def test_vectors_stay_within_the_range_of_their_columns(method, rng):
     X = rng.normal(size=(40, 3)) * [1, 100, 0] + [0, -500, 7]
     X_out, _ = augmenter(method=method, n_new=2.0).fit_resample(X, np.arange(40) % 2)
@@ -337,7 +340,7 @@ def test_a_class_of_a_single_row_works(method, unbalanced):
     assert count(y_out)[3] == 30
 
 
-@pytest.mark.parametrize("method", ["interpolation", "density"])
+@pytest.mark.parametrize("method", ["interpolation", "density", "deformation"])
 def test_a_class_of_a_single_row_is_refused_with_the_remedy(method, unbalanced):
     X, y = (part[:-1] for part in unbalanced)
     with pytest.raises(ValueError, match=r"Class .*3.* has 1 row.*method='auto'"):
@@ -416,10 +419,37 @@ def test_a_frozen_vae_is_used_as_it_is(unbalanced):
     assert pickle.dumps(vae) == before
     template = tiny().fit(X)
     assert augmenter(vae=template).fit(X, y).vae_ is not template
-    with pytest.raises(ValueError, match="a frozen one"):
-        augmenter(vae=FrozenEstimator(vae), method="conditional").fit(X, y)
+    for method in ("conditional", "deformation"):
+        with pytest.raises(ValueError, match="a frozen one"):
+            augmenter(vae=FrozenEstimator(vae), method=method).fit(X, y)
     with pytest.raises(ValueError, match="shape"):
         augmenter(vae=FrozenEstimator(vae)).fit(X[:, :, :4].repeat(3, 2), y)
+
+
+def test_deformations_of_what_is_no_image_are_refused_before_training(rng):
+    trainings = Trained.trainings
+    sampler = augmenter(method="deformation", n_new=3, vae=tiny(callbacks=[Trained()]))
+    with pytest.raises(ValueError, match=r"method='deformation' deforms images.*image_shape"):
+        sampler.fit_resample(rng.normal(size=(40, 3)), np.arange(40) % 2)
+    encoder = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.Flatten())
+    decoder = torch.nn.Sequential(torch.nn.LazyLinear(64), torch.nn.Unflatten(1, (1, 8, 8)))
+    sampler.set_params(vae__network=(encoder, decoder))
+    with pytest.raises(ValueError, match=r"a pair of images as 2 channels"):
+        sampler.fit_resample(rng.random((40, 8, 8)), np.arange(40) % 2)
+    assert Trained.trainings == trainings
+
+
+def test_deformations_are_of_the_row_by_what_the_class_knows(unbalanced):
+    """Each is what the VAE makes of its source by the code of a pair of the same class."""
+    X, y = unbalanced
+    sampler = augmenter(method=Deformation(n_neighbors=3, spread=0.0)).fit(X, y)
+    new = sampler.sample(30, y=0)
+    (rows,) = np.nonzero(y == 0)
+    still = sampler.vae_.deform(X[rows], np.zeros((30, 3)))
+    np.testing.assert_allclose(np.sort(new.sum((1, 2))), np.sort(still.sum((1, 2))), rtol=1e-5)
+    method = sampler.methods_[3]
+    assert method.mean_.shape == (2, 3, 3)  # two rows, one neighbour thrice
+    np.testing.assert_array_equal(method.mean_[:, 0], method.mean_[:, 2])
 
 
 # -- transforms and the gate -----------------------------------------------------------------------

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from sklearn_vae.augmentation import METHODS, Conditional, Density, Interpolation, Posterior
+from sklearn_vae.augmentation import (
+    METHODS,
+    Conditional,
+    Deformation,
+    Density,
+    Interpolation,
+    Posterior,
+)
 
 
 @pytest.fixture
@@ -18,6 +25,8 @@ ROWS, NONE = np.arange(7, 27), np.arange(0)
 
 @pytest.mark.parametrize("name", METHODS)
 def test_draws_are_a_function_of_the_generator(name, posteriors):
+    if name == "deformation":  # to five neighbours each
+        posteriors = [np.repeat(part[:, None], 5, 1) for part in posteriors]
     method = METHODS[name]().fit(*posteriors, ROWS, NONE)
     first, again, more = (
         method.draw(n, np.random.RandomState(seed)) for n, seed in ((9, 0), (9, 0), (9, 1))
@@ -29,6 +38,22 @@ def test_draws_are_a_function_of_the_generator(name, posteriors):
     empty = method.draw(0, np.random.RandomState(0))
     assert empty.Z.shape[0] == len(empty.source) == 0
     clone(method)
+
+
+def test_deformations_are_draws_from_the_posteriors_of_the_class(rng):
+    mean, std = rng.normal(size=(60, 5, 3)), np.full((60, 5, 3), 1e-6)
+    draws = Deformation(spread=2.0).fit(mean, std, ROWS, NONE).draw(4000, np.random.RandomState(0))
+    pairs = 2 * mean[ROWS].reshape(-1, 3)
+    distance = np.abs(draws.Z[:, None] - pairs).max(2)
+    assert (distance.min(1) < 1e-4).all()
+    counts = np.bincount(distance.argmin(1), minlength=100)
+    assert counts.min() > 15  # 40 expected
+    parents, each = np.unique(draws.source, return_counts=True)
+    np.testing.assert_array_equal(parents, ROWS)
+    assert (each == 200).all()
+    same = mean[draws.source].reshape(4000, 5, 3) * 2
+    own = (np.abs(draws.Z[:, None] - same).max(2).min(1) < 1e-4).mean()
+    assert own < 0.1  # of other rows' pairs, not of the row's own
 
 
 @pytest.mark.parametrize("name", ["posterior", "interpolation", "bootstrap"])
