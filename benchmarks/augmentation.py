@@ -36,6 +36,7 @@ import torch
 from _common import as_rows, environment, markdown_table, write_json
 from classification import rbf
 from imblearn.over_sampling import SMOTE
+from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import confusion_matrix
 from sklearn.neighbors import NearestNeighbors
@@ -46,7 +47,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LinearLR
 
 from sklearn_vae import VAEAugmenter, VAETransformer
-from sklearn_vae.augmentation import Interpolation, Posterior, PosteriorViews
+from sklearn_vae.augmentation import DeformationViews, Interpolation, Posterior, PosteriorViews
 from sklearn_vae.datasets import fetch_images
 from sklearn_vae.nn import MLP
 from sklearn_vae.training import AUGMENTATIONS, ArrayDataset, Augment, Batches
@@ -166,6 +167,7 @@ def treatments(data: str, vae: Any, template: VAETransformer, n_new: Any, seed: 
         return VAEAugmenter(**settings).fit_resample
 
     moved = usual(data)
+    deforming = clone(template).set_params(network="auto", max_epochs="auto")
     return {
         "nothing": lambda X, y: (X, y),
         "class weights": lambda X, y: (X, y),
@@ -178,6 +180,10 @@ def treatments(data: str, vae: Any, template: VAETransformer, n_new: Any, seed: 
         "VAE interpolation": augmented(method="interpolation"),
         "VAE density": augmented(method="density"),
         "VAE conditional": augmented(vae=template, method="conditional"),
+        "VAE deformation": augmented(vae=deforming, method="deformation"),
+        "VAE deformation + shifts (flips)": augmented(
+            vae=deforming, method="deformation", transforms=moved
+        ),
         "VAE posterior + shifts (flips)": augmented(method="posterior", transforms=moved),
         "VAE posterior + geometric": augmented(method="posterior", transforms=STRENGTH),
     }
@@ -366,7 +372,13 @@ def load(data: str, counts: tuple[int, ...], seed: int, validate: bool):
     return X[train], y[train], *test
 
 
-ONLINE = ("nothing", "posterior views", "geometric", "geometric, posterior views")
+ONLINE = (
+    "nothing",
+    "posterior views",
+    "deformation views",
+    "geometric",
+    "geometric, posterior views",
+)
 """Treatments of the part ``online``."""
 
 
@@ -423,11 +435,19 @@ def online(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any
         ).fit(X)
         print(f"{data} seed {seed}: VAE {time.perf_counter() - start:.0f} s", flush=True)
         posterior = PosteriorViews(vae)
+    deformation: Any = None
+    if "deformation views" in chosen:
+        start = time.perf_counter()
+        vae = VAETransformer(random_state=seed)
+        augmenter = VAEAugmenter(vae=vae, method="deformation", n_new=1, random_state=seed)
+        deformation = DeformationViews(augmenter.fit(X, y))
+        print(f"{data} seed {seed}: deformations {time.perf_counter() - start:.0f} s", flush=True)
     records = []
     for name in chosen:
         views = {
             "nothing": None,
             "posterior views": posterior,
+            "deformation views": deformation,
             "geometric": geometric,
             "geometric, posterior views": lambda x: posterior(geometric(x)),
         }[name]

@@ -13,6 +13,8 @@ from ._base import BaseVAE, Rows
 from .model._deformation import DeformationModel
 from .training import ArrayDataset
 
+PAIRS = 200_000
+"""Pairs whose posteriors are learnt, at most; each row keeps one, however many there are."""
 FIXED: dict[str, Any] = {
     "likelihood": "gaussian",
     "prior": "normal",
@@ -53,11 +55,13 @@ class DeformationVAE(BaseVAE):
         """Do nothing: deformations are no features."""
 
     def pair_posteriors(self, X: np.ndarray, partners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean and standard deviation of q(z|a, b) for all pairs, each (n, k, z_dim).
+        """Return mean and standard deviation of q(z|a, b) for pairs, each (n, k, z_dim).
 
-        Rows without partners have zeros.
+        Of all partners, or of as many, near and far, as ``PAIRS`` allows. Rows without have zeros.
         """
-        n, k = partners.shape
+        n = len(partners)
+        k = max(1, min(partners.shape[1], PAIRS // n))
+        partners = partners[:, np.linspace(0, partners.shape[1] - 1, k).astype(int)]
         pairs: Any = _Pairs(ArrayDataset(X), partners.reshape(-1, 1), np.repeat(np.arange(n), k))
         moments_of = np.zeros((n * k, 2 * self.module_.z_dim), np.float32)
 

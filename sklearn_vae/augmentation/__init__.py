@@ -16,7 +16,7 @@ from ._methods import (
     Posterior,
 )
 from ._transforms import transform_rows
-from ._views import PosteriorViews
+from ._views import DeformationViews, PosteriorViews
 
 __all__ = [
     "METHODS",
@@ -25,6 +25,7 @@ __all__ = [
     "Bootstrap",
     "Conditional",
     "Deformation",
+    "DeformationViews",
     "Density",
     "Draws",
     "Interpolation",

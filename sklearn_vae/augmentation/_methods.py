@@ -339,7 +339,7 @@ class Deformation(Method):
 
     Parameters
     ----------
-    n_neighbors : int, default=10
+    n_neighbors : int, default=30
         How many nearest rows of its class an image is taken to be a deformation of, 1 or more;
         fewer in a class that has fewer.
 
@@ -372,7 +372,7 @@ class Deformation(Method):
         "spread": [Interval(Real, 0, None, closed="left")],
     }
 
-    def __init__(self, n_neighbors: int = 10, spread: float = 1.0) -> None:
+    def __init__(self, n_neighbors: int = 30, spread: float = 1.0) -> None:
         self.n_neighbors = n_neighbors
         self.spread = spread
 

@@ -10,8 +10,86 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from ..model._deformation import DeformationModel
 
-class PosteriorViews(nn.Module):
+
+class _Views(nn.Module):
+    """Base: keeps a fitted model out of its own parameters."""
+
+    def __init__(self, model: nn.Module, spread: float) -> None:
+        super().__init__()
+        if not 0 <= spread < inf:
+            raise ValueError(f"spread={spread!r}: give a number >= 0.")
+        self._model = [model]  # a list: its weights are not among the parameters of this one
+        self.spread = spread
+
+
+class DeformationViews(_Views):
+    """Turns every image of a batch into a deformed one: augmentation on line.
+
+    With the deformations that ``VAEAugmenter(method="deformation")`` has learnt, drawn anew in
+    every step; of any class, since a batch has no labels. A row keeps its label. Used as
+    :class:`PosteriorViews`.
+
+    Parameters
+    ----------
+    augmenter : VAEAugmenter
+        Fitted, with ``method="deformation"``; not trained further.
+    spread : float, default=1.0
+        Times draws from the prior, 0 or more.
+
+    Raises
+    ------
+    NotFittedError
+        For an augmenter that is not fitted.
+    ValueError
+        For an augmenter of another method and a ``spread`` below 0.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn_vae import VAEAugmenter, VAETransformer
+    >>> from sklearn_vae.augmentation import DeformationViews
+    >>> X, y = load_digits(return_X_y=True)
+    >>> X = (X / 16).reshape(-1, 8, 8)
+    >>> vae = VAETransformer(4, max_epochs=2, device="cpu")
+    >>> augmenter = VAEAugmenter(vae=vae, method="deformation", n_new=1).fit(X, y)
+    >>> DeformationViews(augmenter)(torch.from_numpy(X[:10]).float()[:, None]).shape
+    torch.Size([10, 1, 8, 8])
+    """
+
+    def __init__(self, augmenter: Any, *, spread: float = 1.0) -> None:
+        check_is_fitted(augmenter)
+        model = getattr(augmenter.vae_, "module_", None)
+        if not isinstance(model, DeformationModel):
+            raise ValueError(
+                f"augmenter has method={augmenter.method!r}, which learns no deformations. Fit it "
+                "with method='deformation'."
+            )
+        super().__init__(model, spread)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return a fresh deformation of each image of x, on the VAE's device.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, c, h, w), float32
+            In [0, 1]; torch's generator draws the deformations.
+
+        Returns
+        -------
+        views : Tensor of the shape of x, float32
+            Without gradients.
+        """
+        model: Any = self._model[0]
+        with torch.no_grad():
+            z = self.spread * torch.randn(len(x), model.z_dim, device=x.device)
+            views: Tensor = model.deformed(x, z)
+            return views
+
+
+class PosteriorViews(_Views):
     """Turns every image of a batch into a draw around its posterior: augmentation on line.
 
     What ``VAEAugmenter(method="posterior")`` does once and for all, done anew in every step, as in
@@ -53,14 +131,10 @@ class PosteriorViews(nn.Module):
     """
 
     def __init__(self, vae: Any, *, spread: float = 1.0, residual: bool = True) -> None:
-        super().__init__()
         if isinstance(vae, FrozenEstimator):
             vae = vae.estimator
         check_is_fitted(vae)
-        if not 0 <= spread < inf:
-            raise ValueError(f"spread={spread!r}: give a number >= 0.")
-        self._vae = [vae.module_]  # a list: its weights are not among the parameters of this one
-        self.spread = spread
+        super().__init__(vae.module_, spread)
         self.residual = residual
 
     def forward(self, x: Tensor) -> Tensor:
@@ -76,7 +150,7 @@ class PosteriorViews(nn.Module):
         views : Tensor of the shape of x, float32
             Without gradients; images clipped to [0, 1].
         """
-        model = self._vae[0]
+        model: Any = self._model[0]
         with torch.no_grad():
             q = model.posterior(x)
             z = q.loc + self.spread * q.scale * torch.randn_like(q.loc)

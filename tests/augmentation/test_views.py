@@ -8,7 +8,8 @@ import torch
 from helpers import same_weights, tiny
 from sklearn.frozen import FrozenEstimator
 
-from sklearn_vae.augmentation import PosteriorViews
+from sklearn_vae import VAEAugmenter
+from sklearn_vae.augmentation import DeformationViews, PosteriorViews
 
 
 @pytest.fixture
@@ -55,3 +56,35 @@ def test_what_cannot_work_is_refused(fitted):
         PosteriorViews(fitted, spread=-1)
     with pytest.raises(Exception, match="not fitted"):
         PosteriorViews(tiny())
+
+
+@pytest.fixture(scope="module")
+def deforming(images):
+    y = np.arange(len(images)) % 2
+    return VAEAugmenter(vae=tiny(), method="deformation", n_new=1, random_state=0).fit(images, y)
+
+
+def test_deformations_are_fresh_draws_from_the_prior(deforming, images, batch):
+    views = DeformationViews(deforming, spread=2.0)
+    before = copy.deepcopy(deforming.vae_)
+    torch.manual_seed(0)
+    first, second = views(batch), views(batch)
+    assert not torch.equal(first, second)
+    torch.manual_seed(0)
+    codes = 2 * torch.randn(20, 3)
+    expected = deforming.vae_.deform(images[:20], codes.numpy())
+    np.testing.assert_allclose(first[:, 0], expected, atol=1e-6)
+    assert same_weights(before, deforming.vae_)
+    assert not list(views.parameters())
+    assert not first.requires_grad
+
+
+def test_only_an_augmenter_of_deformations_will_do(deforming, images):
+    with pytest.raises(ValueError, match="spread"):
+        DeformationViews(deforming, spread=-1)
+    with pytest.raises(Exception, match="not fitted"):
+        DeformationViews(VAEAugmenter(method="deformation"))
+    for method in ("posterior", "bootstrap"):
+        other = VAEAugmenter(vae=tiny(), method=method, n_new=1)
+        with pytest.raises(ValueError, match=rf"method='{method}', which learns no deformations"):
+            DeformationViews(other.fit(images, np.arange(len(images)) % 2))

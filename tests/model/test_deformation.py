@@ -5,6 +5,7 @@ import pytest
 import torch
 from helpers import Trained, tiny
 
+from sklearn_vae import _deformation
 from sklearn_vae._deformation import FIXED, DeformationVAE, class_neighbors
 from sklearn_vae._images import read_spec
 from sklearn_vae.model._deformation import DeformationModel
@@ -121,3 +122,12 @@ def test_rows_without_partners_take_no_part(trained):
     assert (mean[100:] == 0).all()
     assert (std[100:] == 0).all()
     assert (std[:100] > 0).all()
+
+
+def test_few_enough_pairs_are_kept(trained, monkeypatch):
+    vae, X, partners = trained
+    every, _ = vae.pair_posteriors(X, partners)
+    monkeypatch.setattr(_deformation, "PAIRS", 700)  # for 300 rows
+    mean, std = vae.pair_posteriors(X, partners)
+    assert mean.shape == std.shape == (300, 2, 2)
+    np.testing.assert_allclose(mean, every[:, [0, 19]], atol=1e-5)
