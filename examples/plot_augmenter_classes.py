@@ -23,8 +23,9 @@ template = VAETransformer(
 vae = FrozenEstimator(template.fit(X))
 
 # %%
-# One VAE serves all methods but ``"conditional"``, whose decoder sees the class and is trained
-# for it. ``"bootstrap"`` with ``transforms`` is ordinary augmentation, without a VAE: the
+# One VAE serves all methods but ``"conditional"``, whose decoder sees the class, and
+# ``"deformation"``, which learns how images of a class turn into each other; these train their own.
+# ``"bootstrap"`` with ``transforms`` is ordinary augmentation, without a VAE: the
 # control.
 
 augmenters = {
@@ -32,6 +33,7 @@ augmenters = {
     "interpolation": VAEAugmenter(vae=vae, method="interpolation", n_new=20, random_state=0),
     "density": VAEAugmenter(vae=vae, method="density", n_new=20, random_state=0),
     "conditional": VAEAugmenter(vae=template, method="conditional", n_new=20, random_state=0),
+    "deformation": VAEAugmenter(vae=template, method="deformation", n_new=20, random_state=0),
     "transforms alone": VAEAugmenter(method="bootstrap", transforms=0.5, n_new=20, random_state=0),
 }
 nearest = NearestNeighbors(n_neighbors=1).fit(X.reshape(len(X), -1))
@@ -44,8 +46,8 @@ for name, augmenter in augmenters.items():
 # One row for each class. In each pair of columns the image on the left is synthetic, and the one
 # on its right the nearest of all real images.
 
-widths = {"width_ratios": [3, 4, 4, 4, 4, 4]}
-figure, axes = plt.subplots(1, 6, figsize=(13, 6.3), layout="constrained", gridspec_kw=widths)
+widths = {"width_ratios": [3, 4, 4, 4, 4, 4, 4]}
+figure, axes = plt.subplots(1, 7, figsize=(15, 6.3), layout="constrained", gridspec_kw=widths)
 SampleDisplay.from_arrays(X, y, n_cols=3, ax=axes[0])
 axes[0].set_title("real")
 facts = {}

@@ -22,7 +22,6 @@ FIXED: dict[str, Any] = {
     "importance_samples": 1,
     "label_weight": 0.0,
     "augment": None,
-    "precision": "float32",
 }
 """Parameters of a template that have no say."""
 

@@ -15,6 +15,7 @@ from ._elbo import ELBOTerms
 from ._likelihoods import MIN_LOG_SCALE
 from ._posteriors import DiagonalNormal
 from ._priors import StandardNormal, exact_kl_divergence
+from ._vae import narrowest_map
 
 GRID, WIDTH = 7, 256
 """Nodes a side of the field's coarse grid, and hidden units of the layer that makes it."""
@@ -59,22 +60,38 @@ class DeformationModel(nn.Module):
        MICCAI 2018, https://arxiv.org/abs/1805.04605
     """
 
+    splines: Tensor
+
     def __init__(self, scaling: Scaling, network: Network, z_dim: int) -> None:
         super().__init__()
         c, h, w = scaling.shape
         self.z_dim = z_dim
         self.scaling = PairScaling(scaling)
         self.encoder = network.encoder((2 * c, h, w))
-        with torch.no_grad():
-            n_activations = self.encoder.eval()(torch.zeros(2, 2 * c, h, w))[0].numel()
-        self.posterior_head = DiagonalNormal().build(n_activations, z_dim)
+        self.posterior_head = DiagonalNormal().build(self._encode_zeros()[0].numel(), z_dim)
         last = nn.Linear(WIDTH, 2 * GRID**2)
         nn.init.normal_(last.weight, std=1e-3)  # next to no deformation, to start with
         nn.init.zeros_(last.bias)
         self.decoder = nn.Sequential(nn.Linear(z_dim, WIDTH), nn.ReLU(), last)
+        nodes = torch.eye(GRID**2).view(-1, 1, GRID, GRID)
+        splines = F.interpolate(nodes, size=(h, w), mode="bicubic", align_corners=False)
+        self.register_buffer("splines", splines.view(GRID**2, h * w), persistent=False)
         self.log_scale = nn.Parameter(torch.tensor(log(0.2)))
         self.prior = StandardNormal().build(z_dim, lambda n: torch.empty(n), bounded=True)
-        self.train()
+
+    def narrowest_map(self) -> float:
+        """Return the width of the narrowest map that a convolution takes or makes; inf for none."""
+        return narrowest_map(self, self._encode_zeros)
+
+    def _encode_zeros(self) -> Tensor:
+        """Return the activations of two blank pairs."""
+        single = self.scaling.single.shape
+        training = self.encoder.training
+        self.encoder.eval()
+        with torch.no_grad():
+            activations: Tensor = self.encoder(torch.zeros(2, 2 * single[0], *single[1:]))
+        self.encoder.train(training)
+        return activations
 
     def posterior(self, pairs: Tensor) -> td.Normal:
         """Return q(z|a, b) of n scaled pairs."""
@@ -83,9 +100,9 @@ class DeformationModel(nn.Module):
 
     def deformed(self, a: Tensor, z: Tensor) -> Tensor:
         """Return scaled images a, (n, c, h, w), as codes z, (n, z_dim), deform them."""
-        coarse = self.decoder(z).float().view(-1, 2, GRID, GRID)
+        coarse = self.decoder(z).float().view(-1, GRID**2)
         with torch.autocast(a.device.type, enabled=False):  # coordinates need all their bits
-            field = F.interpolate(coarse, size=a.shape[2:], mode="bicubic", align_corners=False)
+            field = (coarse @ self.splines).view(-1, 2, *a.shape[2:])  # faster than to interpolate
             stay = torch.eye(2, 3, device=a.device).expand(len(a), 2, 3)
             grid = F.affine_grid(stay, list(a.shape), align_corners=False)
             grid = grid + field.permute(0, 2, 3, 1)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import inf, log
+from typing import Any
 
 import numpy as np
 import torch
@@ -278,19 +279,7 @@ class VAE(nn.Module):
 
     def narrowest_map(self) -> float:
         """Return the width of the narrowest map that a convolution takes or makes; inf for none."""
-        widths = [inf]
-
-        def note(_: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> None:
-            widths.extend((args[0].shape[-1], out.shape[-1]))
-
-        kinds = (nn.Conv2d, nn.ConvTranspose2d)
-        hooks = [m.register_forward_hook(note) for m in self.modules() if isinstance(m, kinds)]
-        try:
-            self._run_on_zeros()
-        finally:
-            for hook in hooks:
-                hook.remove()
-        return min(widths)
+        return narrowest_map(self, self._run_on_zeros)
 
     @staticmethod
     def _pooled(activations: Tensor) -> Tensor:
@@ -323,3 +312,20 @@ class VAE(nn.Module):
                 f"shape {shape}, for likelihood {self.likelihood!r})."
             )
         return activations[-1][0].numel(), [self._pooled(a).shape[1] for a in activations]
+
+
+def narrowest_map(model: nn.Module, run: Callable[[], Any]) -> float:
+    """Return the width of the narrowest map that a convolution of the model sees in a run."""
+    widths = [inf]
+
+    def note(_: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> None:
+        widths.extend((args[0].shape[-1], out.shape[-1]))
+
+    kinds = (nn.Conv2d, nn.ConvTranspose2d)
+    hooks = [m.register_forward_hook(note) for m in model.modules() if isinstance(m, kinds)]
+    try:
+        run()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return min(widths)
