@@ -416,7 +416,7 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, DocLinkMixin, BaseE
             )
         self.vae_, mean, std = self._fit_vae(template, data, rng)
         kept = slice(None) if method.residual or method.model in (None, "deformation") else slice(0)
-        self._parents = data.X[kept], mean[kept]
+        self._parents = data.X[kept], mean if method.residual else mean[:0]
         self._bounds = None if self.spec_.is_image else (data.X.min(0), data.X.max(0))
         unlabelled = np.flatnonzero(data.codes < 0)
         self.methods_ = [

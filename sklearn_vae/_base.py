@@ -682,9 +682,12 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
 
     def _scaled(self, raw: torch.Tensor) -> torch.Tensor:
         """Return raw samples as the network's input, on the device."""
+        return self.module_.scaling(self._on_device(raw))
+
+    def _on_device(self, raw: torch.Tensor) -> torch.Tensor:
         if self.device_.type == "mps" and raw.dtype == torch.float64:
             raw = raw.float()  # MPS has no float64
-        return self.module_.scaling(raw.to(self.device_))
+        return raw.to(self.device_)
 
     def _apply(
         self,

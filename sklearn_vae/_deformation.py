@@ -78,7 +78,7 @@ class DeformationVAE(BaseVAE):
 
         def deformed(numbers: Tensor) -> Tensor:
             rows = numbers.long()
-            a = self.module_.scaling.single(images.take(rows).to(self.device_))
+            a = self.module_.scaling.single(self._on_device(images.take(rows)))
             return self._raw(self.module_.deformed(a, codes[rows].to(self.device_)))
 
         return self.spec_.restore(self._apply(ArrayDataset(np.arange(len(X))), deformed))

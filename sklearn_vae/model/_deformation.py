@@ -15,7 +15,7 @@ from ._elbo import ELBOTerms
 from ._likelihoods import MIN_LOG_SCALE
 from ._posteriors import DiagonalNormal
 from ._priors import StandardNormal, exact_kl_divergence
-from ._vae import narrowest_map
+from ._vae import narrowest_map, zeros
 
 GRID, WIDTH = 7, 256
 """Nodes a side of the field's coarse grid, and hidden units of the layer that makes it."""
@@ -89,7 +89,7 @@ class DeformationModel(nn.Module):
         training = self.encoder.training
         self.encoder.eval()
         with torch.no_grad():
-            activations: Tensor = self.encoder(torch.zeros(2, 2 * single[0], *single[1:]))
+            activations: Tensor = self.encoder(zeros(self, 2 * single[0], *single[1:]))
         self.encoder.train(training)
         return activations
 
@@ -103,7 +103,7 @@ class DeformationModel(nn.Module):
         coarse = self.decoder(z).float().view(-1, GRID**2)
         with torch.autocast(a.device.type, enabled=False):  # coordinates need all their bits
             field = (coarse @ self.splines).view(-1, 2, *a.shape[2:])  # faster than to interpolate
-            stay = torch.eye(2, 3, device=a.device).expand(len(a), 2, 3)
+            stay = torch.eye(2, 3, dtype=field.dtype, device=a.device).expand(len(a), 2, 3)
             grid = F.affine_grid(stay, list(a.shape), align_corners=False)
             grid = grid + field.permute(0, 2, 3, 1)
             warped = F.grid_sample(a, grid, padding_mode="border", align_corners=False)

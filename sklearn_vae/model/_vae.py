@@ -293,8 +293,8 @@ class VAE(nn.Module):
         training = self.encoder.training
         self.eval()
         with torch.no_grad():
-            activations = stage_activations(self.encoder, torch.zeros(2, *self.scaling.shape))
-            decoded = self.decoder(torch.zeros(2, self.z_dim + self.n_classes))
+            activations = stage_activations(self.encoder, zeros(self, *self.scaling.shape))
+            decoded = self.decoder(zeros(self, self.z_dim + self.n_classes))
         self.train(training)
         return activations, decoded
 
@@ -312,6 +312,11 @@ class VAE(nn.Module):
                 f"shape {shape}, for likelihood {self.likelihood!r})."
             )
         return activations[-1][0].numel(), [self._pooled(a).shape[1] for a in activations]
+
+
+def zeros(model: nn.Module, *shape: int) -> Tensor:
+    """Return two samples of zeros in the dtype of the model's weights."""
+    return torch.zeros(2, *shape, dtype=next((p.dtype for p in model.parameters()), None))
 
 
 def narrowest_map(model: nn.Module, run: Callable[[], Any]) -> float:

@@ -30,6 +30,7 @@ from skorch.utils import noop
 from torch import nn
 from torch.utils.data import Dataset
 
+from sklearn_vae import VAEAugmenter
 from sklearn_vae.model import Bernoulli, Gaussian
 from sklearn_vae.nn import MLP, Conv, Network
 from sklearn_vae.training import Augment
@@ -755,6 +756,10 @@ def test_the_default_dtype_of_torch_changes_nothing(images):
     try:
         estimator = pickle.loads(pickle.dumps(tiny().fit(images)))
         Z = estimator.transform(images)
+        assert tiny(network=Conv((4, 8))).fit(images).module_.narrowest_map() == 2
+        deforming = VAEAugmenter(vae=tiny(network=Conv((4, 8))), method="deformation", n_new=1)
+        deforming.fit(images, np.arange(len(images)) % 2)
+        assert deforming.vae_.module_.narrowest_map() == 2
     finally:
         torch.set_default_dtype(torch.float32)
     assert {v.dtype for v in weights(estimator).values()} == {torch.float32}
