@@ -159,6 +159,11 @@ def usual(data: str) -> Augment:
     return Augment(shift=2 / 28, flip=data == "fashion_mnist")
 
 
+def deforming(template: VAETransformer) -> VAETransformer:
+    """Return the template for deformations: the default network and length of training."""
+    return clone(template).set_params(network="auto", max_epochs="auto")
+
+
 def treatments(data: str, vae: Any, template: VAETransformer, n_new: Any, seed: int) -> dict:
     """Return each treatment's function of (X, y)."""
 
@@ -167,7 +172,6 @@ def treatments(data: str, vae: Any, template: VAETransformer, n_new: Any, seed: 
         return VAEAugmenter(**settings).fit_resample
 
     moved = usual(data)
-    deforming = clone(template).set_params(network="auto", max_epochs="auto")
     return {
         "nothing": lambda X, y: (X, y),
         "class weights": lambda X, y: (X, y),
@@ -180,9 +184,9 @@ def treatments(data: str, vae: Any, template: VAETransformer, n_new: Any, seed: 
         "VAE interpolation": augmented(method="interpolation"),
         "VAE density": augmented(method="density"),
         "VAE conditional": augmented(vae=template, method="conditional"),
-        "VAE deformation": augmented(vae=deforming, method="deformation"),
+        "VAE deformation": augmented(vae=deforming(template), method="deformation"),
         "VAE deformation + shifts (flips)": augmented(
-            vae=deforming, method="deformation", transforms=moved
+            vae=deforming(template), method="deformation", transforms=moved
         ),
         "VAE posterior + shifts (flips)": augmented(method="posterior", transforms=moved),
         "VAE posterior + geometric": augmented(method="posterior", transforms=STRENGTH),
@@ -536,13 +540,13 @@ def picture(data: str, args: argparse.Namespace) -> None:
     X, y, _, _ = load(data, class_counts(data), 0, validate=True)
     template = image_maker(0, args)
     vae = FrozenEstimator(template.fit(X))
-    methods = ("posterior", "interpolation", "density", "conditional")
+    templates = {"conditional": template, "deformation": deforming(template)}
     columns: dict[str, np.ndarray] = {
         "real": np.stack([X[np.flatnonzero(y == c)[0]] for c in range(10)])
     }
     flat = as_rows(X)
-    for method in methods:
-        source = template if method == "conditional" else vae
+    for method in ("posterior", "interpolation", "density", *templates):
+        source = templates.get(method, vae)
         sampler = VAEAugmenter(vae=source, method=method, random_state=0).fit(X, y)
         new = np.stack([sampler.sample(1, y=c)[0] for c in range(10)])
         nearest = NearestNeighbors(n_neighbors=1).fit(flat).kneighbors(as_rows(new))[1][:, 0]
