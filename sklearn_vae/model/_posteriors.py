@@ -222,4 +222,4 @@ class _Masked(nn.Linear):
         self.register_buffer("mask", mask)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight * self.mask, self.bias)
+        return F.linear(x, self.weight.masked_fill(~self.mask, 0.0), self.bias)
