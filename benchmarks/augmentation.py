@@ -185,9 +185,6 @@ def treatments(data: str, vae: Any, template: VAETransformer, n_new: Any, seed: 
         "VAE density": augmented(method="density"),
         "VAE conditional": augmented(vae=template, method="conditional"),
         "VAE deformation": augmented(vae=deforming(template), method="deformation"),
-        "VAE deformation + shifts (flips)": augmented(
-            vae=deforming(template), method="deformation", transforms=moved
-        ),
         "VAE posterior + shifts (flips)": augmented(method="posterior", transforms=moved),
         "VAE posterior + geometric": augmented(method="posterior", transforms=STRENGTH),
     }

@@ -52,7 +52,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "784-400-40, mixture prior": {"network": MLP((400,)), "prior": "mixture"},
     "784-400-40, VampPrior": {"network": MLP((400,)), "prior": "vamp"},
     "784-400-40, IAF": {"network": MLP((400,)), "posterior": "iaf"},
-    "784-400-40, IAF, VampPrior": {"network": MLP((400,)), "posterior": "iaf", "prior": "vamp"},
     "784-400-40, VampPrior, importance-weighted (5)": {
         "network": MLP((400,)),
         "prior": "vamp",

@@ -14,7 +14,7 @@ from ..nn._scaling import Scaling
 from ._elbo import ELBOTerms
 from ._likelihoods import MIN_LOG_SCALE
 from ._posteriors import DiagonalNormal
-from ._priors import StandardNormal, exact_kl_divergence
+from ._priors import _StandardNormal, exact_kl_divergence
 from ._vae import narrowest_map, zeros
 
 GRID, WIDTH = 7, 256
@@ -38,10 +38,11 @@ class PairScaling(nn.Module):
 
 
 class DeformationModel(nn.Module):
-    """A VAE of pairs: p(b|a, z) is a normal around image a, warped by a smooth field [1]_, [2]_.
+    """A VAE of pairs: p(b|a, z) is a normal around image a, warped by a smooth field.
 
     The encoder sees both images. The field is linear in the last hidden layer, given on a coarse
-    grid and interpolated with bicubic splines; it says from where in a each pixel is read.
+    grid and interpolated with bicubic splines; it says from where in a each pixel is read. Sources:
+    see :class:`~sklearn_vae.augmentation.Deformation`.
 
     Parameters
     ----------
@@ -51,13 +52,6 @@ class DeformationModel(nn.Module):
         Builds the encoder, for 2 * c channels; its decoder is not used.
     z_dim : int
         Dimensions of the latent space.
-
-    References
-    ----------
-    .. [1] Hauberg et al., "Dreaming More Data: Class-dependent Distributions over Diffeomorphisms
-       for Learned Data Augmentation", AISTATS 2016, https://arxiv.org/abs/1510.02795
-    .. [2] Dalca et al., "Unsupervised Learning for Fast Probabilistic Diffeomorphic Registration",
-       MICCAI 2018, https://arxiv.org/abs/1805.04605
     """
 
     splines: Tensor
@@ -77,7 +71,7 @@ class DeformationModel(nn.Module):
         splines = F.interpolate(nodes, size=(h, w), mode="bicubic", align_corners=False)
         self.register_buffer("splines", splines.view(GRID**2, h * w), persistent=False)
         self.log_scale = nn.Parameter(torch.tensor(log(0.2)))
-        self.prior = StandardNormal().build(z_dim, lambda n: torch.empty(n), bounded=True)
+        self.prior = _StandardNormal(z_dim)
 
     def narrowest_map(self) -> float:
         """Return the width of the narrowest map that a convolution takes or makes; inf for none."""

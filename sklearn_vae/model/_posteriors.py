@@ -150,20 +150,17 @@ class Flowed:
             z, log_scale = z.flip(-1), log_scale.flip(-1)
         return z, log_scale
 
-    def rows(self, n: int) -> Flowed:
-        """Return the posteriors of the first n samples."""
-        base = td.Normal(self.base.loc[:n], self.base.scale[:n], validate_args=False)
-        return Flowed(base, tuple(c[:n] for c in self.contexts), self.steps)
-
 
 Posterior = td.Normal | Flowed
 
 
 def first_rows(q: Posterior, n: int) -> Posterior:
     """Return the posteriors of the first n samples."""
+    normal = q.base if isinstance(q, Flowed) else q
+    first = td.Normal(normal.loc[:n], normal.scale[:n], validate_args=False)
     if isinstance(q, Flowed):
-        return q.rows(n)
-    return td.Normal(q.loc[:n], q.scale[:n], validate_args=False)
+        return Flowed(first, tuple(context[:n] for context in q.contexts), q.steps)
+    return first
 
 
 def draw_posterior(q: Posterior, noise: Tensor) -> tuple[Tensor, Tensor]:
