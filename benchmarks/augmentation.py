@@ -28,6 +28,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Container, Iterator
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -299,37 +300,14 @@ def network(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, An
 
 def few(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
     """Score 10, 50 and 200 images a class with synthetic ones 1, 5 and 20 times as many."""
-    pretrained = pretrained_vae(data, args)
     records = []
     for n in args.per_class:
         X, y, X_test, y_test = load(data, (n,) * 10, seed, args.validate)
-        template = VAETransformer(augment=None, random_state=seed)
-        own = template.fit(X)
-        plain: dict[str, Any] = {"method": "bootstrap"}
-        ways: dict[str, dict[str, Any]] = {
-            "shifts (flips)": {**plain, "transforms": usual(data)},
-            "geometric": {**plain, "transforms": STRENGTH},
-        }
-        for vae, whose in ((own, "VAE of these"), (pretrained, "VAE pre-trained")):
-            for method in ("posterior", "interpolation"):
-                kind = {"vae": FrozenEstimator(vae), "method": method}
-                ways[f"{whose}, {method}"] = kind
-                ways[f"{whose}, {method} + shifts (flips)"] = {**kind, "transforms": usual(data)}
-                ways[f"{whose}, {method} + geometric"] = {**kind, "transforms": STRENGTH}
-        kind = {
-            "vae": FrozenEstimator(pretrained),
-            "method": Interpolation(n_neighbors=50, unlabelled=True),
-        }
-        ways["VAE pre-trained, unlabelled neighbours"] = kind
-        ways["VAE pre-trained, unlabelled neighbours + geometric"] = {
-            **kind,
-            "transforms": STRENGTH,
-        }
         sets: dict[tuple[str, float], Rows] = {("nothing", 0): (X, y)}
-        for name, settings in ways.items():
+        for name, settings in few_ways(data, X, seed, args).items():
             for times in args.times:
-                if times * n <= args.most and name in (args.only or ways):
-                    sampler = VAEAugmenter(n_new=times, random_state=seed, **settings)
+                if times * n <= args.most and (not args.only or name in args.only):
+                    sampler = VAEAugmenter(n_new=times, random_state=seed, **settings())
                     if "unlabelled" in name:
                         sets[name, times] = with_unlabelled(sampler, X, y, data, seed)
                     else:
@@ -342,6 +320,33 @@ def few(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
     return records
 
 
+def few_ways(data: str, X: np.ndarray, seed: int, args: argparse.Namespace) -> dict[str, Any]:
+    """Return functions for the settings of each treatment; they train what they need, once."""
+    template = VAETransformer(augment=None, random_state=seed)
+    own = cache(lambda: FrozenEstimator(template.fit(X)))
+    pretrained = partial(pretrained_vae, data, args.epochs_pretrained)
+    unlabelled = Interpolation(n_neighbors=50, unlabelled=True)
+    makers: dict[str, tuple[Callable[[], Any], Any]] = {
+        "VAE of these, posterior": (own, "posterior"),
+        "VAE of these, interpolation": (own, "interpolation"),
+        "VAE of these, deformation": (lambda: template, "deformation"),
+        "VAE pre-trained, posterior": (pretrained, "posterior"),
+        "VAE pre-trained, interpolation": (pretrained, "interpolation"),
+        "VAE pre-trained, unlabelled neighbours": (pretrained, unlabelled),
+    }
+    moves = {"shifts (flips)": usual(data), "geometric": STRENGTH}
+
+    def settings(vae: Callable[[], Any], method: Any, transforms: Any = None) -> dict[str, Any]:
+        return {"vae": vae(), "method": method, "transforms": transforms}
+
+    ways = {name: partial(settings, lambda: None, "bootstrap", t) for name, t in moves.items()}
+    for maker, (vae, method) in makers.items():
+        ways[maker] = partial(settings, vae, method)
+        for name, transforms in moves.items():
+            ways[f"{maker} + {name}"] = partial(settings, vae, method, transforms)
+    return ways
+
+
 def with_unlabelled(sampler: VAEAugmenter, X, y, data: str, seed: int) -> Rows:
     """Resample beside 20,000 unlabelled training images; return without these."""
     others = fetch_images(data, download_if_missing=False).data
@@ -351,16 +356,11 @@ def with_unlabelled(sampler: VAEAugmenter, X, y, data: str, seed: int) -> Rows:
     return X_more[y_more != -1], y_more[y_more != -1]
 
 
-def pretrained_vae(data: str, args: argparse.Namespace) -> VAETransformer:
-    """Return a VAE trained on all training images, without labels; once per data set."""
-    if data not in _PRETRAINED:
-        X = fetch_images(data, download_if_missing=False).data
-        vae = VAETransformer(max_epochs=args.epochs_pretrained, random_state=0)
-        _PRETRAINED[data] = vae.fit(X)
-    return _PRETRAINED[data]
-
-
-_PRETRAINED: dict[str, VAETransformer] = {}
+@cache
+def pretrained_vae(data: str, epochs: int) -> FrozenEstimator:
+    """Return a VAE trained on all training images, without labels."""
+    X = fetch_images(data, download_if_missing=False).data
+    return FrozenEstimator(VAETransformer(max_epochs=epochs, random_state=0).fit(X))
 
 
 def load(data: str, counts: tuple[int, ...], seed: int, validate: bool):
