@@ -10,12 +10,13 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from math import log, pi
-from numbers import Integral
 
 import torch
 import torch.distributions as td
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from ..nn._counts import is_count
 
 
 class PosteriorFamily(ABC):
@@ -77,9 +78,8 @@ class IAF(PosteriorFamily):
     n_hidden: int = 320
 
     def __post_init__(self) -> None:
-        for number in (self.n_steps, self.n_hidden):
-            if not isinstance(number, Integral) or number < 1:
-                raise ValueError(f"{self!r}: give ints >= 1.")
+        if not is_count(self.n_steps) or not is_count(self.n_hidden):
+            raise ValueError(f"{self!r}: give ints >= 1.")
 
     def build(self, n_activations: int, z_dim: int) -> PosteriorHead:
         """Return the linear layer with the flow behind it, which starts close to the identity."""

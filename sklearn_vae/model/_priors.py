@@ -10,7 +10,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import log, pi
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ import torch
 import torch.distributions as td
 from torch import Tensor, nn
 
+from ..nn._counts import is_count
 from ._posteriors import Posterior
 
 Infer = Callable[[Tensor], Posterior]
@@ -133,7 +133,7 @@ class Vamp(Prior):
 
 
 def _check_components(prior: Mixture | Vamp) -> None:
-    if not isinstance(prior.n_components, Integral) or prior.n_components < 1:
+    if not is_count(prior.n_components):
         raise ValueError(f"{prior!r}: give an int >= 1.")
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from math import inf, log
-from typing import Any
+from collections.abc import Iterable
+from math import log
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from ..nn._network import Network, stage_activations
 from ..nn._scaling import Scaling
+from ._dry_run import narrowest_map, zeros
 from ._elbo import ELBOTerms
 from ._likelihoods import Likelihood
 from ._posteriors import DiagonalNormal, Posterior, PosteriorFamily, draw_posterior, first_rows
@@ -312,25 +312,3 @@ class VAE(nn.Module):
                 f"shape {shape}, for likelihood {self.likelihood!r})."
             )
         return activations[-1][0].numel(), [self._pooled(a).shape[1] for a in activations]
-
-
-def zeros(model: nn.Module, *shape: int) -> Tensor:
-    """Return two samples of zeros in the dtype of the model's weights."""
-    return torch.zeros(2, *shape, dtype=next((p.dtype for p in model.parameters()), None))
-
-
-def narrowest_map(model: nn.Module, run: Callable[[], Any]) -> float:
-    """Return the width of the narrowest map that a convolution of the model sees in a run."""
-    widths = [inf]
-
-    def note(_: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> None:
-        widths.extend((args[0].shape[-1], out.shape[-1]))
-
-    kinds = (nn.Conv2d, nn.ConvTranspose2d)
-    hooks = [m.register_forward_hook(note) for m in model.modules() if isinstance(m, kinds)]
-    try:
-        run()
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return min(widths)

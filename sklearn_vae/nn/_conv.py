@@ -8,6 +8,7 @@ from math import prod
 
 from torch import nn
 
+from ._counts import are_counts
 from ._network import Network, Reshape, Shape, Stages
 
 Size = tuple[int, int]
@@ -30,8 +31,8 @@ class Conv(Network):
     Raises
     ------
     ValueError
-        Without channels; when it is built, for images of fewer than ``2 ** len(channels)`` pixels
-        a side.
+        For ``channels`` that are no such tuple; when it is built, for images of fewer than
+        ``2 ** len(channels)`` pixels a side.
 
     Examples
     --------
@@ -44,10 +45,10 @@ class Conv(Network):
     batch_norm: bool = False
 
     def __post_init__(self) -> None:
-        if not self.channels or min(self.channels) < 1:
+        if not are_counts(self.channels):
             raise ValueError(
-                f"Conv(channels={self.channels!r}): give at least one convolution, each of "
-                "channels >= 1."
+                f"Conv(channels={self.channels!r}): give a tuple of at least one int, each of 1 or "
+                "more, such as (32, 64, 128)."
             )
 
     def encoder(self, shape: Shape) -> Stages:

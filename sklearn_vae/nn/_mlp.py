@@ -8,6 +8,7 @@ from math import prod
 
 from torch import nn
 
+from ._counts import are_counts
 from ._network import Network, Reshape, Shape
 
 
@@ -25,7 +26,7 @@ class MLP(Network):
     Raises
     ------
     ValueError
-        Without layers, and for a width below 1.
+        Without layers, and for widths that are not ints of 1 or more.
 
     Examples
     --------
@@ -38,9 +39,10 @@ class MLP(Network):
     takes_vectors = True
 
     def __post_init__(self) -> None:
-        if not self.hidden or any(width < 1 for width in self.hidden):
+        if not are_counts(self.hidden):
             raise ValueError(
-                f"MLP(hidden={self.hidden!r}): give at least one layer, each of width >= 1."
+                f"MLP(hidden={self.hidden!r}): give a tuple of at least one int, each of 1 or "
+                "more, such as (512, 256)."
             )
 
     def encoder(self, shape: Shape) -> nn.Module:

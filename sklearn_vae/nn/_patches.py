@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ._conv import Conv
+from ._counts import is_count
 from ._network import Beside, Network, Shape
 
 MIN_VARIANCE = 1e-3
@@ -83,10 +84,11 @@ class Patches(Network):
     grid: int = 2
 
     def __post_init__(self) -> None:
-        if self.n_filters < 1 or self.size < 2 or not 1 <= self.grid <= MAX_GRID:
+        counts = is_count(self.n_filters), is_count(self.size, 2), is_count(self.grid)
+        if not all(counts) or self.grid > MAX_GRID:
             raise ValueError(
                 f"Patches(n_filters={self.n_filters!r}, size={self.size!r}, grid={self.grid!r}): "
-                "give at least one filter, a side of 2 pixels or more and a grid of 1 to "
+                "give ints: at least one filter, a side of 2 pixels or more and a grid of 1 to "
                 f"{MAX_GRID}."
             )
         if not isinstance(self.network, Network) or isinstance(self.network, Patches):

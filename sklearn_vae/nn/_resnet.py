@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ._conv import Conv
+from ._counts import are_counts, is_count
 from ._network import Network, Shape
 
 
@@ -29,7 +30,7 @@ class ResNet(Network):
     Raises
     ------
     ValueError
-        Without stages or blocks, and, when it is built, for images that ``channels`` would halve
+        For ``channels`` and ``blocks`` that are none, and, when it is built, for images that ``channels`` would halve
         away.
 
     References
@@ -48,10 +49,10 @@ class ResNet(Network):
     blocks: int = 1
 
     def __post_init__(self) -> None:
-        if not self.channels or min(*self.channels, self.blocks) < 1:
+        if not are_counts(self.channels) or not is_count(self.blocks):
             raise ValueError(
-                f"ResNet(channels={self.channels!r}, blocks={self.blocks!r}): give at least one "
-                "stage, channels >= 1 and blocks >= 1 (without blocks it is Conv)."
+                f"ResNet(channels={self.channels!r}, blocks={self.blocks!r}): give a tuple of "
+                "at least one int, each of 1 or more, and blocks >= 1 (without blocks it is Conv)."
             )
 
     def encoder(self, shape: Shape) -> nn.Module:

@@ -148,21 +148,21 @@ def test_conv_refuses_images_that_it_would_halve_away():
         Conv(channels=(4, 4, 4, 4)).encoder((1, 8, 8))
 
 
-@pytest.mark.parametrize(("channels", "blocks"), [((), 1), ((4, 0), 1), ((4,), 0)])
+@pytest.mark.parametrize(("channels", "blocks"), [((), 1), ((4, 0), 1), ((4,), 0), ((4,), 1.5)])
 def test_resnet_refuses_what_is_none(channels, blocks):
     with pytest.raises(ValueError, match=r"blocks >= 1 \(without blocks it is Conv\)"):
         ResNet(channels, blocks)
 
 
-@pytest.mark.parametrize("channels", [(), (0,), (16, -1)])
+@pytest.mark.parametrize("channels", [(), (0,), (16, -1), (2.5,), 16, (True,)])
 def test_conv_refuses_impossible_channels(channels):
-    with pytest.raises(ValueError, match="channels >= 1"):
+    with pytest.raises(ValueError, match=r"give a tuple of at least one int"):
         Conv(channels)
 
 
-@pytest.mark.parametrize("hidden", [(), (0,), (16, -1)])
+@pytest.mark.parametrize("hidden", [(), (0,), (16, -1), (2.5,), 16])
 def test_mlp_refuses_impossible_widths(hidden):
-    with pytest.raises(ValueError, match="width >= 1"):
+    with pytest.raises(ValueError, match="give a tuple of at least one int"):
         MLP(hidden=hidden)
 
 

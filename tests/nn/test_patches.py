@@ -124,6 +124,7 @@ def test_filters_come_from_the_first_fit_alone():
     "changes",
     [
         *({"n_filters": 0}, {"size": 1}, {"grid": 0}, {"grid": 5}),
+        *({"n_filters": 2.5}, {"size": "6"}, {"grid": 1.5}),
         *({"network": "conv"}, {"network": Patches()}),
     ],
 )

@@ -1,0 +1,18 @@
+"""What counts as a count: layers' widths, channels, components."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any
+
+
+def is_count(number: Any, least: int = 1) -> bool:
+    """Return whether number is a whole one of at least so much."""
+    whole = isinstance(number, Integral) and not isinstance(number, bool)
+    return whole and int(number) >= least
+
+
+def are_counts(numbers: Any) -> bool:
+    """Return whether numbers are a sequence of one or more, each of 1 or more."""
+    return isinstance(numbers, Sequence) and bool(numbers) and all(map(is_count, numbers))
