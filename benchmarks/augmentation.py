@@ -46,6 +46,7 @@ from skorch import NeuralNetClassifier
 from skorch.callbacks import LRScheduler
 from torch import nn
 from torch.optim.lr_scheduler import LinearLR
+from torchvision.transforms.v2 import Compose
 
 from sklearn_vae import VAEAugmenter, VAETransformer
 from sklearn_vae.augmentation import DeformationViews, Interpolation, Posterior, PosteriorViews
@@ -373,16 +374,6 @@ def load(data: str, counts: tuple[int, ...], seed: int, validate: bool):
     return X[train], y[train], *test
 
 
-ONLINE = (
-    "nothing",
-    "posterior views",
-    "deformation views",
-    "geometric",
-    "geometric, posterior views",
-)
-"""Treatments of the part ``online``."""
-
-
 class OnlineNet(NeuralNetClassifier):
     """Trains on fresh views beside each batch, with ``SHARE`` of the loss, as Exemplar VAE does."""
 
@@ -421,37 +412,13 @@ def mlp1024() -> nn.Sequential:
 def online(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
     """Score the MLP without and with fresh images in every step: synthetic, transformed, both."""
     X, y, X_test, y_test = load(data, (ALL,) * 10, seed, args.validate)
-    geometric = AUGMENTATIONS["geometric"].strengthened(STRENGTH)
-    chosen = [name for name in ONLINE if not args.only or name in args.only]
-    posterior: Any = None
-    if any("posterior" in name for name in chosen):
-        start = time.perf_counter()
-        vae = VAETransformer(
-            40,
-            network=MLP((1000, 500)),
-            beta=5.0,
-            augment=None,
-            max_epochs=args.epochs,
-            random_state=seed,
-        ).fit(X)
-        print(f"{data} seed {seed}: VAE {time.perf_counter() - start:.0f} s", flush=True)
-        posterior = PosteriorViews(vae)
-    deformation: Any = None
-    if "deformation views" in chosen:
-        start = time.perf_counter()
-        vae = VAETransformer(random_state=seed)
-        augmenter = VAEAugmenter(vae=vae, method="deformation", n_new=1, random_state=seed)
-        deformation = DeformationViews(augmenter.fit(X, y))
-        print(f"{data} seed {seed}: deformations {time.perf_counter() - start:.0f} s", flush=True)
     records = []
-    for name in chosen:
-        views = {
-            "nothing": None,
-            "posterior views": posterior,
-            "deformation views": deformation,
-            "geometric": geometric,
-            "geometric, posterior views": lambda x: posterior(geometric(x)),
-        }[name]
+    for name, make in online_views(X, y, seed, args).items():
+        if args.only and name not in args.only:
+            continue
+        start = time.perf_counter()
+        views = make()
+        print(f"{data} seed {seed}, {name}: {time.perf_counter() - start:.0f} s", flush=True)
         torch.manual_seed(seed)
         start = time.perf_counter()
         net = OnlineNet(
@@ -478,6 +445,33 @@ def online(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any
         records.append({**record, "error": 100 * float(np.mean(predicted != y_test))})
         print(records[-1], flush=True)
     return records
+
+
+def online_views(
+    X: np.ndarray, y: np.ndarray, seed: int, args: argparse.Namespace
+) -> dict[str, Callable[[], Any]]:
+    """Return functions for the views of each treatment; they train what they need, once."""
+
+    @cache
+    def posterior() -> PosteriorViews:
+        settings = {"network": MLP((1000, 500)), "beta": 5.0, "augment": None}
+        vae = VAETransformer(40, max_epochs=args.epochs, random_state=seed, **settings)
+        return PosteriorViews(vae.fit(X))
+
+    @cache
+    def deformation() -> DeformationViews:
+        vae = VAETransformer(random_state=seed)
+        augmenter = VAEAugmenter(vae=vae, method="deformation", n_new=1, random_state=seed)
+        return DeformationViews(augmenter.fit(X, y))
+
+    geometric = AUGMENTATIONS["geometric"].strengthened(STRENGTH)
+    return {
+        "nothing": lambda: None,
+        "posterior views": posterior,
+        "deformation views": deformation,
+        "geometric": lambda: geometric,
+        "geometric, posterior views": lambda: Compose([geometric, posterior()]),
+    }
 
 
 def cost(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:

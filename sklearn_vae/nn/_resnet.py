@@ -30,8 +30,8 @@ class ResNet(Network):
     Raises
     ------
     ValueError
-        For ``channels`` and ``blocks`` that are none, and, when it is built, for images that ``channels`` would halve
-        away.
+        For ``channels`` and ``blocks`` that are none, and, when it is built, for images that
+        ``channels`` would halve away.
 
     References
     ----------
