@@ -475,41 +475,52 @@ def online_views(
 
 
 def cost(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Time fit_resample against its VAE's training, and generation against the bare decoder."""
+    """Time fit_resample against its VAE's training, and generation against bare loops."""
     X, y, _, _ = load(data, class_counts(data), seed, validate=True)
     template = VAETransformer(augment=None, max_epochs=args.epochs_pretrained, random_state=seed)
-    start = time.perf_counter()
-    sampler = VAEAugmenter(vae=template, random_state=seed)
-    sampler.fit_resample(X, y)
-    seconds = time.perf_counter() - start
-    epochs = sum(row["dur"] for row in sampler.vae_.history_)  # of the same call: clocks drift
-    what = f"fit_resample / its VAE's {args.epochs_pretrained} epochs"
-    records: list[dict[str, Any]] = [
-        {"data": data, "what": what, "seconds": seconds, "against": epochs}
-        | {"ratio": seconds / epochs}
-    ]
+    records: list[dict[str, Any]] = []
+    for method in ("auto", "deformation"):
+        start = time.perf_counter()
+        sampler = VAEAugmenter(vae=template, method=method, random_state=seed)
+        sampler.fit_resample(X, y)
+        seconds = time.perf_counter() - start
+        epochs = sum(row["dur"] for row in sampler.vae_.history_)  # of the same call: clocks drift
+        what = f"fit_resample, {method} / its VAE's {args.epochs_pretrained} epochs"
+        timed = {"seconds": seconds, "against": epochs, "ratio": seconds / epochs}
+        records.append({"data": data, "what": what} | timed)
+        print(records[-1], flush=True)
+
     images = np.random.default_rng(seed).integers(0, 256, (2000, 32, 32, 3), dtype=np.uint8)
     vae = VAETransformer(128, network="conv", augment=None, max_epochs=1, random_state=seed)
-    vae.fit(images)
+    frozen = FrozenEstimator(vae.fit(images))
     n = 50_000
-    codes = torch.randn(n, 128, generator=torch.Generator().manual_seed(seed))
-
-    def bare() -> np.ndarray:
-        out = np.empty((n, 32, 32, 3), np.uint8)
-        with torch.inference_mode():
-            for start in range(0, n, 1000):
-                x = vae.module_.conditional(codes[start : start + 1000]).mean
-                x = (x.permute(0, 2, 3, 1) * 255).round().clamp(0, 255)
-                out[start : start + 1000] = x.to(torch.uint8).numpy()
-        return out
-
-    for method in ("density", "posterior", "interpolation"):
-        sampler = VAEAugmenter(vae=FrozenEstimator(vae), method=method, n_new=1, random_state=seed)
+    for method in ("density", "posterior", "interpolation", "deformation"):
+        source = vae if method == "deformation" else frozen
+        sampler = VAEAugmenter(vae=source, method=method, n_new=1, random_state=seed)
         sampler.fit(images, np.arange(2000) % 2)
+        bare = partial(bare_loop, method, sampler.vae_.module_, images, n, seed)
         measured = ratio(bare, lambda s=sampler: s.sample(n, y=1), repeats=3)
-        what = f"bare decoder / sample, {n:,} images 32 x 32 x 3, {method}"
+        what = f"bare loop / sample, {n:,} images 32 x 32 x 3, {method}"
         records.append({"data": "noise", "what": what} | measured)
+        print(records[-1], flush=True)
     return records
+
+
+def bare_loop(method: str, model: Any, images: np.ndarray, n: int, seed: int) -> np.ndarray:
+    """Return n images of a model and of nothing else: decoded codes, or deformed images."""
+    codes = torch.randn(n, 128, generator=torch.Generator().manual_seed(seed))
+    out = np.empty((n, *images.shape[1:]), np.uint8)
+    with torch.inference_mode():
+        for start in range(0, n, 1000):
+            z = codes[start : start + 1000]
+            if method == "deformation":
+                rows = np.arange(start, start + len(z)) % len(images)
+                x = model.deformed(torch.from_numpy(images[rows]).permute(0, 3, 1, 2) / 255, z)
+            else:
+                x = model.conditional(z).mean
+            x = (x.permute(0, 2, 3, 1) * 255).round().clamp(0, 255)
+            out[start : start + 1000] = x.to(torch.uint8).numpy()
+    return out
 
 
 def ratio(one: Callable[[], Any], other: Callable[[], Any], repeats: int) -> dict[str, float]:
