@@ -459,16 +459,19 @@ def online_views(
         return PosteriorViews(vae.fit(X))
 
     @cache
-    def deformation() -> DeformationViews:
+    def deformation() -> VAEAugmenter:
         vae = VAETransformer(random_state=seed)
-        augmenter = VAEAugmenter(vae=vae, method="deformation", n_new=1, random_state=seed)
-        return DeformationViews(augmenter.fit(X, y))
+        return VAEAugmenter(vae=vae, method="deformation", n_new=1, random_state=seed).fit(X, y)
+
+    def deformations(transforms: Any = None) -> DeformationViews:
+        return DeformationViews(deformation().set_params(transforms=transforms))
 
     geometric = AUGMENTATIONS["geometric"].strengthened(STRENGTH)
     return {
         "nothing": lambda: None,
         "posterior views": posterior,
-        "deformation views": deformation,
+        "deformation views": deformations,
+        "deformation views + geometric": lambda: deformations(STRENGTH),
         "geometric": lambda: geometric,
         "geometric, posterior views": lambda: Compose([geometric, posterior()]),
     }

@@ -50,11 +50,18 @@ def transform_rows(
     with torch.no_grad(), seeded(seed, torch.device("cpu")):
         for start in range(0, len(X), step):
             x = scaling(torch.from_numpy(np.array(X[start : start + step])))
-            new = change(x) if isinstance(change, Augment) else _one_by_one(change, x)
-            raw = scaling.inverse(new.clamp(0, 1))
+            raw = scaling.inverse(transform_batch(x, change))
             raw = raw.round() if spec.dtype == "uint8" else raw
             out[start : start + step] = spec.restore(raw.numpy())
     return out
+
+
+def transform_batch(
+    x: torch.Tensor, change: Callable[[torch.Tensor], torch.Tensor]
+) -> torch.Tensor:
+    """Return images x, (n, c, h, w) in [0, 1], each changed by its own draw; in [0, 1]."""
+    new = change(x) if isinstance(change, Augment) else _one_by_one(change, x)
+    return new.clamp(0, 1)
 
 
 def _one_by_one(change: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:

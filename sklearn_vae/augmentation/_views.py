@@ -11,6 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from ..model._deformation import DeformationModel
+from ..training import resolve_augment
+from ._transforms import transform_batch
 
 
 class _Views(nn.Module):
@@ -28,22 +30,23 @@ class DeformationViews(_Views):
     """Turns every image of a batch into a deformed one: augmentation on line.
 
     With the deformations that ``VAEAugmenter(method="deformation")`` has learnt, drawn anew in
-    every step; of any class, since a batch has no labels. A row keeps its label. Used as
-    :class:`PosteriorViews`.
+    every step; of any class, since a batch has no labels. The augmenter's ``transforms`` follow.
+    A row keeps its label. Used as :class:`PosteriorViews`.
 
     Parameters
     ----------
     augmenter : VAEAugmenter
         Fitted, with ``method="deformation"``; not trained further.
-    spread : float, default=1.0
-        Times draws from the prior, 0 or more.
+    spread : float, default=None
+        Times draws from the prior, 0 or more; None for that of the augmenter's method.
 
     Raises
     ------
     NotFittedError
         For an augmenter that is not fitted.
     ValueError
-        For an augmenter of another method and a ``spread`` below 0.
+        For an augmenter of another method and a ``spread`` below 0; when called, for ``transforms``
+        that change the size of images.
 
     Examples
     --------
@@ -51,15 +54,21 @@ class DeformationViews(_Views):
     >>> from sklearn.datasets import load_digits
     >>> from sklearn_vae import VAEAugmenter, VAETransformer
     >>> from sklearn_vae.augmentation import DeformationViews
+    >>> from sklearn_vae.training import Augment
     >>> X, y = load_digits(return_X_y=True)
     >>> X = (X / 16).reshape(-1, 8, 8)
-    >>> vae = VAETransformer(4, max_epochs=2, device="cpu")
-    >>> augmenter = VAEAugmenter(vae=vae, method="deformation", n_new=1).fit(X, y)
-    >>> DeformationViews(augmenter)(torch.from_numpy(X[:10]).float()[:, None]).shape
+    >>> augmenter = VAEAugmenter(
+    ...     vae=VAETransformer(4, max_epochs=2, device="cpu"),
+    ...     method="deformation",
+    ...     transforms=Augment(shift=0.1),
+    ...     n_new=1,
+    ... )
+    >>> views = DeformationViews(augmenter.fit(X, y))
+    >>> views(torch.from_numpy(X[:10]).float()[:, None]).shape
     torch.Size([10, 1, 8, 8])
     """
 
-    def __init__(self, augmenter: Any, *, spread: float = 1.0) -> None:
+    def __init__(self, augmenter: Any, *, spread: float | None = None) -> None:
         check_is_fitted(augmenter)
         model = getattr(augmenter.vae_, "module_", None)
         if not isinstance(model, DeformationModel):
@@ -67,7 +76,9 @@ class DeformationViews(_Views):
                 f"augmenter has method={augmenter.method!r}, which learns no deformations. Fit it "
                 "with method='deformation'."
             )
-        super().__init__(model, spread)
+        super().__init__(model, augmenter.methods_[0].spread if spread is None else spread)
+        transforms = 0 if augmenter.transforms is None else augmenter.transforms
+        self._change = resolve_augment(transforms, augmenter.spec_.shape)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return a fresh deformation of each image of x, on the VAE's device.
@@ -86,7 +97,7 @@ class DeformationViews(_Views):
         with torch.no_grad():
             z = self.spread * torch.randn(len(x), model.z_dim, device=x.device)
             views: Tensor = model.deformed(x, z)
-            return views
+            return views if self._change is None else transform_batch(views, self._change)
 
 
 class PosteriorViews(_Views):

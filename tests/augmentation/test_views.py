@@ -9,7 +9,8 @@ from helpers import same_weights, tiny
 from sklearn.frozen import FrozenEstimator
 
 from sklearn_vae import VAEAugmenter
-from sklearn_vae.augmentation import DeformationViews, PosteriorViews
+from sklearn_vae.augmentation import Deformation, DeformationViews, PosteriorViews
+from sklearn_vae.training import Augment
 
 
 @pytest.fixture
@@ -77,6 +78,26 @@ def test_deformations_are_fresh_draws_from_the_prior(deforming, images, batch):
     assert same_weights(before, deforming.vae_)
     assert not list(views.parameters())
     assert not first.requires_grad
+
+
+def test_deformations_take_the_spread_and_the_transforms_of_their_augmenter(images, batch):
+    y = np.arange(len(images)) % 2
+    still = VAEAugmenter(
+        vae=tiny(),
+        method=Deformation(spread=0.0),
+        transforms=Augment(flip=True),
+        n_new=1,
+        random_state=0,
+    ).fit(images, y)
+    usual = torch.from_numpy(still.vae_.deform(images[:20], np.zeros((20, 3)))).float()[:, None]
+    views = DeformationViews(still)(batch)
+    same = (views - usual).abs().amax((1, 2, 3)) < 1e-5
+    mirrored = (views - usual.flip(-1)).abs().amax((1, 2, 3)) < 1e-5
+    assert torch.equal(same, ~mirrored)
+    assert 0 < same.sum() < len(batch)
+    still.set_params(transforms=lambda x: x + 0.5)  # a callable sees one image at a time
+    views = DeformationViews(still)(batch)
+    torch.testing.assert_close(views, (usual + 0.5).clamp(max=1), atol=1e-5, rtol=0)
 
 
 def test_only_an_augmenter_of_deformations_will_do(deforming, images):
