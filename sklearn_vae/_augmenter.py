@@ -28,7 +28,7 @@ from torch.utils.data import Dataset
 
 from ._base import BaseVAE
 from ._conditional import ConditionalVAE
-from ._deformation import FIXED, DeformationVAE, class_neighbors
+from ._deformation import DeformationVAE, class_neighbors
 from ._doc_link import DocLinkMixin
 from ._images import check_count, read_array, read_spec
 from ._labels import class_numbers, read_labels
@@ -455,14 +455,14 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, DocLinkMixin, BaseE
         if isinstance(template, FrozenEstimator):
             vae = unfrozen(template)
             return vae, *vae._posterior(data.X)
-        params = clone(template).get_params(deep=False)
         if method.model == "deformation":
-            deforming = seeded_clone(DeformationVAE(**{**params, **FIXED}), rng)
+            deforming = seeded_clone(DeformationVAE.like(template), rng)
             partners = class_neighbors(data.X, data.codes, method.n_neighbors)
             deforming.fit(data.X, partners)
             return deforming, *deforming.pair_posteriors(data.X, partners)
         if method.model == "conditional":
-            vae = seeded_clone(ConditionalVAE(**params), rng).fit(data.X, data.codes)
+            conditional = ConditionalVAE(**template.get_params(deep=False))
+            vae = seeded_clone(conditional, rng).fit(data.X, data.codes)
         else:
             vae = seeded_clone(template, rng).fit(data.X, data.labels)
         return vae, *vae._posterior(data.X)

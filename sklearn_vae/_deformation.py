@@ -35,6 +35,11 @@ class DeformationVAE(BaseVAE):
 
     module_: DeformationModel  # type: ignore[assignment]
 
+    @classmethod
+    def like(cls, template: BaseVAE) -> DeformationVAE:
+        """Return one with the template's parameters, but for those that have no say."""
+        return cls(**{**template.get_params(deep=False), **FIXED})
+
     def _train(self, data: Rows, y: Any, **how: Any) -> None:
         assert isinstance(data, ArrayDataset)  # VAEAugmenter takes no torch Datasets
         pairs: Any = _Pairs(data, y)  # fetched by the batch, as other data

@@ -6,7 +6,7 @@ import torch
 from helpers import Trained, tiny
 
 from sklearn_vae import _deformation
-from sklearn_vae._deformation import FIXED, DeformationVAE, class_neighbors
+from sklearn_vae._deformation import DeformationVAE, class_neighbors
 from sklearn_vae._images import read_spec
 from sklearn_vae.model._deformation import DeformationModel
 from sklearn_vae.nn import MLP
@@ -29,9 +29,8 @@ def trained():
     rng = np.random.default_rng(0)
     X = blobs(300, rng)
     settings = {"z_dim": 2, "network": MLP((64,)), "max_epochs": 100, "lr": 5e-3}
-    params = tiny(**settings).get_params(deep=False)
     partners = rng.integers(0, 300, (300, 20))
-    return DeformationVAE(**{**params, **FIXED}).fit(X, partners), X, partners
+    return DeformationVAE.like(tiny(**settings)).fit(X, partners), X, partners
 
 
 @pytest.mark.parametrize("shape", [(10, 9), (9, 10, 3)])
@@ -115,7 +114,7 @@ def test_partners_are_the_nearest_of_the_class(rng):
 def test_rows_without_partners_take_no_part(trained):
     _, X, partners = trained
     partners = np.where(np.arange(300)[:, None] < 100, partners % 100, -1)
-    vae = DeformationVAE(**{**tiny(callbacks=[Trained()]).get_params(deep=False), **FIXED})
+    vae = DeformationVAE.like(tiny(callbacks=[Trained()]))
     vae.fit(X, partners)
     assert vae.n_samples_seen_ == 2 * 100
     mean, std = vae.pair_posteriors(X, partners)
