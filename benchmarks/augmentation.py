@@ -472,7 +472,6 @@ def online_views(
         "posterior views": posterior,
         "deformation views": deformations,
         "deformation views + flips": lambda: deformations(Augment(flip=True)),
-        "deformation views + geometric": lambda: deformations(STRENGTH),
         "geometric": lambda: geometric,
         "geometric, posterior views": lambda: Compose([geometric, posterior()]),
     }
