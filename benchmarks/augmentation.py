@@ -401,11 +401,11 @@ class OnlineNet(NeuralNetClassifier):
         return (1 - SHARE) * real + SHARE * new
 
 
-def mlp1024() -> nn.Sequential:
-    """Return the permutation-invariant network of Exemplar VAE's experiment."""
+def mlp(n_units: int) -> nn.Sequential:
+    """Return the permutation-invariant network of Exemplar VAE's experiment, of any width."""
     return nn.Sequential(
-        *(nn.Flatten(), nn.Linear(784, 1024), nn.ReLU()),
-        *(nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 10)),
+        *(nn.Flatten(), nn.Linear(784, n_units), nn.ReLU()),
+        *(nn.Linear(n_units, n_units), nn.ReLU(), nn.Linear(n_units, 10)),
     )
 
 
@@ -422,7 +422,8 @@ def online(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any
         torch.manual_seed(seed)
         start = time.perf_counter()
         net = OnlineNet(
-            mlp1024,
+            mlp,
+            module__n_units=args.online_units,
             views=views,
             criterion=nn.CrossEntropyLoss,
             criterion__label_smoothing=0.1,
@@ -440,8 +441,9 @@ def online(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any
         net.fit(ArrayDataset(X, torch.as_tensor(y)), None)
         seconds = time.perf_counter() - start
         predicted = net.predict(X_test)
-        record = {"data": data, "treatment": name, "classifier": "MLP", "draw": seed}
-        record |= {"epochs": args.online_epochs, "seconds": seconds, **scores(y_test, predicted)}
+        record = {"data": data, "treatment": name, "classifier": "MLP", "units": args.online_units}
+        record |= {"draw": seed, "epochs": args.online_epochs, "seconds": seconds}
+        record |= scores(y_test, predicted)
         records.append({**record, "error": 100 * float(np.mean(predicted != y_test))})
         print(records[-1], flush=True)
     return records
@@ -612,6 +614,7 @@ def main() -> None:
     parser.add_argument("--epochs-shaped", type=int, default=20, help="of the one that sees labels")
     parser.add_argument("--epochs-pretrained", type=int, default=10)
     parser.add_argument("--online-epochs", type=int, default=100)
+    parser.add_argument("--online-units", type=int, default=1024, help="a hidden layer")
     parser.add_argument("--out")
     args = parser.parse_args()
     if args.part == "picture":
