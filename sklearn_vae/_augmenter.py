@@ -23,7 +23,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import InputTags, Tags, _safe_indexing, check_random_state, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from sklearn.utils.validation import _check_feature_names, check_consistent_length, check_is_fitted
 from torch.utils.data import Dataset
 
 from ._base import BaseVAE
@@ -45,7 +45,7 @@ from .augmentation import (
     new_rows,
     transform_rows,
 )
-from .training import AUGMENTATIONS
+from .training import AUGMENTATIONS, ArrayDataset
 
 RESIDUAL_BYTES = 2**22
 """Size of the float blocks in which residuals are added: they stay in the processor's cache."""
@@ -352,7 +352,11 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, DocLinkMixin, BaseE
             )
         self.sampling_strategy_ = new_rows(self.n_new, self.classes_, counts, labels[known])
         self._check_method(counts)
-        self._check_estimator(rows)
+        gate = self._resolve_gate()
+        for classifier in (self.estimator, None if gate is None else gate.classifier):
+            _check_classifier(classifier, rows)
+        if isinstance(self.vae, FrozenEstimator):  # trained on the same columns
+            _check_feature_names(unfrozen(self.vae), X, reset=False)
         if not any(self.sampling_strategy_.values()):
             warnings.warn(
                 f"n_new={self.n_new!r} asks for no synthetic rows: the classes "
@@ -387,20 +391,6 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, DocLinkMixin, BaseE
                 f"{method.min_rows}. Use method='auto' or 'posterior', which work with one."
             )
 
-    def _check_estimator(self, X: np.ndarray) -> None:
-        """Refuse before any training what the classifier would refuse after the VAE's."""
-        steps = [self.estimator]
-        while hasattr(steps[0], "steps"):
-            steps = [step for _, step in steps[0].steps] + steps[1:]
-        for step in steps:
-            if hasattr(step, "_parameter_constraints"):  # scikit-learn's own check of parameters
-                step._validate_params()
-        if X.ndim > 2 and not _takes_images(steps[0]):
-            raise ValueError(
-                f"{steps[0]!r} takes rows, but X has shape {X.shape}. Put a VAETransformer before "
-                "it, or flatten: X.reshape(len(X), -1), with image_shape set in vae."
-            )
-
     def _fit_generator(self, data: _Labelled) -> np.random.RandomState:
         """Fit the VAE, the draws of every class and the gate; return the generator in use."""
         rng = check_random_state(self.random_state)
@@ -429,7 +419,7 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, DocLinkMixin, BaseE
         if gate is not None:
             known = data.codes >= 0
             codes = self._gate_codes(data.X[known])
-            self.gate_ = clone(gate).fit(data.X[known], codes, data.codes[known])
+            self.gate_ = seeded_clone(gate, rng).fit(data.X[known], codes, data.codes[known])
         return rng
 
     def _check_transforms(self) -> None:
@@ -454,18 +444,24 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, DocLinkMixin, BaseE
             return None, none, none
         if isinstance(template, FrozenEstimator):
             vae = unfrozen(template)
-            return vae, *vae._posterior(data.X)
+            return vae, *vae._posterior(ArrayDataset(data.X))
         if method.model == "deformation":
             deforming = seeded_clone(DeformationVAE.like(template), rng)
             partners = class_neighbors(data.X, data.codes, method.n_neighbors)
-            deforming.fit(data.X, partners)
+            self._named(deforming.fit(data.X, partners))
             return deforming, *deforming.pair_posteriors(data.X, partners)
         if method.model == "conditional":
             conditional = ConditionalVAE(**template.get_params(deep=False))
             vae = seeded_clone(conditional, rng).fit(data.X, data.codes)
         else:
             vae = seeded_clone(template, rng).fit(data.X, data.labels)
-        return vae, *vae._posterior(data.X)
+        return self._named(vae), *vae._posterior(ArrayDataset(data.X))
+
+    def _named(self, vae: BaseVAE) -> BaseVAE:
+        """Give a VAE that was fitted on an array the names of the user's columns."""
+        if hasattr(self, "feature_names_in_"):
+            vae.feature_names_in_ = self.feature_names_in_
+        return vae
 
     def _fit_estimator(self, X: Any, data: _Labelled, rng: np.random.RandomState) -> None:
         real = np.flatnonzero(data.codes >= 0)
@@ -583,7 +579,9 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, DocLinkMixin, BaseE
         """Return what the gate's own classifier works on."""
         if self.vae_ is None or isinstance(self.vae_, DeformationVAE):
             return X.reshape(len(X), -1)
-        return self.vae_._posterior(X)[0] if len(X) else np.empty((0, self.vae_.z_dim))
+        if not len(X):
+            return np.empty((0, self.vae_.z_dim))
+        return self.vae_._posterior(ArrayDataset(X))[0]
 
     # -- the wrapped classifier ----------------------------------------------------------------
 
@@ -715,6 +713,21 @@ def _sampler_tags(tags: Tags) -> Tags:
     return _TagsOfSampler(**values, sampler_tags=_SamplerTags())
 
 
+def _check_classifier(estimator: Any, X: np.ndarray) -> None:
+    """Refuse before any training what a classifier would refuse after the VAE's."""
+    steps = [estimator]
+    while hasattr(steps[0], "steps"):
+        steps = [step for _, step in steps[0].steps] + steps[1:]
+    for step in steps:
+        if hasattr(step, "_parameter_constraints"):  # scikit-learn's own check of parameters
+            step._validate_params()
+    if X.ndim > 2 and not _takes_images(steps[0]):
+        raise ValueError(
+            f"{steps[0]!r} takes rows, but X has shape {X.shape}. Put a VAETransformer before "
+            "it, or flatten: X.reshape(len(X), -1), with image_shape set in vae."
+        )
+
+
 def _takes_images(estimator: Any) -> bool:
     """Return whether an estimator may do with images, going by scikit-learn's tags."""
     if not type(estimator).__module__.startswith("sklearn."):
@@ -748,4 +761,7 @@ def _warn_of_shortage(reports: Mapping[Any, dict[str, int]]) -> None:
 
 
 def _plain(X: Any) -> Any:
-    return X.detach().cpu().numpy() if isinstance(X, torch.Tensor) else X
+    if not isinstance(X, torch.Tensor):
+        return X
+    X = X.detach().cpu()
+    return (X.float() if X.dtype == torch.bfloat16 else X).numpy()  # NumPy has no bfloat16

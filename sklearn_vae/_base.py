@@ -55,6 +55,7 @@ from .training import (
     ProgressBar,
     VAENet,
     exact_inference,
+    generators_restored,
     resolve_augment,
     resolve_device,
     resolve_precision,
@@ -579,8 +580,11 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
 
     def _read(self, X: Any, *, reset: bool, at_least: int = 1) -> Rows:
         """Return the checked samples; with ``reset``, learn their form."""
-        if isinstance(X, Dataset):
-            data: Rows = ItemDataset(X)
+        if isinstance(X, ArrayDataset):
+            data: Rows = X  # of an estimator that has looked at the names of columns itself
+            checked = X.X
+        elif isinstance(X, Dataset):
+            data = ItemDataset(X)
             if len(data) < at_least:
                 raise ValueError(f"X has {len(data)} sample(s); at least {at_least} are needed.")
             checked = data.take(torch.arange(min(len(data), FIRST_ITEMS))).numpy()
@@ -827,10 +831,11 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
         super().__setstate__(state)
         if weights is not None:
             z_dim = weights["posterior_head.weight"].shape[0] // 2
-            with torch.random.fork_rng(devices=[]):  # the initial weights, replaced at once
-                model = self._build(z_dim)
             self.device_ = resolve_device(self.device, fallback=True)
-            self.module_ = load_arrays(model, weights).to(self.device_).eval()
+            # The initial weights are replaced at once; training may go on with those loaded.
+            with generators_restored(), torch.inference_mode(False):
+                model = load_arrays(self._build(z_dim), weights)
+                self.module_ = model.to(self.device_).eval()
 
 
 def _same_groups(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> bool:

@@ -12,7 +12,7 @@ import torch
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
-from .nn._scaling import Scaling
+from .nn._scaling import ROUNDING, Scaling
 
 MIN_SIDE = 8
 MAX_CHANNELS = 4
@@ -183,8 +183,8 @@ def check_values(X: Array, *, bounded: bool, remedy: str) -> None:
     if not bounded or X.dtype.kind in "b" or X.dtype == np.uint8:
         return
     low, high = X.min(), X.max()
-    if low < 0 or high > 1:
-        raise ValueError(f"X has values from {low:.6g} to {high:.6g}; {remedy}")
+    if low < -ROUNDING or high > 1 + ROUNDING:
+        raise ValueError(f"X has values from {low:.8g} to {high:.8g}; {remedy}")
 
 
 def check_same(X: Array, spec: InputSpec, *, bounded: bool) -> None:

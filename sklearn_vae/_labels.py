@@ -30,6 +30,8 @@ def read_labels(y: Any, *, warn: bool = False) -> np.ndarray:
         raise ValueError("This estimator requires y to be passed, but the target y is None.")
     if isinstance(y, torch.Tensor):
         y = y.detach().cpu().numpy()
+    if isinstance(y, list | tuple) and any(isinstance(v, str) for v in y):
+        y = np.array(y, dtype=object)  # or -1 among names would become one
     array = check_array(y, ensure_2d=False, dtype=None, input_name="y")
     # Of an object array only what is labelled: classes can be strings, and -1 is a number.
     typed = array[~unlabelled_rows(array)].tolist() if array.dtype == object else array
@@ -42,7 +44,10 @@ def read_labels(y: Any, *, warn: bool = False) -> np.ndarray:
             f"Multilabel and multioutput targets are not supported: y is {kind}. Give one class "
             "per row."
         )
-    return column_or_1d(array, warn=warn)
+    array = column_or_1d(array, warn=warn)
+    if array.dtype == object and {np.asarray(v).dtype.kind for v in array} <= set("iuf"):
+        return np.array(array.tolist())  # classifiers refuse numbers as objects
+    return array
 
 
 def unlabelled_rows(labels: np.ndarray) -> np.ndarray:

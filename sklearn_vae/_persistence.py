@@ -11,7 +11,7 @@ from ._images import InputSpec
 from .model import VAE, Likelihood, PosteriorFamily, Prior
 from .nn import Network
 from .nn._patches import PATCHED_IMAGES, WhitenedPatches
-from .training import to_tensor
+from .training import generators_restored, to_tensor
 
 
 def build_model(
@@ -44,7 +44,7 @@ def build_model(
             f"network={network!r} cannot process inputs of shape {spec.shape} with z_dim={z_dim}: "
             f"{error}"
         ) from error
-    with torch.random.fork_rng(devices=[]):  # training is what it would be without them
+    with generators_restored():  # training is what it would be without them
         for module in model.modules():
             if X is not None and isinstance(module, WhitenedPatches):
                 module.take_from(examples(min(len(X), PATCHED_IMAGES)))

@@ -67,7 +67,7 @@ def to_onnx(
     TypeError
         When ``vae`` is no VAETransformer.
     ValueError
-        For an unknown part, or an opset that is too old.
+        For an unknown part, or an opset that torch cannot write.
 
     Examples
     --------
@@ -190,6 +190,9 @@ def _exported(
     )
     assert program is not None  # with dynamo=True
     model = program.model_proto
+    found = next(entry.version for entry in model.opset_import if not entry.domain)
+    if found != opset:
+        raise ValueError(f"target_opset={opset}: torch's exporter made {found}. Ask for that.")
     for item in (*model.graph.node, *model.graph.value_info):
         del item.metadata_props[:]  # stack traces with the paths of this machine
     return model

@@ -2,6 +2,7 @@
 
 import contextlib
 import pickle
+import warnings
 
 import joblib
 import numpy as np
@@ -13,7 +14,7 @@ from imblearn.pipeline import make_pipeline as make_imblearn_pipeline
 from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier
 from sklearn.datasets import load_digits
 from sklearn.dummy import DummyClassifier
-from sklearn.ensemble import VotingClassifier
+from sklearn.ensemble import RandomForestClassifier, VotingClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_predict
@@ -753,3 +754,76 @@ def test_seed_reaches_vae_and_classifier_only_where_theirs_is_none(unbalanced):
     assert isinstance(a.vae_.random_state, int)
     np.testing.assert_array_equal(a.sample(3, y=0), b.sample(3, y=0))
     assert augmenter(vae=tiny(random_state=5)).fit(X, y).vae_.random_state == 5
+
+
+@pytest.fixture(scope="module")
+def frame(unbalanced):
+    X, y = unbalanced
+    return pd.DataFrame(X.reshape(len(X), -1), columns=[f"p{i}" for i in range(64)]), y
+
+
+def test_a_frozen_vae_looks_at_the_names_of_columns(frame):
+    X, y = frame
+    frozen = FrozenEstimator(tiny().fit(X))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        augmenter(vae=frozen, n_new=1).fit_resample(X, y)
+        augmenter(n_new=1).fit(X, y).vae_.transform(X)
+    with pytest.raises(ValueError, match="feature names should match"):
+        augmenter(vae=frozen, n_new=1).fit(X.iloc[:, ::-1], y)
+
+
+def test_the_gates_classifier_is_seeded(frame):
+    X, y = frame
+    gate = QualityGate(RandomForestClassifier(3), max_rounds=2)
+    method = Posterior(spread=4, residual=False)
+    once, again = (
+        augmenter(method=method, n_new=20, gate=gate).fit(X, y).gate_.classifier_ for _ in range(2)
+    )
+    np.testing.assert_array_equal(once.predict_proba(X.values), again.predict_proba(X.values))
+
+
+@pytest.mark.parametrize(
+    ("classifier", "message"), [(SVC(), "takes rows"), (SVC(C=-1.0), "'C' parameter")]
+)
+def test_the_gates_classifier_is_refused_before_training(unbalanced, classifier, message):
+    X, y = unbalanced
+    X = X if message == "takes rows" else X.reshape(len(X), -1)
+    Trained.trainings = 0
+    with pytest.raises(ValueError, match=message):
+        augmenter(vae=tiny(callbacks=[Trained()]), gate=QualityGate(classifier)).fit(X, y)
+    assert Trained.trainings == 0
+
+
+def test_a_list_of_names_with_unlabelled_rows_stays_one(unbalanced):
+    X, y = unbalanced
+    names = [-1 if i % 3 == 0 else f"digit {c}" for i, c in enumerate(y)]
+    _, more = augmenter(n_new=1).fit_resample(X, names)
+    assert isinstance(more, list)
+    assert more[: len(names)] == names
+    assert set(more[len(names) :]) == set(names) - {-1}
+
+
+def test_numbers_as_objects_reach_the_classifier_as_numbers(frame):
+    X, y = frame
+    y = np.where(np.arange(len(y)) % 4 == 0, -1, y).astype(object)
+    fitted = augmenter(estimator=LogisticRegression(max_iter=1000), n_new=1).fit(X, y)
+    assert set(fitted.predict(X)) <= {0, 1, 2, 3}
+
+
+def test_big_endian_images_can_be_transformed(unbalanced):
+    X, y = unbalanced
+    little, big = (
+        augmenter(method="bootstrap", transforms="geometric", n_new=2).fit_resample(
+            X.astype(dtype), y
+        )[0]
+        for dtype in ("<f4", ">f4")
+    )
+    np.testing.assert_array_equal(little, big)
+
+
+def test_bfloat16_images_can_be_predicted(unbalanced):
+    X, y = unbalanced
+    X = torch.tensor(X.reshape(len(X), -1)).bfloat16()
+    estimator = augmenter(estimator=LogisticRegression(max_iter=1000), n_new=1).fit(X, y)
+    assert estimator.predict(X).shape == y.shape

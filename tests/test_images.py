@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from helpers import tiny
+from sklearn.preprocessing import MinMaxScaler
 
 from sklearn_vae._images import check_same, check_values, chunk_rows, read_spec
 
@@ -100,3 +102,12 @@ def test_chunks_are_bounded_in_rows_and_bytes():
         rows = chunk_rows(spec)
         assert 16 <= rows <= 4096
         assert rows == 16 or rows * spec.n_features * 8 <= 2**25
+
+
+def test_a_rounding_error_beyond_one_is_no_other_range():
+    X = MinMaxScaler().fit_transform(np.random.default_rng(0).normal(50, 20, (200, 64)))
+    assert X.max() > 1
+    Z = tiny(image_shape=(8, 8)).fit(X).transform(X)
+    np.testing.assert_array_equal(Z, tiny(image_shape=(8, 8)).fit(X.clip(0, 1)).transform(X))
+    with pytest.raises(ValueError, match=r"1\.00001"):
+        tiny(image_shape=(8, 8)).fit(np.where(X >= 1, 1.00001, X))

@@ -13,7 +13,7 @@ from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 from sklearn.svm import SVC
 from torch.utils.data import TensorDataset
 
-from sklearn_vae._labels import class_numbers
+from sklearn_vae._labels import class_numbers, read_labels
 from sklearn_vae.model import label_loss
 from sklearn_vae.nn import Conv
 from sklearn_vae.training import ArrayDataset, Batches
@@ -279,3 +279,16 @@ def test_class_numbers():
     assert numbers.tolist() == [1, -1, 0, 1]
     _, numbers = class_numbers(np.array([-1, 5]), np.array([2, 5]))
     assert numbers.tolist() == [-1, 1]
+
+
+def test_minus_one_among_names_in_a_list_is_no_class(rows):
+    names = ["a" if i % 2 else "b" for i in range(200)]
+    names[:30] = [-1] * 30
+    assert read_labels(names).tolist() == names
+    assert tiny(label_weight=1.0).fit(rows, names).classes_.tolist() == ["a", "b"]
+
+
+def test_numbers_as_objects_are_numbers():
+    labels = read_labels(np.array([0, 1, -1, 2], dtype=object))
+    assert labels.dtype.kind == "i"
+    assert labels.tolist() == [0, 1, -1, 2]

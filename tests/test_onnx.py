@@ -177,3 +177,16 @@ def test_a_missing_converter_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "skl2onnx", None)
     with pytest.raises(ImportError, match=r"skl2onnx.*sklearn-vae\[onnx\]"):
         sklearn_vae.onnx.register()
+
+
+def test_integers_that_float32_would_round_keep_their_digits():
+    X = np.random.default_rng(0).integers(0, 100_000, (200, 3)) + 1_700_000_000_000
+    vae = tiny().fit(X)
+    session = onnxruntime.InferenceSession(to_onnx(vae).SerializeToString())
+    (Z,) = session.run(None, {"X": X})
+    np.testing.assert_allclose(Z, vae.transform(X), atol=1e-5)
+
+
+def test_refuses_an_opset_that_torch_cannot_write(fitted):
+    with pytest.raises(ValueError, match="target_opset=99"):
+        to_onnx(fitted, target_opset=99)

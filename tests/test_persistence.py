@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import skops.io
 import torch
-from helpers import CountBatches, same_weights, tiny
+from helpers import CountBatches, same_weights, tiny, weights
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
@@ -265,3 +265,12 @@ def test_a_loaded_model_does_not_depend_on_how_fresh_modules_begin(images):
         torch.manual_seed(2)
         second = pickle.loads(data)
     assert same_weights(first, second)
+
+
+def test_what_was_loaded_in_inference_mode_trains_on(images):
+    stored = pickle.dumps(tiny(warm_start=True).fit(images))
+    with torch.inference_mode():
+        loaded = pickle.loads(stored)
+    before = weights(loaded)
+    loaded.partial_fit(images)
+    assert not same_weights(before, weights(loaded))

@@ -66,7 +66,7 @@ def append_labels(y: Any, new: np.ndarray, X: Any = None) -> Any:
     if isinstance(y, torch.Tensor):
         return torch.cat([y, torch.from_numpy(tail).to(y.device, y.dtype)])
     if isinstance(y, list):
-        return y + tail.astype(np.asarray(y).dtype).tolist()
+        return y + tail.astype(tail.dtype if tail.dtype == object else np.asarray(y).dtype).tolist()
     if hasattr(y, "iloc"):
         index = X.index[len(y) :] if hasattr(X, "index") and hasattr(X, "iloc") else None
         return _append_frame(y, tail, index)

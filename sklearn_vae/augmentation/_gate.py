@@ -20,9 +20,9 @@ class QualityGate(BaseEstimator):
     ----------
     classifier : estimator, default=None
         Fitted on the labelled real rows; a synthetic row that it assigns to another class is
-        dropped. It gets rows as the user's X has them. None is ``LogisticRegression(
-        class_weight="balanced")`` on the VAE's posterior means (on flattened rows without a VAE),
-        which needs two classes or more.
+        dropped. It gets rows as an array, in the shape of the user's X. None is
+        ``LogisticRegression(class_weight="balanced")`` on the VAE's posterior means (on flattened
+        rows without a VAE), which needs two classes or more.
     min_distance : float, default=0.25
         A synthetic row is a copy when a labelled real row lies nearer than this, 0 or more, times
         the median distance between a real row and its nearest neighbour (Euclidean, on flattened

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from .._images import InputSpec, chunk_rows
-from ..training import Augment, resolve_augment, seeded
+from ..training import Augment, resolve_augment, seeded, to_tensor
 
 
 def transform_rows(
@@ -49,7 +49,7 @@ def transform_rows(
     out = np.empty_like(X)
     with torch.no_grad(), seeded(seed, torch.device("cpu")):
         for start in range(0, len(X), step):
-            x = scaling(torch.from_numpy(np.array(X[start : start + step])))
+            x = scaling(to_tensor(np.array(X[start : start + step])))
             raw = scaling.inverse(transform_batch(x, change))
             raw = raw.round() if spec.dtype == "uint8" else raw
             out[start : start + step] = spec.restore(raw.numpy())

@@ -10,6 +10,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from ..model import VAE
 from ..model._deformation import DeformationModel
 from ..training import resolve_augment
 from ._transforms import transform_batch
@@ -120,6 +121,8 @@ class PosteriorViews(_Views):
     ------
     NotFittedError
         For a VAE that is not fitted.
+    TypeError
+        For a VAE of another kind, such as those of the methods "conditional" and "deformation".
     ValueError
         For a ``spread`` below 0.
 
@@ -145,6 +148,11 @@ class PosteriorViews(_Views):
         if isinstance(vae, FrozenEstimator):
             vae = vae.estimator
         check_is_fitted(vae)
+        if not isinstance(vae.module_, VAE) or vae.module_.n_classes:
+            raise TypeError(
+                f"vae={vae!r} is a {type(vae).__name__}, which has no codes of single images "
+                "alone. Pass a fitted VAETransformer."
+            )
         super().__init__(vae.module_, spread)
         self.residual = residual
 

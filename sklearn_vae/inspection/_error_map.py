@@ -10,7 +10,7 @@ from sklearn.utils import check_array
 from .._detector import VAEDetector
 from .._images import check_count
 from ._estimators import first, image_shape_of, resolve, to_array
-from ._plotting import TileDisplay, as_pairs, check_matplotlib, mosaic
+from ._plotting import TileDisplay, as_pairs, check_matplotlib, merged, mosaic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -112,7 +112,7 @@ class ErrorMapDisplay(TileDisplay):
             )
         tiles = np.concatenate([pairs, np.full_like(pairs[:1], np.nan)])
         self._draw(tiles, ax, kwargs, rows=["image", "reconstruction", "error"])
-        look = {"cmap": "inferno", "vmin": 0, "vmax": errors.max(), **(heat_kw or {})}
+        look = merged({"cmap": "inferno", "vmin": 0, "vmax": errors.max()}, heat_kw or {})
         ax, n = self.ax_, len(errors)
         view = {"xlim": ax.get_xlim(), "ylim": ax.get_ylim(), "aspect": ax.get_aspect()}
         self.heat_ = ax.imshow(mosaic(errors[None]), extent=(-0.5, n - 0.5, 2.5, 1.5), **look)

@@ -9,7 +9,7 @@ from sklearn.utils import check_array, check_consistent_length
 
 from .._transformer import VAETransformer
 from ._estimators import resolve
-from ._plotting import as_labels, check_matplotlib
+from ._plotting import as_labels, check_matplotlib, merged
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -110,7 +110,7 @@ class LatentDisplay:
 
             ax = plt.subplots(figsize=(6, 5), layout="constrained")[1]
         self.coordinates_, self.explained_variance_ratio_ = coordinates, ratio
-        self.scatter_ = ax.scatter(*coordinates.T, **{**look, **kwargs})
+        self.scatter_ = ax.scatter(*coordinates.T, **merged(look, kwargs))
         self.ax_, self.figure_ = ax, ax.figure
         self.colorbar_ = None if y is None else self.figure_.colorbar(self.scatter_, ax=ax)
         if self.colorbar_ is not None and classes is not None:

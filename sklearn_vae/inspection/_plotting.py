@@ -147,7 +147,7 @@ class TileDisplay:
         n_rows, n_cols, h, w = tiles.shape[:4]
         picture = mosaic(tiles)
         ax = _tile_axes(n_rows, n_cols, h / w) if ax is None else ax
-        look = {"cmap": "gray", "vmin": 0, "vmax": 1, **kwargs}
+        look = merged({"cmap": "gray", "vmin": 0, "vmax": 1}, kwargs)
         extent = (-0.5, n_cols - 0.5, n_rows - 0.5, -0.5)
         aspect = picture.shape[0] * n_cols / (picture.shape[1] * n_rows)
         self.im_ = ax.imshow(picture, extent=extent, aspect=aspect, **look)
@@ -156,6 +156,12 @@ class TileDisplay:
         ax.set_yticks(range(len(rows)), rows)
         ax.tick_params(length=0, labeltop=True, labelbottom=False)
         ax.spines[:].set_visible(False)
+
+
+def merged(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Return matplotlib's keywords: the user's before the defaults; a norm brings its own range."""
+    range_of_norm = ("vmin", "vmax") if given.get("norm") is not None else ()
+    return {k: v for k, v in defaults.items() if k not in range_of_norm} | given
 
 
 def _tile_axes(n_rows: int, n_cols: int, ratio: float) -> Axes:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+ROUNDING = 1e-6
+"""How far beyond [0, 1] values may lie that were scaled or resized to it."""
+
 
 class Scaling(nn.Module):
     """The first and last step of a model: raw batches to network input and back.
@@ -63,6 +66,9 @@ class Scaling(nn.Module):
             x = raw.reshape(-1, h, w, c).permute(0, 3, 1, 2).to(torch.float32)
         elif self.standardised:
             # Before the cast: float64 columns with a large offset keep their small differences.
+            # Integers that float32 would round are made double; MPS has none.
+            if not raw.is_floating_point() and raw.itemsize > 2 and raw.device.type != "mps":
+                raw = raw.double()
             centred = raw.reshape(-1, *self.shape) - self.loc - self.loc_rest
             x = (centred / self.scale).to(torch.float32)
         else:

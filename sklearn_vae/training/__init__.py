@@ -2,7 +2,14 @@
 
 from ._augment import AUGMENTATIONS, Augment, resolve_augment
 from ._batches import ArrayDataset, Batches, ItemDataset, spread_rows, to_tensor
-from ._device import exact_inference, has_fast_bfloat16, resolve_device, resolve_precision, seeded
+from ._device import (
+    exact_inference,
+    generators_restored,
+    has_fast_bfloat16,
+    resolve_device,
+    resolve_precision,
+    seeded,
+)
 from ._net import VAENet
 from ._progress import EpochLog, ProgressBar
 from ._schedules import LR_SCHEDULES, kl_weight, learning_rate_factor
@@ -18,6 +25,7 @@ __all__ = [
     "ProgressBar",
     "VAENet",
     "exact_inference",
+    "generators_restored",
     "has_fast_bfloat16",
     "kl_weight",
     "learning_rate_factor",

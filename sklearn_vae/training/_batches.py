@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
+from ..nn._scaling import ROUNDING
+
 STATISTICS_ROWS = 10_000
 """Rows that statistics of the data or of activations are taken from."""
 DEVICE_SHARE = 0.5
@@ -117,15 +119,17 @@ class ItemDataset(Dataset):
         x = torch.stack([_image_of(item) for item in items])
         if x.is_floating_point():
             self._check(x)
+        elif x.dim() == 2 and x.dtype not in (torch.uint8, torch.bool):
+            x = to_tensor(x.numpy())  # as an array's rows
         return x.float() if x.dtype == torch.bfloat16 else x  # NumPy has no bfloat16
 
     def _check(self, x: Tensor) -> None:
         low, high = float(x.min()), float(x.max())
         if not isfinite(low + high):
             raise ValueError("X has items with NaN or inf. Mend or drop them in the Dataset.")
-        if self.bounded and (low < 0 or high > 1):
+        if self.bounded and (low < -ROUNDING or high > 1 + ROUNDING):
             raise ValueError(
-                f"X has items with values from {low:.6g} to {high:.6g}; [0, 1] is needed. Scale "
+                f"X has items with values from {low:.8g} to {high:.8g}; [0, 1] is needed. Scale "
                 "them in the Dataset's transforms, or return uint8."
             )
 

@@ -1,8 +1,10 @@
-"""Which device to use, and what an inference pass on it must not do."""
+"""Which device to use, its generators, and what an inference pass on it must not do."""
 
 from __future__ import annotations
 
 import contextlib
+import os
+import threading
 import warnings
 from collections.abc import Iterator
 
@@ -100,11 +102,34 @@ def exact_inference() -> Iterator[None]:
             yield
 
 
+_lock = threading.RLock()
+
+
+def _renew_lock() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # another thread of the parent may hold it for ever
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
+@contextlib.contextmanager
+def generators_restored(*devices: torch.device) -> Iterator[None]:
+    """Restore torch's generators, the CPU's and those of CUDA devices, after the block.
+
+    They are the process's, not the thread's: one thread at a time is let in, since another would
+    rewind them under its feet. joblib runs nested jobs in threads.
+    """
+    with _lock, torch.random.fork_rng(devices=devices):
+        yield
+
+
 @contextlib.contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Seed torch inside the block; the caller's generators are restored afterwards."""
     devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    with generators_restored(*devices):
         if device.type == "mps":
             state = torch.mps.get_rng_state()
         torch.manual_seed(seed)

@@ -109,3 +109,10 @@ def test_only_an_augmenter_of_deformations_will_do(deforming, images):
         other = VAEAugmenter(vae=tiny(), method=method, n_new=1)
         with pytest.raises(ValueError, match=rf"method='{method}', which learns no deformations"):
             DeformationViews(other.fit(images, np.arange(len(images)) % 2))
+
+
+@pytest.mark.parametrize("method", ["conditional", "deformation"])
+def test_posterior_views_refuse_a_vae_of_another_kind(images, labels, method):
+    augmenter = VAEAugmenter(vae=tiny(), method=method, n_new=1).fit(images, labels)
+    with pytest.raises(TypeError, match="Pass a fitted VAETransformer"):
+        PosteriorViews(augmenter.vae_)

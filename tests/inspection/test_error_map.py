@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from helpers import synthetic_images, tiny
+from matplotlib.colors import LogNorm
 from numpy.testing import assert_allclose
 from sklearn.frozen import FrozenEstimator
 
@@ -44,3 +45,10 @@ def test_no_error_at_all_is_drawn(images):
 def test_errors_of_another_size_are_refused(images):
     with pytest.raises(ValueError, match=r"errors have shape \(3, 8, 8\); \(4, 8, 8\)"):
         ErrorMapDisplay.from_arrays(images[:4], images[:4], np.zeros((3, 8, 8)))
+
+
+def test_a_norm_brings_its_own_range(images):
+    detector = VAEDetector(tiny()).fit(images)
+    norm = LogNorm(vmin=1e-3, vmax=10)
+    display = ErrorMapDisplay.from_estimator(detector, images[:4], heat_kw={"norm": norm})
+    assert display.heat_.norm is norm

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from helpers import synthetic_images
+from helpers import same_weights, synthetic_images, tiny
 from torch.utils.data import Dataset, Subset, TensorDataset
 
 from sklearn_vae.training import ArrayDataset, Batches, ItemDataset
@@ -150,3 +150,13 @@ def test_items_that_are_no_tensors_are_refused_with_the_remedy(kind):
     data = ItemDataset(kind([np.zeros((8, 8))] * 3))
     with pytest.raises(TypeError, match=r"ndarray; tensors are needed.*ToImage"):
         data.take(torch.tensor([0, 1]))
+
+
+def test_integers_that_float32_would_round_keep_their_digits_in_a_dataset():
+    X = np.random.default_rng(0).integers(0, 100_000, (200, 3)) + 1_700_000_000_000
+    vae = tiny().fit(X)
+    of_items = TensorDataset(torch.from_numpy(X))
+    assert len(np.unique(vae.transform(X), axis=0)) == 200
+    np.testing.assert_array_equal(vae.transform(of_items), vae.transform(X))
+    np.testing.assert_array_equal(vae.score_samples(of_items), vae.score_samples(X))
+    assert same_weights(tiny().fit(of_items), vae)

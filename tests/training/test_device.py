@@ -1,12 +1,25 @@
 """Devices, precision, seeds and inference: nothing leaks out of the block."""
 
+import os
+import signal
+import threading
+import time
+
+import numpy as np
 import pytest
 import torch
-from helpers import synthetic_images
+from helpers import synthetic_images, tiny
+from joblib import Parallel, delayed
 
 from sklearn_vae import VAETransformer
 from sklearn_vae.nn import MLP, Conv
-from sklearn_vae.training import exact_inference, resolve_device, resolve_precision, seeded
+from sklearn_vae.training import (
+    exact_inference,
+    generators_restored,
+    resolve_device,
+    resolve_precision,
+    seeded,
+)
 
 NO_CUDA = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
 CPU = torch.device("cpu")
@@ -103,3 +116,45 @@ def test_the_narrowest_map_is_found_and_nothing_is_left_behind():
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert not any(module._forward_hooks for module in model.modules())
     assert model_for(MLP((8,)), 8, 8).narrowest_map() == float("inf")
+
+
+def test_threads_fit_as_alone_and_leave_the_generator(images):
+    def fit(seed):
+        return tiny(random_state=seed, max_epochs=3).fit(images).transform(images)
+
+    alone = [fit(seed) for seed in range(4)]
+    before = torch.get_rng_state()
+    together = Parallel(n_jobs=2, prefer="threads")(delayed(fit)(seed) for seed in range(4))
+    assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_does_not_wait_for_the_parents_threads():
+    """One of them may be training: the child has a copy of the lock, not of the thread."""
+    held, done = threading.Event(), threading.Event()
+
+    def hold():
+        with generators_restored():
+            held.set()
+            done.wait(60)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(60)
+    child = os.fork()
+    if child == 0:
+        with generators_restored():
+            os._exit(0)
+    try:
+        for _ in range(600):
+            if os.waitpid(child, os.WNOHANG)[0]:
+                break
+            time.sleep(0.1)
+        else:
+            os.kill(child, signal.SIGKILL)
+            pytest.fail("the child waits for a lock that nobody will give back")
+    finally:
+        done.set()
+        thread.join()
