@@ -30,7 +30,7 @@ from ._base import BaseVAE
 from ._conditional import ConditionalVAE
 from ._deformation import DeformationVAE, class_neighbors
 from ._doc_link import DocLinkMixin
-from ._images import check_count, read_array, read_spec
+from ._images import check_count, from_torch, read_array, read_spec
 from ._labels import class_numbers, read_labels
 from ._templates import seeded_clone, unfrozen
 from ._transformer import VAETransformer
@@ -599,7 +599,7 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, DocLinkMixin, BaseE
         y : ndarray of shape (n,)
             Labels out of ``classes_``.
         """
-        return self._wrapped().predict(_plain(X))
+        return self._wrapped().predict(from_torch(X))
 
     @available_if(lambda self: _wrapped_has(self, "predict_proba"))
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -615,7 +615,7 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, DocLinkMixin, BaseE
         probabilities : ndarray of shape (n, n_classes)
             In the order of ``classes_``.
         """
-        return self._wrapped().predict_proba(_plain(X))
+        return self._wrapped().predict_proba(from_torch(X))
 
     @available_if(lambda self: _wrapped_has(self, "predict_log_proba"))
     def predict_log_proba(self, X: Any) -> np.ndarray:
@@ -631,7 +631,7 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, DocLinkMixin, BaseE
         log_probabilities : ndarray of shape (n, n_classes)
             In the order of ``classes_``.
         """
-        return self._wrapped().predict_log_proba(_plain(X))
+        return self._wrapped().predict_log_proba(from_torch(X))
 
     @available_if(lambda self: _wrapped_has(self, "decision_function"))
     def decision_function(self, X: Any) -> np.ndarray:
@@ -647,7 +647,7 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, DocLinkMixin, BaseE
         decision : ndarray
             As ``estimator`` has it: (n,) for two classes, one column per class or pair for more.
         """
-        return self._wrapped().decision_function(_plain(X))
+        return self._wrapped().decision_function(from_torch(X))
 
     @available_if(lambda self: _wrapped_has(self, "score"))
     def score(self, X: Any, y: Any) -> float:
@@ -665,7 +665,7 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, DocLinkMixin, BaseE
         score : float
             Larger is better.
         """
-        return self._wrapped().score(_plain(X), y)
+        return self._wrapped().score(from_torch(X), y)
 
     def _wrapped(self) -> Any:
         check_is_fitted(self, "estimator_")
@@ -758,10 +758,3 @@ def _warn_of_shortage(reports: Mapping[Any, dict[str, int]]) -> None:
             UserWarning,
             stacklevel=5,
         )
-
-
-def _plain(X: Any) -> Any:
-    if not isinstance(X, torch.Tensor):
-        return X
-    X = X.detach().cpu()
-    return (X.float() if X.dtype == torch.bfloat16 else X).numpy()  # NumPy has no bfloat16

@@ -46,6 +46,7 @@ from .model import (
     StandardNormal,
 )
 from .nn import MLP, NETWORKS, Conv, Custom, Network
+from .nn._mps import is_limited
 from .training import (
     AUGMENTATIONS,
     LR_SCHEDULES,
@@ -399,7 +400,8 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
                 )
 
     def _new_model(self, data: Rows) -> VAE:
-        return self._build(self.z_dim, data.take(spread_rows(len(data))).numpy())
+        with torch.device("cpu"):  # whatever torch's default is
+            return self._build(self.z_dim, data.take(spread_rows(len(data))).numpy())
 
     def _build(self, z_dim: int, X: np.ndarray | None = None) -> VAE:
         """Return a new model, made for the training samples X or to load weights into."""
@@ -469,6 +471,8 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
     def _make_callbacks(self, *, stop: bool) -> list[Any]:
         # Copies: training must not change what the user passed (read them off net_.callbacks_).
         callbacks = copy.deepcopy(list(self.callbacks or []))
+        if self.verbose:  # first, so that the bar is closed whatever the others do
+            callbacks.insert(0, ProgressBar() if self.verbose == 1 else EpochLog())
         if stop and self.patience is not None:
             callbacks.append(
                 EarlyStopping(
@@ -479,10 +483,6 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
                     sink=print if self.verbose > 1 else noop,
                 )
             )
-        if self.verbose == 1:
-            callbacks.append(ProgressBar())
-        elif self.verbose:
-            callbacks.append(EpochLog())
         return callbacks
 
     def _resume(self, net: VAENet) -> None:
@@ -548,7 +548,7 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
     def _set_feature_scale(self, data: Rows) -> None:
         """Learn the scale of hidden features from rows spread over the data."""
         rows = spread_rows(len(data), SCALE_ROWS)
-        total = torch.zeros(self.module_.n_hidden, dtype=torch.float64)
+        total = torch.zeros(self.module_.n_hidden, dtype=torch.float64, device="cpu")
         squares = torch.zeros_like(total)
         with exact_inference():
             for index in rows.split(chunk_rows(self.spec_)):
@@ -587,7 +587,7 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
             data = ItemDataset(X)
             if len(data) < at_least:
                 raise ValueError(f"X has {len(data)} sample(s); at least {at_least} are needed.")
-            checked = data.take(torch.arange(min(len(data), FIRST_ITEMS))).numpy()
+            checked = data.rows(0, min(len(data), FIRST_ITEMS)).numpy()
         else:
             checked = read_array(self, X, reset=reset, at_least=at_least)
             data = ArrayDataset(checked)
@@ -689,7 +689,7 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
         return self.module_.scaling(self._on_device(raw))
 
     def _on_device(self, raw: torch.Tensor) -> torch.Tensor:
-        if self.device_.type == "mps" and raw.dtype == torch.float64:
+        if is_limited(self.device_) and raw.dtype == torch.float64:
             raw = raw.float()  # MPS has no float64
         return raw.to(self.device_)
 
@@ -711,7 +711,7 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
                 raw = data.rows(start, min(start + step, len(data)))
                 n = len(raw)
                 if n < SMALLEST_CHUNK:
-                    raw = raw[torch.arange(SMALLEST_CHUNK) % n]
+                    raw = raw[torch.arange(SMALLEST_CHUNK, device="cpu") % n]
                 result = function(raw)[:n]
                 if out is None:
                     shape = (len(data), *result.shape[1:])
@@ -832,8 +832,10 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
         if weights is not None:
             z_dim = weights["posterior_head.weight"].shape[0] // 2
             self.device_ = resolve_device(self.device, fallback=True)
-            # The initial weights are replaced at once; training may go on with those loaded.
-            with generators_restored(), torch.inference_mode(False):
+            # The initial weights are replaced at once, and take no memory in from_pretrained;
+            # training may go on with those loaded.
+            home = torch.device("meta" if torch.empty(0).is_meta else "cpu")
+            with home, generators_restored(), torch.inference_mode(False):
                 model = load_arrays(self._build(z_dim), weights)
                 self.module_ = model.to(self.device_).eval()
 

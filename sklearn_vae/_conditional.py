@@ -19,7 +19,7 @@ class ConditionalVAE(BaseVAE):
 
     def _train(self, data: Rows, y: Any, **how: Any) -> None:
         assert isinstance(data, ArrayDataset)  # VAEAugmenter takes no torch Datasets
-        data.classes = torch.as_tensor(np.asarray(y), dtype=torch.int64)
+        data.classes = torch.from_numpy(np.asarray(y, dtype=np.int64))
         self._n_classes = int(y.max()) + 1
         super()._train(data, y, **how)
 

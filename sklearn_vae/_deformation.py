@@ -115,12 +115,12 @@ class _Pairs(Dataset):
 
     def take(self, index: Tensor) -> Tensor:
         k = self.partners.shape[1]
-        which = torch.randint(k, (len(index),)) if k > 1 else torch.zeros_like(index)
+        which = torch.randint(k, index.shape, device="cpu") if k > 1 else torch.zeros_like(index)
         second = self.partners[index, which]
         return torch.stack([self.data.take(self.first[index]), self.data.take(second)], 1)
 
     def rows(self, start: int, stop: int) -> Tensor:
-        return self.take(torch.arange(start, stop))
+        return self.take(torch.arange(start, stop, device="cpu"))
 
 
 def class_neighbors(X: np.ndarray, codes: np.ndarray, k: int) -> np.ndarray:

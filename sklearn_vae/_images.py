@@ -102,13 +102,19 @@ class InputSpec:
 
 def read_array(estimator: Any, X: Any, *, reset: bool, at_least: int = 1) -> Array:
     """Return a user's array-like as a checked array; rows set or check the feature names."""
-    if isinstance(X, torch.Tensor):
-        X = X.detach().cpu()
-        X = X.float().numpy() if X.dtype == torch.bfloat16 else X.numpy()
+    X = from_torch(X)
     checks = {"dtype": "numeric", "ensure_min_samples": at_least, "allow_nd": True}
     if _n_dim(X) > 2:
         return check_array(X, estimator=estimator, **checks)
     return validate_data(estimator, X, reset=reset, **checks)
+
+
+def from_torch(X: Any) -> Any:
+    """Return a tensor, of any device, as an array; anything else as it is."""
+    if not isinstance(X, torch.Tensor):
+        return X
+    X = X.detach().cpu()
+    return X.float().numpy() if X.dtype == torch.bfloat16 else X.numpy()  # NumPy has no bfloat16
 
 
 def _n_dim(X: Any) -> int:

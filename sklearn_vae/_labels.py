@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
+
+from ._images import from_torch
 
 UNLABELLED = -1
 
@@ -28,8 +29,7 @@ def read_labels(y: Any, *, warn: bool = False) -> np.ndarray:
     """
     if y is None:
         raise ValueError("This estimator requires y to be passed, but the target y is None.")
-    if isinstance(y, torch.Tensor):
-        y = y.detach().cpu().numpy()
+    y = from_torch(y)
     if isinstance(y, list | tuple) and any(isinstance(v, str) for v in y):
         y = np.array(y, dtype=object)  # or -1 among names would become one
     array = check_array(y, ensure_2d=False, dtype=None, input_name="y")

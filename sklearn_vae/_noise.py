@@ -13,6 +13,8 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from .nn._mps import ndtri
+
 SEED = 20140406  # of the common draws; fixed, so that scores repeat across fits and machines
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
@@ -24,7 +26,7 @@ def row_noise(
     shift = torch.from_numpy(_row_uniforms(X, z_dim)).to(device)
     common = np.random.default_rng(SEED).random((n_draws, z_dim), dtype=np.float32)
     for draw in torch.from_numpy(common).to(device):
-        yield torch.special.ndtri(((draw + shift) % 1.0).clamp(1e-7, 1 - 1e-7))
+        yield ndtri(((draw + shift) % 1.0).clamp(1e-7, 1 - 1e-7))
 
 
 def _row_uniforms(X: np.ndarray, z_dim: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from . import _pretrained
 from ._base import FEATURES, SYMMETRIES, BaseVAE
-from ._images import check_count
+from ._images import check_count, from_torch
 
 Self = TypeVar("Self", bound="VAETransformer")
 
@@ -288,7 +288,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
 
         Parameters
         ----------
-        Z : array-like of shape (n, z_dim)
+        Z : array-like or torch.Tensor of shape (n, z_dim)
             Latent codes, for example posterior means.
 
         Returns
@@ -303,7 +303,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
             infinite codes.
         """
         check_is_fitted(self)
-        Z = check_array(Z, dtype=np.float32, estimator=self)
+        Z = check_array(from_torch(Z), dtype=np.float32, estimator=self)
         model = self.module_
         if Z.shape[1] != model.z_dim:
             raise ValueError(

@@ -100,7 +100,7 @@ def to_onnx(
         x = vae._decode(Z)
         return x > 0.5 if dtype == torch.bool else x.to(dtype)
 
-    codes = torch.zeros(2, vae.module_.z_dim)
+    codes = torch.zeros(2, vae.module_.z_dim, device="cpu")
     return _exported(_Half(vae, decode), codes, "Z", "X", target_opset)
 
 
@@ -178,16 +178,17 @@ def _exported(
         raise ValueError(
             f"target_opset={opset}: torch's exporter needs {MIN_OPSET} or later. Raise it."
         )
-    program = torch.onnx.export(
-        half.eval(),
-        (example,),
-        input_names=[takes],
-        output_names=[returns],
-        dynamic_shapes=({0: torch.export.Dim("n")},),
-        opset_version=opset,
-        dynamo=True,
-        verbose=False,
-    )
+    with torch.device("cpu"):  # the exporter fails under another default
+        program = torch.onnx.export(
+            half.eval(),
+            (example,),
+            input_names=[takes],
+            output_names=[returns],
+            dynamic_shapes=({0: torch.export.Dim("n")},),
+            opset_version=opset,
+            dynamo=True,
+            verbose=False,
+        )
     assert program is not None  # with dynamo=True
     model = program.model_proto
     found = next(entry.version for entry in model.opset_import if not entry.domain)

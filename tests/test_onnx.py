@@ -102,6 +102,13 @@ def test_the_decoder_is_inverse_transform(name):
             assert np.abs(found.astype(float) - X).max() <= 1
 
 
+@pytest.mark.parametrize("part", ["encoder", "decoder"])
+def test_the_default_device_of_torch_changes_nothing(fitted, part):
+    expected = to_onnx(fitted, part=part).SerializeToString()
+    with torch.device("meta"):
+        assert to_onnx(fitted, part=part).SerializeToString() == expected
+
+
 def test_what_cannot_be_exported_is_refused(fitted):
     with pytest.raises(TypeError, match=r"Pipeline.*register"):
         to_onnx(make_pipeline(fitted))

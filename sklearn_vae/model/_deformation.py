@@ -9,6 +9,7 @@ import torch.distributions as td
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..nn._mps import grid_sample
 from ..nn._network import Network
 from ..nn._scaling import Scaling
 from ._dry_run import narrowest_map, zeros
@@ -100,8 +101,7 @@ class DeformationModel(nn.Module):
             stay = torch.eye(2, 3, dtype=field.dtype, device=a.device).expand(len(a), 2, 3)
             grid = F.affine_grid(stay, list(a.shape), align_corners=False)
             grid = grid + field.permute(0, 2, 3, 1)
-            warped = F.grid_sample(a, grid, padding_mode="border", align_corners=False)
-            return warped.clamp(0, 1)
+            return grid_sample(a, grid, "border").clamp(0, 1)
 
     def forward(
         self, x: Tensor, target: Tensor, y: Tensor | None = None, n_samples: int = 1

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 
 def zeros(model: nn.Module, *shape: int) -> Tensor:
-    """Return two samples of zeros in the dtype of the model's weights."""
-    return torch.zeros(2, *shape, dtype=next((p.dtype for p in model.parameters()), None))
+    """Return two samples of zeros in the dtype of the model's weights, on their device."""
+    like = next(model.parameters(), torch.zeros(()))
+    return torch.zeros(2, *shape, dtype=like.dtype, device=like.device)
 
 
 def narrowest_map(model: nn.Module, run: Callable[[], Any]) -> float:

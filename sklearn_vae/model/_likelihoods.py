@@ -61,7 +61,7 @@ class Likelihood(nn.Module):
         likelihood : Likelihood
             With the tensors that it learns, if any.
         """
-        new = copy.deepcopy(self)
+        new = copy.deepcopy(self).cpu()
         new.bounded = bounded
         return new
 

@@ -174,11 +174,11 @@ class GaussianMixture(td.Distribution):
 
 def draw(prior: td.Distribution, n: int, rng: np.random.RandomState) -> np.ndarray:
     """Return n codes from p(z), (n, d), float32, drawn on the CPU: the same on every device."""
-    generator = torch.Generator().manual_seed(rng.randint(2**31 - 1))  # far faster than rng
-    noise = torch.randn(n, *prior.event_shape, generator=generator)
+    generator = torch.Generator("cpu").manual_seed(rng.randint(2**31 - 1))  # far faster than rng
+    noise = torch.randn(n, *prior.event_shape, generator=generator, device="cpu")
     if not isinstance(prior, GaussianMixture):
         return noise.numpy()
-    weights = prior.log_weights.detach().double().softmax(0).cpu()
+    weights = prior.log_weights.detach().cpu().double().softmax(0)
     which = torch.multinomial(weights, n, replacement=True, generator=generator)
     loc, scale = (t.detach().cpu()[which] for t in (prior.loc, prior.scale))
     return (loc + scale * noise).numpy()

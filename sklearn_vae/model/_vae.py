@@ -11,6 +11,7 @@ import torch.distributions as td
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..nn._mps import adaptive_avg_pool2d
 from ..nn._network import Network, stage_activations
 from ..nn._scaling import Scaling
 from ._dry_run import narrowest_map, zeros
@@ -285,7 +286,7 @@ class VAE(nn.Module):
     def _pooled(activations: Tensor) -> Tensor:
         if activations.dim() == 4:
             h, w = activations.shape[-2:]
-            activations = F.adaptive_avg_pool2d(activations, (min(h, POOLED), min(w, POOLED)))
+            activations = adaptive_avg_pool2d(activations, (min(h, POOLED), min(w, POOLED)))
         return activations.float().flatten(1)
 
     def _run_on_zeros(self) -> tuple[list[Tensor], Tensor]:

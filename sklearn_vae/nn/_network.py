@@ -66,6 +66,8 @@ class Network(ABC):
 class Custom(Network):
     """A pair of user-made modules; each fit trains a copy, so the originals stay as they are.
 
+    They may be on any device: the copies go to that of the estimator.
+
     Parameters
     ----------
     encoder_module : torch.nn.Module
@@ -83,12 +85,12 @@ class Custom(Network):
     takes_vectors = True
 
     def encoder(self, shape: Shape) -> nn.Module:
-        """Return a copy of the user's encoder."""
-        return copy.deepcopy(self.encoder_module)
+        """Return a copy of the user's encoder, in host memory."""
+        return copy.deepcopy(self.encoder_module).cpu()
 
     def decoder(self, z_dim: int, shape: Shape) -> nn.Module:
-        """Return a copy of the user's decoder."""
-        return copy.deepcopy(self.decoder_module)
+        """Return a copy of the user's decoder, in host memory."""
+        return copy.deepcopy(self.decoder_module).cpu()
 
 
 class Stages(nn.Sequential):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ._conv import Conv
 from ._counts import is_count
+from ._mps import adaptive_avg_pool2d
 from ._network import Beside, Network, Shape
 
 MIN_VARIANCE = 1e-3
@@ -162,7 +163,9 @@ class WhitenedPatches(nn.Module):
         response = F.conv2d(x, self.weight) * (variance + MIN_VARIANCE).rsqrt()
         response = response + self.bias[:, None, None]
         signs = (response - THRESHOLD, -response - THRESHOLD)
-        return torch.cat([F.adaptive_avg_pool2d(sign.relu(), self.grid) for sign in signs], 1)
+        return torch.cat(
+            [adaptive_avg_pool2d(sign.relu(), (self.grid, self.grid)) for sign in signs], 1
+        )
 
 
 def _draw(images: Tensor, size: int, n: int) -> Tensor:

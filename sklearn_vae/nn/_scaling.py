@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ._mps import is_limited
+
 ROUNDING = 1e-6
 """How far beyond [0, 1] values may lie that were scaled or resized to it."""
 
@@ -67,7 +69,7 @@ class Scaling(nn.Module):
         elif self.standardised:
             # Before the cast: float64 columns with a large offset keep their small differences.
             # Integers that float32 would round are made double; MPS has none.
-            if not raw.is_floating_point() and raw.itemsize > 2 and raw.device.type != "mps":
+            if not raw.is_floating_point() and raw.itemsize > 2 and not is_limited(raw.device):
                 raw = raw.double()
             centred = raw.reshape(-1, *self.shape) - self.loc - self.loc_rest
             x = (centred / self.scale).to(torch.float32)
@@ -89,7 +91,7 @@ class Scaling(nn.Module):
             x = x.permute(0, 2, 3, 1)
         x = x.reshape(-1, *self.raw_shape)
         if self.standardised:
-            wide = x if x.device.type == "mps" else x.double()
+            wide = x if is_limited(x.device) else x.double()
             return wide * self.scale + self.loc_rest + self.loc
         if torch.compiler.is_compiling() or not x.is_inference():  # may be a parameter's memory
             return x * self.maximum

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..nn._mps import grid_sample
+
 FILLS = ("zeros", "border", "reflection")
 """What torch's ``grid_sample`` can put outside an image."""
 
@@ -100,7 +102,7 @@ class Augment:
             return self._augmented(x)
 
     def _augmented(self, x: Tensor) -> Tensor:
-        y = F.grid_sample(x, self._grid(x), padding_mode=self.fill, align_corners=False)
+        y = grid_sample(x, self._grid(x), self.fill)
         if self.brightness > 0:
             y = y * (1 + _uniform(x, 1, 1, 1) * self.brightness)
         if self.contrast > 0:

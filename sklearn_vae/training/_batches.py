@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
+from ..nn._mps import is_limited
 from ..nn._scaling import ROUNDING
+from ._device import free_memory
 
 STATISTICS_ROWS = 10_000
 """Rows that statistics of the data or of activations are taken from."""
@@ -41,7 +43,7 @@ class ArrayDataset(Dataset):
         return len(self.X)
 
     def __getitem__(self, i: Any) -> Tensor:
-        return self.take(torch.as_tensor([i]))[0]
+        return self.take(torch.tensor([i], device="cpu"))[0]
 
     @cached_property
     def tensor(self) -> Tensor | None:
@@ -116,7 +118,7 @@ class ItemDataset(Dataset):
         rows = index.tolist()
         many = getattr(self.data, "__getitems__", None)
         items = many(rows) if many is not None else [self.data[i] for i in rows]
-        x = torch.stack([_image_of(item) for item in items])
+        x = torch.stack([_image_of(item) for item in items]).cpu()
         if x.is_floating_point():
             self._check(x)
         elif x.dim() == 2 and x.dtype not in (torch.uint8, torch.bool):
@@ -135,7 +137,7 @@ class ItemDataset(Dataset):
 
     def rows(self, start: int, stop: int) -> Tensor:
         """Return consecutive items."""
-        return self.take(torch.arange(start, stop))
+        return self.take(torch.arange(start, stop, device="cpu"))
 
 
 def _image_of(item: Any) -> Tensor:
@@ -216,7 +218,7 @@ class Batches:
             if x.device != self.device:
                 if self.device.type == "cuda":
                     x = x.pin_memory()
-                if self.device.type == "mps" and x.dtype == torch.float64:
+                if is_limited(self.device) and x.dtype == torch.float64:
                     x = x.float()  # MPS has no float64
                 x = x.to(self.device, non_blocking=True)
             yield x, y
@@ -224,9 +226,9 @@ class Batches:
 
 def without_subsets(dataset: Any) -> tuple[Any, Tensor]:
     """Return the dataset that a Subset, or a subset of one, is of; and its rows."""
-    rows = torch.arange(len(dataset))
+    rows = torch.arange(len(dataset), device="cpu")
     while isinstance(dataset, Subset):
-        rows = torch.as_tensor(np.asarray(dataset.indices))[rows]
+        rows = torch.from_numpy(np.array(dataset.indices))[rows]
         dataset = dataset.dataset
     return dataset, rows
 
@@ -242,10 +244,10 @@ def batch_bounds(n: int, batch_size: int) -> Sequence[tuple[int, int]]:
 def _resident(dataset: Any, rows: Tensor, device: torch.device) -> Any:
     """Return the rows as a dataset on the GPU where they fit, else the dataset as it is."""
     tensor = getattr(dataset, "tensor", None)
-    if device.type != "cuda" or tensor is None:
+    if tensor is None:
         return dataset
     n_bytes = len(rows) * tensor[0].numel() * tensor.element_size()
-    if n_bytes > DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]:
+    if n_bytes > DEVICE_SHARE * free_memory(device):
         return dataset
     whole = len(rows) == len(tensor)
     return _Resident((tensor if whole else tensor[rows]).to(device))
@@ -263,4 +265,4 @@ class _Resident:
 
 def spread_rows(n: int, most: int = STATISTICS_ROWS) -> Tensor:
     """Return at most ``most`` row numbers, spread evenly over n rows."""
-    return torch.arange(0, n, -(-n // most))
+    return torch.arange(0, n, -(-n // most), device="cpu")

@@ -86,6 +86,11 @@ def _available(device: torch.device) -> bool:
     return True
 
 
+def free_memory(device: torch.device) -> int:
+    """Return the free bytes of a GPU's own memory; 0 for devices that share the host's."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
+
+
 @contextlib.contextmanager
 def exact_inference() -> Iterator[None]:
     """Inference without gradients or TF32, so that a row's result does not depend on its batch."""

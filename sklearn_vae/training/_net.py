@@ -19,6 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import Subset
 
 from ..model import VAE, ELBOTerms, NegativeELBO, label_loss
+from ..nn._mps import is_limited
 from ._augment import Augment
 from ._batches import Batches, batch_bounds, spread_rows, without_subsets
 from ._progress import ProgressBar
@@ -161,10 +162,14 @@ class VAENet(NeuralNet):
             self._check_weights()
             if not self.train_split:  # else the last validation has done it
                 self._refresh_batch_norm()
+        except BaseException:
+            with contextlib.suppress(Exception):  # which a callback may raise for want of an epoch
+                self.notify("on_train_end", X=dataset, y=None)
+            raise
         finally:
             # The net outlives the fit; the user's images and compiled code need not.
             del self._train_rows, self._training_pass
-            self.notify("on_train_end", X=dataset, y=None)
+        self.notify("on_train_end", X=dataset, y=None)
         return self
 
     def _count_labels(self, dataset: Any) -> None:
@@ -223,10 +228,11 @@ class VAENet(NeuralNet):
         for norm in norms:
             norm.train()
             norm.reset_running_stats()
-            norm.momentum = None  # the plain average over all batches
         try:
             with torch.no_grad():
-                for batch in self.get_iterator(self._train_rows, training=False):
+                for k, batch in enumerate(self.get_iterator(self._train_rows, training=False)):
+                    for norm in norms:  # the plain average; None would sync in every layer
+                        norm.momentum = 1 / (k + 1)
                     raw, y = unpack_data(batch)
                     x = self.module_.scaling(raw)
                     self.module_(x, x, y)
@@ -335,7 +341,7 @@ class VAENet(NeuralNet):
         if name in self._totals:
             self._totals[name].add_(value)
         else:  # float32 would lose the later batches of a long epoch; MPS has nothing wider
-            self._totals[name] = value.clone() if value.device.type == "mps" else value.double()
+            self._totals[name] = value.clone() if is_limited(value.device) else value.double()
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         if self.autocast is None:
@@ -357,7 +363,8 @@ class VAENet(NeuralNet):
 
     def _check_weights(self) -> None:
         """Look at what the last step left, which no loss has seen."""
-        if not all(bool(p.isfinite().all()) for p in self.module_.parameters()):
+        finite = torch.stack([p.isfinite().all() for p in self.module_.parameters()])
+        if not bool(finite.all()):
             raise self._diverged("weights became infinite or NaN")
 
     def _diverged(self, what: str) -> FloatingPointError:

@@ -34,6 +34,7 @@ from sklearn_vae import VAEAugmenter
 from sklearn_vae.model import Bernoulli, Gaussian
 from sklearn_vae.nn import MLP, Conv, Network
 from sklearn_vae.training import Augment
+from sklearn_vae.training._batches import Batches
 
 TERMS = ("loss", "log_likelihood", "kl")
 
@@ -765,6 +766,27 @@ def test_the_default_dtype_of_torch_changes_nothing(images):
     assert {v.dtype for v in weights(estimator).values()} == {torch.float32}
     assert Z.dtype == np.float32
     assert Z.shape == expected.transform(images).shape
+
+
+def test_the_default_device_of_torch_changes_nothing(images):
+    expected = tiny(network=Conv((4, 8)), prior="vamp").fit(images)
+    with torch.device("meta"):  # on which nothing has a value
+        estimator = tiny(network=Conv((4, 8)), prior="vamp").fit(images)
+        estimator = pickle.loads(pickle.dumps(estimator))
+        scores = estimator.score_samples(images)
+    assert same_weights(estimator, expected)
+    np.testing.assert_array_equal(scores, expected.score_samples(images))
+
+
+@pytest.mark.parametrize("verbose", [0, 1])
+def test_no_callback_hides_the_error_that_ends_a_training(images, monkeypatch, verbose):
+    def full(*args, **kwargs):
+        raise MemoryError("no room on the device")
+
+    monkeypatch.setattr(Batches, "__init__", full)  # before the first epoch, in which
+    estimator = tiny(verbose=verbose, validation_fraction=0.2, patience=1)
+    with pytest.raises(MemoryError, match="no room"):  # EarlyStopping looks for a best epoch
+        estimator.fit(images)
 
 
 def test_weights_that_the_last_step_ruins_are_noticed(images):

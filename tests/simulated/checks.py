@@ -1,0 +1,253 @@
+"""Checks on the simulated device, run by ``tests/test_simulated_device.py`` in a new process."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from device import DEVICE, SimulatedDevice, register
+from helpers import synthetic_images, tiny
+from torch import nn
+from torch.utils.data import TensorDataset
+
+import sklearn_vae._base
+import sklearn_vae.nn._mps
+import sklearn_vae.training._batches
+from sklearn_vae import VAEAugmenter, VAEDetector
+from sklearn_vae.augmentation import DeformationViews, PosteriorViews
+from sklearn_vae.nn import Conv, Patches, ResNet
+
+CPU = torch.device("cpu")
+SETTINGS = {
+    "mlp": {},
+    "conv": {"network": Conv((4, 8))},
+    "batch norm": {"network": ResNet((4, 8)), "validation_fraction": 0.2},
+    "patches": {"network": Patches(Conv((4, 8)), n_filters=5, size=4), "features": "hidden"},
+    "geometric": {"augment": "geometric"},
+    "natural": {"augment": "natural"},
+    "labels": {"label_weight": 1.0},
+    "importance": {"importance_samples": 3},
+    "vamp": {"prior": "vamp"},
+    "mixture": {"prior": "mixture"},
+    "iaf": {"posterior": "iaf"},
+    "gaussian": {"likelihood": "gaussian"},
+    "logistic": {"likelihood": "discretized-logistic"},
+    "patience": {"validation_fraction": 0.2, "patience": 1},
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _registered():
+    register()
+
+
+@pytest.fixture(params=[False])
+def simulation(monkeypatch, request):
+    """The device, on which estimators run that ask for ``device="auto"``; limited or not."""
+
+    def resolve(device, **how):
+        return DEVICE if device == "auto" else CPU
+
+    monkeypatch.setattr(sklearn_vae._base, "resolve_device", resolve)
+    # torch's Python tensors cannot be views in inference mode.
+    no_grad = {True: torch.no_grad, False: contextlib.nullcontext}
+    monkeypatch.setattr(torch, "inference_mode", lambda mode=True: no_grad[mode]())
+    if request.param:
+        monkeypatch.setattr(sklearn_vae.nn._mps, "LIMITED", {DEVICE.type})
+    with SimulatedDevice(limited=request.param) as simulated:
+        yield simulated
+
+
+@pytest.fixture
+def images(images):
+    """A few, as each operation passes through Python."""
+    return images[:60]
+
+
+@pytest.fixture
+def labels(labels):
+    """Their classes, less than ten."""
+    return labels[:60] % 3
+
+
+@pytest.fixture
+def resident(monkeypatch):
+    """Images live on the device, as they do where a GPU has the memory."""
+    monkeypatch.setattr(sklearn_vae.training._batches, "free_memory", lambda device: 10**9)
+
+
+def some_labels(images):
+    """Classes of four images in five."""
+    return np.where(np.arange(len(images)) % 5, np.arange(len(images)) % 3, -1)
+
+
+def everything(estimator, X, y):
+    """Return what all methods of a new estimator make of X."""
+    estimator.fit(X, y).partial_fit(X, y)
+    Z = estimator.set_params(features="mean").transform(X)
+    return {
+        "features": estimator.set_params(features="hidden").transform(X),
+        "codes": Z,
+        "decoded": estimator.inverse_transform(Z),
+        "scores": estimator.score_samples(X),
+        "samples": estimator.sample(3, random_state=0),
+    }
+
+
+def assert_same(results, expected):
+    """The simulated device computes on the CPU, with its generator."""
+    for name, result in results.items():
+        np.testing.assert_allclose(result, expected[name], rtol=2e-3, atol=2e-4, err_msg=name)
+
+
+either_device = pytest.mark.parametrize(
+    "simulation", [False, True], ids=["complete", "limited"], indirect=True
+)
+
+
+@either_device
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_the_device_changes_nothing(simulation, images, settings):
+    y = some_labels(images)
+    estimator = tiny(device="auto", **settings)
+    results = everything(estimator, images, y)
+    assert {p.device for p in estimator.module_.parameters()} == {DEVICE}
+    assert_same(results, everything(tiny(**settings), images, y))
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_torchs_default_device_changes_nothing(simulation, images, settings, device):
+    y = some_labels(images)
+    expected = everything(tiny(device=device, **settings), images, y)
+    with DEVICE:
+        assert_same(everything(tiny(device=device, **settings), images, y), expected)
+
+
+@either_device
+@pytest.mark.parametrize("dtype", ["float64", "int64", "bool"])
+def test_rows(simulation, rows, dtype):
+    X = (100 * rows[:60]).astype(dtype)
+    y = some_labels(X)
+    assert_same(everything(tiny(device="auto"), X, y), everything(tiny(), X, y))
+
+
+@either_device
+@pytest.mark.parametrize("default", [CPU, DEVICE])
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+@pytest.mark.parametrize(
+    "method", ["posterior", "interpolation", "density", "conditional", "deformation"]
+)
+def test_synthetic_images(simulation, images, labels, method, device, default):
+    def synthetic(device):
+        augmenter = VAEAugmenter(vae=tiny(device=device), method=method, n_new=3, random_state=0)
+        return augmenter.fit_resample(images, labels)[0][len(images) :]
+
+    expected = synthetic("cpu")
+    with default:
+        np.testing.assert_allclose(synthetic(device), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("default", [CPU, DEVICE])
+def test_fresh_images_in_a_training_loop(simulation, images, labels, default):
+    x = torch.tensor(images[:, None]).float().to(DEVICE)
+    with default:
+        vae = tiny(device="auto")
+        augmenter = VAEAugmenter(vae=vae, method="deformation", n_new=1, random_state=0)
+        augmenter.fit_resample(images, labels)
+        for views in (PosteriorViews(vae.fit(images)), DeformationViews(augmenter)):
+            assert views(x).device == DEVICE
+            assert views(x).shape == x.shape
+
+
+def test_anomaly_scores(simulation, images):
+    scores = [
+        VAEDetector(vae=tiny(device=d)).fit(images).score_samples(images) for d in ("auto", "cpu")
+    ]
+    np.testing.assert_allclose(*scores, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("default", [CPU, DEVICE])
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+@pytest.mark.parametrize("home", [CPU, DEVICE])
+def test_users_tensors_and_modules_may_be_on_either_device(
+    simulation, images, device, home, default
+):
+    y = some_labels(images)
+    expected = everything(tiny(device="cpu", label_weight=1.0), images, y)
+    X = torch.tensor(images).float().to(home)
+    with default:
+        estimator = tiny(device=device, label_weight=1.0)
+        assert_same(everything(estimator, X, torch.from_numpy(y).to(home)), expected)
+        codes = torch.from_numpy(expected["codes"]).to(home)
+        assert estimator.inverse_transform(codes).shape == images.shape
+        items = TensorDataset(X)
+        assert tiny(device=device).fit(items).transform(items).shape == (len(images), 3)
+        encoder = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU()).to(home)
+        decoder = nn.Sequential(nn.Linear(3, 64), nn.Unflatten(1, (1, 8, 8))).to(home)
+        tiny(device=device, network=(encoder, decoder)).fit(images)
+    assert {p.device for p in (*encoder.parameters(), *decoder.parameters())} == {home}
+
+
+@pytest.mark.parametrize("default", [CPU, DEVICE])
+@pytest.mark.parametrize("there", ["auto", "cpu"])
+@pytest.mark.parametrize("here", ["auto", "cpu"])
+def test_models_move_between_devices(simulation, images, tmp_path, here, there, default):
+    estimator = tiny(device=there).fit(images)
+    expected = estimator.transform(images)
+    with default:
+        file = io.BytesIO()
+        joblib.dump(estimator.set_params(device=here), file)
+        file.seek(0)
+        loaded = joblib.load(file)
+        np.testing.assert_allclose(loaded.transform(images), expected, rtol=1e-4, atol=1e-5)
+        loaded.partial_fit(images)
+
+
+# -- what passes between host and device ---------------------------------------------------------
+
+
+def traffic(simulation, X, epochs, batch_size, **settings):
+    """Return what passes in a training."""
+    simulation.traffic.clear()
+    tiny(device="auto", max_epochs=epochs, batch_size=batch_size, **settings).fit(X, some_labels(X))
+    return dict(simulation.traffic)
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_no_step_waits_for_the_device(simulation, resident, images, settings):
+    few, many = (traffic(simulation, images, 2, size, **settings) for size in (30, 10))
+    assert few == many
+
+
+def test_an_epoch_reads_its_losses_and_no_more(simulation, resident, images):
+    two, five = (traffic(simulation, images, epochs, 30) for epochs in (2, 5))
+    assert five["read"] - two["read"] == 3 * 3  # the loss and its two terms
+    assert {k: v for k, v in five.items() if k != "read"} == {
+        k: v for k, v in two.items() if k != "read"
+    }
+
+
+def test_images_that_do_not_fit_travel_by_the_batch(simulation, images):
+    few, many = (traffic(simulation, images, 2, size) for size in (30, 10))
+    assert many["from host"] - few["from host"] == 2 * (6 - 2)
+    assert many["read"] == few["read"]
+    assert many["to host"] == few["to host"]
+
+
+def test_uint8_travels_as_uint8(simulation, resident, monkeypatch):
+    seen = []
+    forward = sklearn_vae.nn._scaling.Scaling.forward
+
+    def spy(self, raw):
+        seen.append((raw.dtype, raw.device))
+        return forward(self, raw)
+
+    monkeypatch.setattr(sklearn_vae.nn._scaling.Scaling, "forward", spy)
+    tiny(device="auto").fit(synthetic_images(50, 8, 8, dtype="uint8"))
+    assert (torch.uint8, DEVICE) in seen
+    assert all(dtype == torch.uint8 for dtype, _ in seen)
