@@ -6,8 +6,9 @@ import copy
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
+
+from ._mps import fastest_layout
 
 Shape = tuple[int, ...]
 
@@ -151,6 +152,6 @@ class Reshape(nn.Module):
         self.shape = shape
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``(n, prod(shape))`` to ``(n, *shape)``; maps in torch's channels-last format."""
+        """Map ``(n, prod(shape))`` to ``(n, *shape)``; maps in the fastest layout."""
         x = x.reshape(-1, *self.shape)
-        return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
+        return fastest_layout(x) if x.dim() == 4 else x

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ._mps import is_limited
+from ._mps import fastest_layout, is_limited
 
 ROUNDING = 1e-6
 """How far beyond [0, 1] values may lie that were scaled or resized to it."""
@@ -60,7 +60,7 @@ class Scaling(nn.Module):
     def forward(self, raw: Tensor) -> Tensor:
         """Map ``(n, *raw_shape)`` of any dtype to ``(n, *shape)`` float32.
 
-        Images come out in torch's channels-last format, in which convolutions are fastest.
+        Images come out in the layout in which convolutions are fastest.
         """
         if self.channels_last or (len(self.shape) == 3 and self.shape[0] == 1):
             c, h, w = self.shape
@@ -77,8 +77,7 @@ class Scaling(nn.Module):
             x = raw.to(torch.float32).reshape(-1, *self.shape)
         # One layout whatever the array's own (a pandas column is a stretch of memory): products
         # with a transposed matrix round differently.
-        image = x.dim() == 4
-        x = x.contiguous(memory_format=torch.channels_last if image else torch.contiguous_format)
+        x = fastest_layout(x) if x.dim() == 4 else x.contiguous()
         if self.maximum == 1.0:
             return x
         if torch.compiler.is_compiling():  # torch 2.6 cannot export what works in place

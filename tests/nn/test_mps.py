@@ -28,6 +28,12 @@ def test_averages_over_uneven_cells(size):
     assert torch.equal(_mps.adaptive_avg_pool2d(x, size), F.adaptive_avg_pool2d(x, size))
 
 
+def test_maps_keep_the_common_layout():
+    maps = torch.rand(2, 3, 4, 5)
+    assert _mps.fastest_layout(maps.contiguous(memory_format=torch.channels_last)).is_contiguous()
+    assert _mps.fastest_layout(maps) is maps
+
+
 def test_quantiles():
     u = torch.linspace(0.01, 0.99, 20)
     assert torch.equal(_mps.ndtri(u), torch.special.ndtri(u))
