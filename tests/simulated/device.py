@@ -82,7 +82,7 @@ class SimulatedDevice(TorchDispatchMode):
             self._count_copy(name, args, apart, makes_apart)
         else:
             _refuse_mixture(func, tensors, apart)
-            if apart and name in READS:
+            if apart and (name in READS or _looks_for_true(name, args)):
                 self.traffic["read"] += 1
         if self.limited and makes_apart:
             _refuse_what_is_lacking(name, args)
@@ -127,6 +127,12 @@ def _refuse_mixture(func, tensors, apart):
     if apart and strangers:
         shapes = [(tuple(t.shape), str(t.device)) for t in tensors]
         raise RuntimeError(f"{func}: tensors of two devices: {shapes}")
+
+
+def _looks_for_true(name, args):
+    """Whether a mask is an index: how many rows it picks has to be known."""
+    masks = args[1] if name in ("index", "index_put_", "_index_put_impl_") else ()
+    return any(mask is not None and mask.dtype == torch.bool for mask in masks)
 
 
 def _refuse_what_is_lacking(name, args):
