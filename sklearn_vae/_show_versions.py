@@ -73,7 +73,7 @@ def _devices() -> dict[str, str]:
     return {
         "torch threads": str(torch.get_num_threads()),
         "CPU": torch.backends.cpu.get_cpu_capability(),
-        "bfloat16 in hardware": "yes" if has_fast_bfloat16(torch.device("cpu")) else "no",
+        "fast bfloat16": "yes" if has_fast_bfloat16(torch.device("cpu")) else "no",
         "CUDA": names or f"no (torch built for {torch.version.cuda or 'none'})",
         "MPS": "yes" if torch.backends.mps.is_available() else "no",
         'device="auto"': str(auto),

@@ -156,9 +156,9 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
 
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Of the forward pass in training; the loss and everything after training are float32.
-        ``"auto"`` is bfloat16 for images and uint8 or bool rows on a CPU that multiplies it in
-        hardware (AVX512_BF16 or AMX), but for networks with convolutional maps one pixel wide;
-        else float32. ``verbose`` tells which.
+        ``"auto"`` is bfloat16 for images and uint8 or bool rows on a CPU that multiplies it
+        faster (with AMX, or AMD's AVX512_BF16), but for networks with convolutional maps one
+        pixel wide; else float32. ``verbose`` tells which.
 
     compile : bool, default=False
         Train through ``torch.compile``, which takes its time at the start of a fit, unless the

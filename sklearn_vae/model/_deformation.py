@@ -114,6 +114,6 @@ class DeformationModel(nn.Module):
             self.log_scale.clamp(min=MIN_LOG_SCALE).exp(),
             validate_args=False,
         )
-        kl = exact_kl_divergence(q, self.prior(self.posterior))
+        kl = exact_kl_divergence(q, self.prior)
         assert kl is not None
         return ELBOTerms(p.log_prob(b).flatten(1).sum(1), kl)

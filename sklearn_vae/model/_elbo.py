@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,16 @@ class ELBOTerms:
     def elbo(self) -> Tensor:
         """Return the bound per sample, shape (n,)."""
         return self.log_likelihood - self.kl.sum(1)
+
+    @cached_property
+    def mean_log_likelihood(self) -> Tensor:
+        """The batch's mean, a scalar."""
+        return self.log_likelihood.mean()
+
+    @cached_property
+    def mean_kl(self) -> Tensor:
+        """The batch's mean of the sum over dimensions, a scalar."""
+        return self.kl.sum(1).mean()
 
 
 class NegativeELBO(nn.Module):
@@ -64,5 +75,5 @@ class NegativeELBO(nn.Module):
         if self.free_bits > 0:
             kl = torch.clamp(terms.kl.mean(0), min=self.free_bits).sum()
         else:
-            kl = terms.kl.sum(1).mean()
-        return self.beta * kl_weight * kl - terms.log_likelihood.mean()
+            kl = terms.mean_kl
+        return self.beta * kl_weight * kl - terms.mean_log_likelihood

@@ -221,16 +221,27 @@ LIKELIHOODS: dict[str, type[Likelihood]] = {
 """Likelihoods by the name that ``VAETransformer(likelihood=...)`` takes."""
 
 
+def joint_log_prob(p: td.Distribution, x: Tensor) -> Tensor:
+    """Return the log-probability of n samples (n, ...) of independent values, shape (n,)."""
+    return p.joint_log_prob(x) if isinstance(p, _Bernoulli) else _per_sample(p.log_prob(x))
+
+
+def _per_sample(values: Tensor) -> Tensor:
+    """Return the sum over all dimensions but the first, whatever the layout in memory."""
+    rest = tuple(range(1, values.dim()))
+    return values.sum(rest) if rest else values  # which td.Independent has summed already
+
+
 class _Bernoulli(td.Bernoulli):
-    def log_prob(self, value: Tensor) -> Tensor:
-        if self.logits.device.type != "cpu" or torch.compiler.is_compiling():
-            return super().log_prob(value)
-        log_p: Tensor = _BernoulliLogProb.apply(*torch.broadcast_tensors(self.logits, value))
+    def joint_log_prob(self, x: Tensor) -> Tensor:
+        if x.device.type != "cpu" or torch.compiler.is_compiling():
+            return _per_sample(self.log_prob(x))
+        log_p: Tensor = _BernoulliJoint.apply(self.logits, x)
         return log_p
 
 
-class _BernoulliLogProb(torch.autograd.Function):
-    """``value * logits - softplus(logits)`` in half the time of torch's cross-entropy on CPUs.
+class _BernoulliJoint(torch.autograd.Function):
+    """Sums of ``x * logits - softplus(logits)`` in half the time of torch's cross-entropy on CPUs.
 
     There log1p, which torch's form goes through, takes five times as long as log, and autograd
     would keep every step in between. Of the small term ``log1p(exp(-|logits|))`` an absolute
@@ -238,21 +249,25 @@ class _BernoulliLogProb(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, value: Tensor) -> Tensor:
-        ctx.save_for_backward(logits, value)
+    def forward(ctx: Any, logits: Tensor, x: Tensor) -> Tensor:
+        ctx.save_for_backward(logits, x)
         small = logits.abs().sigmoid_().log_()
-        return small.addcmul_(logits, value).sub_(logits.relu())
+        return _per_sample(small.addcmul_(logits, x).sub_(logits.relu()))
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None]:
-        logits, value = ctx.saved_tensors
-        of_value = grad * logits if ctx.needs_input_grad[1] else None
-        return grad * (value - logits.sigmoid()), of_value
+        logits, x = ctx.saved_tensors
+        grad = grad.view(-1, *[1] * (x.dim() - 1))
+        of_x = grad * logits if ctx.needs_input_grad[1] else None
+        return (x - logits.sigmoid()).mul_(grad), of_x
 
 
 class _BernoulliTimesNormal(_Bernoulli):
     def log_prob(self, value: Tensor) -> Tensor:
         return super().log_prob(value) - 0.5 * (value - self.mean).square()
+
+    def joint_log_prob(self, x: Tensor) -> Tensor:
+        return super().joint_log_prob(x) - 0.5 * _per_sample((x - self.mean).square())
 
 
 class _DiscretizedLogistic(td.Distribution):

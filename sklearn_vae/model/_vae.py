@@ -16,7 +16,7 @@ from ..nn._network import Network, stage_activations
 from ..nn._scaling import Scaling
 from ._dry_run import narrowest_map, zeros
 from ._elbo import ELBOTerms
-from ._likelihoods import Likelihood
+from ._likelihoods import Likelihood, joint_log_prob
 from ._posteriors import DiagonalNormal, Posterior, PosteriorFamily, draw_posterior, first_rows
 from ._priors import _StandardNormal, draw, exact_kl_divergence
 
@@ -153,15 +153,16 @@ class VAE(nn.Module):
         terms : ELBOTerms
             In nats per sample.
         """
-        q, p = self.posterior(x), self.p_z()
+        q = self.posterior(x)
         logits = None if self.class_head is None else self.class_head(q.loc).float()
         if len(x) > len(target):
             q = first_rows(q, len(target))
-        kl = exact_kl_divergence(q, p) if n_samples == 1 else None
+        kl = exact_kl_divergence(q, self.prior) if n_samples == 1 else None
         shape = n_samples, len(target), self.z_dim
         noise = torch.randn(shape, dtype=torch.float32, device=x.device)
         if kl is not None:
-            return ELBOTerms(self.log_likelihood(target, q.loc + q.scale * noise[0], y), kl, logits)
+            z = torch.addcmul(q.loc, q.scale, noise[0])
+            return ELBOTerms(self.log_likelihood(target, z, y), kl, logits)
         z, log_q = draw_posterior(q, noise)
         many = self.log_likelihood(  # in one batch: large products use the hardware better
             target.repeat(n_samples, *[1] * (target.dim() - 1)),
@@ -169,7 +170,7 @@ class VAE(nn.Module):
             None if y is None else y.repeat(n_samples),
         )
         log_px = many.view(n_samples, -1)
-        log_w = log_px + p.log_prob(z) - log_q
+        log_w = log_px + self.p_z().log_prob(z) - log_q
         log_likelihood = (log_w.softmax(0) * log_px).sum(0)
         bound = log_w.logsumexp(0) - log(n_samples)
         return ELBOTerms(log_likelihood, (log_likelihood - bound)[:, None], logits)
@@ -182,7 +183,8 @@ class VAE(nn.Module):
 
     def log_likelihood(self, x: Tensor, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Return log p(x|z) per sample in nats, shape (n,), for scaled x and z of (n, z_dim)."""
-        return self.conditional(z, y).log_prob(x).flatten(1).sum(1) + self.scaling.log_abs_det()
+        log_px = joint_log_prob(self.conditional(z, y), x)
+        return log_px + self.scaling.log_abs_det() if self.scaling.standardised else log_px
 
     def p_z(self) -> td.Distribution:
         """Return the prior p(z), a distribution of codes (z_dim,)."""
@@ -219,10 +221,10 @@ class VAE(nn.Module):
         elbo : Tensor of shape (n,)
             Of standardised vectors in the units of the raw ones.
         """
-        q, p = self.posterior(x), self.p_z()
-        kl = exact_kl_divergence(q, p)
+        q = self.posterior(x)
+        kl = exact_kl_divergence(q, self.prior)
         if kl is None:
-            return self._log_weights(x, q, p, noise).mean(0)
+            return self._log_weights(x, q, self.p_z(), noise).mean(0)
         log_px = [self.log_likelihood(x, q.loc + q.scale * e) for e in noise]
         return torch.stack(log_px).mean(0) - kl.sum(1)
 

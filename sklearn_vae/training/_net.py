@@ -252,7 +252,7 @@ class VAENet(NeuralNet):
         if prefix == "valid":
             self._refresh_batch_norm()
         self._set_training(training)
-        self._totals: dict[str, Tensor] = {}
+        self._totals: Tensor | None = None
         if self._batchwise:
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
         else:
@@ -260,8 +260,9 @@ class VAENet(NeuralNet):
                 step_fn(batch)
         self.history[-1]["batches"][:] = [{}]  # skorch's callbacks look for a last batch
         n = len(iterator.rows)
-        for name, total in self._totals.items():
-            self.history.record(f"{prefix}_{name}", total.item() / n)
+        assert self._totals is not None
+        for name, total in zip(self._total_names, self._totals.cpu().tolist(), strict=True):
+            self.history.record(f"{prefix}_{name}", total / n)
         loss = f"{prefix}_loss"
         earlier = [row[loss] for row in self.history[:-1] if loss in row]
         self.history.record(f"{loss}_best", self.history[-1][loss] < min(earlier, default=inf))
@@ -277,7 +278,9 @@ class VAENet(NeuralNet):
             bar.advance()
         if self._batchwise:
             return super().train_step(batch, **fit_params)
-        self.optimizer_.zero_grad(set_to_none=True)
+        for group in self.optimizer_.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None  # zero_grad() does as much, in eight times the time
         step = self.train_step_single(batch)
         self.optimizer_.step()
         return step
@@ -312,15 +315,14 @@ class VAENet(NeuralNet):
             run = self._training_pass if training and n == self._whole_batch else module
             terms: ELBOTerms = run(view, x[:n], of_batch, self.importance_samples)
         loss: Tensor = self.criterion_(terms, weight)
+        means = {"log_likelihood": terms.mean_log_likelihood, "kl": terms.mean_kl}
         if self.label_weight > 0:
             assert terms.logits is not None
             assert y is not None
             labels = label_loss(terms.logits, y, self._guesses(x[:n]) if training else None)
             loss = loss + self.label_weight * labels
-            self._add("label_loss", labels.detach() * n)
-        self._add("loss", loss.detach() * n)
-        self._add("log_likelihood", terms.log_likelihood.detach().sum())
-        self._add("kl", terms.kl.detach().sum())
+            means["label_loss"] = labels
+        self._add_up(n, {"loss": loss, **means})
         return loss, terms
 
     def _view(self, x: Tensor) -> Tensor:
@@ -337,11 +339,16 @@ class VAENet(NeuralNet):
             logits: Tensor = self.module_.class_logits(x)
         return logits
 
-    def _add(self, name: str, value: Tensor) -> None:
-        if name in self._totals:
-            self._totals[name].add_(value)
-        else:  # float32 would lose the later batches of a long epoch; MPS has nothing wider
-            self._totals[name] = value.clone() if is_limited(value.device) else value.double()
+    def _add_up(self, n: int, means: dict[str, Tensor]) -> None:
+        """Add a batch's means to the totals of the epoch, on the device."""
+        with torch.no_grad():
+            values = torch.stack(list(means.values()))
+            if self._totals is None:
+                self._total_names = tuple(means)
+                # float32 would lose the later batches of a long epoch; MPS has nothing wider
+                wide = torch.float32 if is_limited(values.device) else torch.float64
+                self._totals = torch.zeros_like(values, dtype=wide)
+            self._totals.add_(values, alpha=n)
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         if self.autocast is None:

@@ -18,6 +18,7 @@ from sklearn_vae.model import (
     Gaussian,
     Likelihood,
 )
+from sklearn_vae.model._likelihoods import joint_log_prob
 
 LEVELS = torch.arange(256) / 255
 
@@ -45,23 +46,47 @@ def test_bernoulli_is_torchs(params, values):
     torch.testing.assert_close(log_prob.double(), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_bernoulli_has_torchs_values_and_gradients_far_out_and_for_many_values_of_one_logit():
-    logits = torch.tensor([-1e4, -30.0, -1.0, 0.0, 1.0, 30.0, 1e4], requires_grad=True)
-    other = logits.detach().clone().requires_grad_()
-    values = torch.rand(4, 7, generator=torch.Generator().manual_seed(0)).requires_grad_()
+FAR_OUT = torch.tensor([-1e4, -30.0, -1.0, 0.0, 1.0, 30.0, 1e4])
+
+
+@pytest.mark.parametrize("rows", [FAR_OUT.repeat(4, 1), FAR_OUT[:, None].repeat(1, 4)])
+def test_joint_bernoulli_has_torchs_values_and_gradients_far_out(rows):
+    logits = rows.clone().requires_grad_()
+    other = rows.clone().requires_grad_()
+    generator = torch.Generator().manual_seed(0)
+    values = torch.rand(rows.shape, generator=generator).requires_grad_()
     same = values.detach().clone().requires_grad_()
-    ours = Bernoulli()(logits).log_prob(values)
-    torchs = td.Bernoulli(logits=other, validate_args=False).log_prob(same)
-    torch.testing.assert_close(ours, torchs, rtol=1e-6, atol=2e-7)
-    ours.sum().backward()
-    torchs.sum().backward()
+    weights = torch.rand(len(rows), generator=generator)
+    ours = joint_log_prob(Bernoulli()(logits), values)
+    torchs = td.Bernoulli(logits=other, validate_args=False).log_prob(same).sum(1)
+    torch.testing.assert_close(ours, torchs, rtol=1e-6, atol=2e-6)
+    (weights * ours).sum().backward()
+    (weights * torchs).sum().backward()
     torch.testing.assert_close(logits.grad, other.grad)
     torch.testing.assert_close(values.grad, same.grad)
 
 
-def test_bernoulli_can_be_differentiated_twice(params, values):
+@pytest.mark.parametrize("likelihood", [Bernoulli(), BCEMSE(), Gaussian(0.3)])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_joint_log_prob_is_the_sum_whatever_the_layout(likelihood, memory_format):
+    generator = torch.Generator().manual_seed(0)
+    params = torch.randn(5, 3, 4, 2, generator=generator).to(memory_format=memory_format)
+    x = torch.rand(5, 3, 4, 2, generator=generator).to(memory_format=memory_format)
+    p = likelihood.for_data(bounded=True)(params)
+    joint = joint_log_prob(p, x)
+    torch.testing.assert_close(joint, p.log_prob(x).flatten(1).sum(1), rtol=1e-5, atol=1e-5)
+
+
+def test_a_distribution_that_sums_for_itself_is_taken_at_its_word(params, values):
+    p = td.Normal(params, 1.0)
+    torch.testing.assert_close(
+        joint_log_prob(td.Independent(p, params.dim() - 1), values), joint_log_prob(p, values)
+    )
+
+
+def test_joint_bernoulli_can_be_differentiated_twice(params, values):
     def log_prob(params, values):
-        return Bernoulli()(params).log_prob(values)
+        return joint_log_prob(Bernoulli()(params), values)
 
     inputs = (params.double().requires_grad_(), values.double().requires_grad_())
     assert torch.autograd.gradcheck(log_prob, inputs)

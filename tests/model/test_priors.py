@@ -1,5 +1,7 @@
 """Priors: densities against torch's, the VampPrior against its definition, life in an estimator."""
 
+from dataclasses import dataclass
+
 import joblib
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import torch.distributions as td
 from helpers import same_weights, synthetic_images, tiny
 from torch import nn
 
-from sklearn_vae.model import PRIORS, Mixture, StandardNormal, Vamp
+from sklearn_vae.model import PRIORS, Mixture, Prior, StandardNormal, Vamp
 from sklearn_vae.model._posteriors import draw_posterior
 from sklearn_vae.model._priors import GaussianMixture, draw, exact_kl_divergence
 from sklearn_vae.nn import Conv
@@ -56,8 +58,30 @@ def test_one_standard_component_is_the_standard_normal():
     q = td.Normal(torch.randn(1, D).expand(50_000, D), 0.5)
     z, log_q = draw_posterior(q, torch.randn(50_000, D))
     estimated = (log_q - one.log_prob(z)).mean()
-    exact = exact_kl_divergence(q, normal).sum(1)[0]
+    exact = exact_kl_divergence(q, StandardNormal().build(D, None, bounded=True)).sum(1)[0]
     assert float(estimated) == pytest.approx(float(exact), abs=0.03)
+
+
+@dataclass(frozen=True)
+class Shifted(Prior):
+    """A user's prior of torch's own kind: normals around 3."""
+
+    def build(self, z_dim, examples, *, bounded):
+        class Normals(nn.Module):
+            def forward(self, posterior):
+                return td.Independent(td.Normal(torch.full((z_dim,), 3.0), 1.0), 1)
+
+        return Normals()
+
+
+def test_a_users_normal_prior_is_not_taken_for_the_standard_one(images):
+    model = tiny(prior=Shifted(), max_epochs=1).fit(images).module_
+    x = model.scaling(torch.from_numpy(images))
+    q = model.posterior(x)
+    noise = torch.randn(2000, len(x), 3, generator=torch.Generator().manual_seed(0))
+    exact = td.kl_divergence(q, td.Normal(3.0, 1.0)).sum(1)
+    likelihood = torch.stack([model.log_likelihood(x, q.loc + q.scale * e) for e in noise]).mean(0)
+    torch.testing.assert_close(model.elbo(x, noise), likelihood - exact, rtol=0, atol=0.5)
 
 
 def test_draws_have_the_moments_of_the_mixture(mixture):

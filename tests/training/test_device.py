@@ -1,6 +1,7 @@
 """Devices, precision, seeds and inference: nothing leaks out of the block."""
 
 import os
+import platform
 import signal
 import threading
 import time
@@ -14,8 +15,10 @@ from joblib import Parallel, delayed
 from sklearn_vae import VAETransformer
 from sklearn_vae.nn import MLP, Conv
 from sklearn_vae.training import (
+    _device,
     exact_inference,
     generators_restored,
+    has_fast_bfloat16,
     resolve_device,
     resolve_precision,
     seeded,
@@ -102,11 +105,39 @@ def test_auto_precision_is_bfloat16_where_that_is_safe_and_fast(
     monkeypatch, fast, network, shape, bounded, expected
 ):
     model = model_for(network, *shape)
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: fast)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: fast)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     assert resolve_precision("auto", CPU, model, bounded=bounded) is expected
     assert resolve_precision("auto", torch.device("cuda"), model, bounded=bounded) is None
     assert resolve_precision("float32", CPU, model, bounded=bounded) is None
     assert resolve_precision("bfloat16", CPU, model, bounded=bounded) is torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("amx", "avx512", "intel", "fast"),
+    [
+        (True, True, True, True),
+        (False, True, True, False),  # at half the rate of float32
+        (False, True, False, True),  # AMD since Zen 4
+        (False, False, False, False),
+    ],
+)
+def test_bfloat16_is_fast_by_what_the_cpu_is(monkeypatch, amx, avx512, intel, fast):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+    monkeypatch.setattr(_device, "is_intel", lambda: intel)
+    assert has_fast_bfloat16(CPU) is fast
+    assert not has_fast_bfloat16(torch.device("cuda"))
+
+
+@pytest.mark.parametrize(("vendor", "intel"), [("GenuineIntel", True), ("AuthenticAMD", False)])
+@pytest.mark.parametrize("by", ["platform", "file"])
+def test_the_maker_of_the_cpu_is_read(monkeypatch, tmp_path, vendor, intel, by):
+    shown = vendor if by == "file" else ""
+    (tmp_path / "cpuinfo").write_text(f"vendor_id\t: {shown}\n")
+    monkeypatch.setattr(platform, "processor", lambda: vendor if by == "platform" else "")
+    monkeypatch.setattr(_device, "Path", lambda path: tmp_path / path.split("/")[-1])
+    assert _device.is_intel.__wrapped__() is intel
 
 
 def test_the_narrowest_map_is_found_and_nothing_is_left_behind():
