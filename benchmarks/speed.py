@@ -134,6 +134,10 @@ def part_train(args: argparse.Namespace) -> list[dict[str, Any]]:
         if args.device == "cuda":
             fast = "bfloat16"
             contenders[f"{OURS}, precision='bfloat16'"] = partial(fit, recipe, X, precision=fast)
+            for precision in ("float32", fast):
+                contenders[f"{OURS}, precision={precision!r}, compile='cuda-graph'"] = partial(
+                    fit, recipe, X, precision=precision, compile="cuda-graph"
+                )
         if args.compile:
             contenders[f"{OURS}, precision={fast!r}, compile=True"] = partial(
                 fit, recipe, X, precision=fast, compile=True
@@ -222,6 +226,8 @@ def part_modes(args: argparse.Namespace) -> list[dict[str, Any]]:
         "bfloat16": {"precision": "bfloat16"},
         "bfloat16, compile=True": {"precision": "bfloat16", "compile": True},
     }
+    if args.device == "cuda":
+        modes["float32, compile='cuda-graph'"] = {"compile": "cuda-graph"}
     rows = []
     for net, network, train, valid in (
         ("mlp 784-400-40", MLP((400,)), flat, flat_valid),
@@ -229,7 +235,7 @@ def part_modes(args: argparse.Namespace) -> list[dict[str, Any]]:
     ):
         recipe = Recipe(network, 40, args.batch_size, args.epochs, device=args.device)
         for mode, settings in modes.items():
-            if "compile" in settings and not args.compile:
+            if settings.get("compile") is True and not args.compile:
                 continue
             scores = [
                 fit(recipe, train, lr_schedule="cosine", random_state=seed, **settings).score(valid)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+from collections import deque
 from collections.abc import Callable, Iterator
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -48,9 +49,12 @@ from .model import (
 from .nn import MLP, NETWORKS, Conv, Custom, Network
 from .nn._mps import is_limited
 from .training import (
+    ASYNCHRONOUS,
     AUGMENTATIONS,
     LR_SCHEDULES,
+    RECORDABLE,
     ArrayDataset,
+    Augment,
     EpochLog,
     ItemDataset,
     ProgressBar,
@@ -62,6 +66,8 @@ from .training import (
     resolve_precision,
     seeded,
     spread_rows,
+    to_device,
+    to_host,
 )
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
@@ -151,7 +157,7 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
         "warm_start": ["boolean"],
         "device": [str, torch.device],
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
-        "compile": ["boolean"],
+        "compile": ["boolean", StrOptions({"cuda-graph"})],
         "callbacks": [list, None, Hidden(tuple)],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -184,7 +190,7 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
         warm_start: bool = False,
         device: str | torch.device = "auto",
         precision: str = "auto",
-        compile: bool = False,
+        compile: bool | str = False,
         callbacks: list[Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
@@ -441,9 +447,11 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
         fused: dict[str, Any] = {}
         if isinstance(optimizer, str):
             optimizer = OPTIMIZERS[optimizer]
-            if device.type in ("cpu", "cuda"):
+            if device.type in {"cpu"} | RECORDABLE:
                 fused = {"optimizer__fused": True}  # one pass over all weights
         augment = resolve_augment(self.augment, self.spec_.shape)
+        if self.compile == "cuda-graph":
+            self._check_recordable(device, augment)
         valid = None if split is None else Subset(data, split[1])
         return VAENet(
             model,
@@ -464,9 +472,22 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
             train_split=None if valid is None else predefined_split(valid),
             callbacks=self._make_callbacks(stop=not partial),
             device=device,
-            compile=self.compile,
+            compile=self.compile is True,
+            recorded=self.compile == "cuda-graph",
             verbose=self.verbose,
         )
+
+    def _check_recordable(self, device: torch.device, augment: Any) -> None:
+        """Refuse to record what a CUDA graph would repeat instead of doing anew, or cannot hold."""
+        reason = ""
+        if device.type not in RECORDABLE:
+            reason = f"needs a CUDA device, but device={str(self.device)!r} is {device} here"
+        elif self.optimizer not in ("adam", "adamw"):
+            reason = f"needs optimizer='adam' or 'adamw', but optimizer={self.optimizer!r}"
+        elif augment is not None and not isinstance(augment, Augment):
+            reason = f"would repeat one draw of augment={self.augment!r}; use Augment(...)"
+        if reason:
+            raise ValueError(f"compile='cuda-graph' {reason}. Change that, or set compile=False.")
 
     def _make_callbacks(self, *, stop: bool) -> list[Any]:
         # Copies: training must not change what the user passed (read them off net_.callbacks_).
@@ -691,7 +712,7 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
     def _on_device(self, raw: torch.Tensor) -> torch.Tensor:
         if is_limited(self.device_) and raw.dtype == torch.float64:
             raw = raw.float()  # MPS has no float64
-        return raw.to(self.device_)
+        return to_device(raw, self.device_)
 
     def _apply(
         self,
@@ -704,21 +725,35 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
         few rows are filled up with copies: matrix products take another path for them, and a
         sample's result should not depend, not even by rounding, on how many come with it.
         """
-        step = chunk_rows(self.spec_)
         out: torch.Tensor | None = None
+        done = 0
         with exact_inference():
-            for start in range(0, len(data), step):
-                raw = data.rows(start, min(start + step, len(data)))
-                n = len(raw)
-                if n < SMALLEST_CHUNK:
-                    raw = raw[torch.arange(SMALLEST_CHUNK, device="cpu") % n]
-                result = function(raw)[:n]
+            for result in self._results(data, function):
                 if out is None:
                     shape = (len(data), *result.shape[1:])
                     out = torch.empty(shape, dtype=result.dtype, device="cpu")
-                out[start : start + n] = result
+                out[done : done + len(result)] = result
+                done += len(result)
         assert out is not None  # validation refuses an empty X
         return out.numpy()
+
+    def _results(
+        self, data: Rows, function: Callable[[torch.Tensor], torch.Tensor]
+    ) -> Iterator[torch.Tensor]:
+        """Yield ``function`` of each chunk; a GPU works on the next while the host takes it."""
+        step = chunk_rows(self.spec_)
+        ahead = 1 if self.device_.type in ASYNCHRONOUS else 0
+        under_way: deque[Callable[[], torch.Tensor]] = deque()
+        for start in range(0, len(data), step):
+            raw = data.rows(start, min(start + step, len(data)))
+            n = len(raw)
+            if n < SMALLEST_CHUNK:
+                raw = raw[torch.arange(SMALLEST_CHUNK, device="cpu") % n]
+            under_way.append(to_host(function(raw)[:n]))
+            if len(under_way) > ahead:
+                yield under_way.popleft()()
+        for arriving in under_way:
+            yield arriving()
 
     # -- codes -----------------------------------------------------------------------------------
 
@@ -735,7 +770,7 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
     def _generate(self, Z: np.ndarray) -> np.ndarray:
         """Return what the decoder makes of its inputs Z, in the form of the fitted X."""
         codes = ArrayDataset(np.ascontiguousarray(Z, dtype=np.float32))
-        return self._decoded(codes, lambda z: z.to(self.device_))
+        return self._decoded(codes, self._on_device)
 
     def _decoded(self, data: Rows, codes: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:
         """Return what the decoder makes of the codes of all raw samples, in X's form."""

@@ -160,9 +160,12 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         faster (with AMX, or AMD's AVX512_BF16), but for networks with convolutional maps one
         pixel wide; else float32. ``verbose`` tells which.
 
-    compile : bool, default=False
-        Train through ``torch.compile``, which takes its time at the start of a fit, unless the
-        process has fitted the like before, and, on CPUs, a C++ compiler.
+    compile : bool or "cuda-graph", default=False
+        True trains through ``torch.compile``, which takes its time at the start of a fit, unless
+        the process has fitted the like before, and, on CPUs, a C++ compiler. ``"cuda-graph"``
+        records one step on an NVIDIA GPU and replays it for every whole batch, which spares small
+        networks the launch of each operation; for ``optimizer`` "adam" and "adamw", and for an
+        ``augment`` of this package. Not yet run on a GPU, only on a simulated one.
 
     callbacks : list, default=None
         skorch callbacks. Each fit works on copies; see ``net_.callbacks_``.

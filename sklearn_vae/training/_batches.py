@@ -15,7 +15,7 @@ from torch.utils.data import Dataset, Subset
 
 from ..nn._mps import is_limited
 from ..nn._scaling import ROUNDING
-from ._device import free_memory
+from ._device import free_memory, to_device
 
 STATISTICS_ROWS = 10_000
 """Rows that statistics of the data or of activations are taken from."""
@@ -216,11 +216,9 @@ class Batches:
                 y = torch.cat([y, self.labels[draws.to(self.labels.device)]])
             x = self.dataset.take(index)
             if x.device != self.device:
-                if self.device.type == "cuda":
-                    x = x.pin_memory()
                 if is_limited(self.device) and x.dtype == torch.float64:
                     x = x.float()  # MPS has no float64
-                x = x.to(self.device, non_blocking=True)
+                x = to_device(x, self.device)
             yield x, y
 
 

@@ -7,7 +7,7 @@ import os
 import platform
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -107,6 +107,36 @@ def _available(device: torch.device) -> bool:
 def free_memory(device: torch.device) -> int:
     """Return the free bytes of a GPU's own memory; 0 for devices that share the host's."""
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
+
+
+ASYNCHRONOUS = {"cuda"}
+"""Types of device that copy from and to pinned memory while the host goes on."""
+
+
+def to_device(x: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return x on the device; the host does not wait where the device copies by itself.
+
+    Elsewhere it does: to MPS, copies that nobody waits for may read what has been given back
+    (https://github.com/pytorch/pytorch/issues/189690).
+    """
+    if x.device == device or device.type not in ASYNCHRONOUS:
+        return x.to(device)
+    return x.pin_memory().to(device, non_blocking=True)
+
+
+def to_host(x: torch.Tensor) -> Callable[[], torch.Tensor]:
+    """Begin to copy x to host memory; return what waits for the copy and returns it."""
+    if x.device.type not in ASYNCHRONOUS:
+        return lambda: x
+    copy = torch.empty(x.shape, dtype=x.dtype, device="cpu", pin_memory=True)
+    copy.copy_(x, non_blocking=True)
+    done = torch.cuda.current_stream(x.device).record_event()
+
+    def wait() -> torch.Tensor:
+        done.synchronize()
+        return copy
+
+    return wait
 
 
 @contextlib.contextmanager

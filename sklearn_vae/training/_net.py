@@ -23,6 +23,7 @@ from ..nn._mps import is_limited
 from ._augment import Augment
 from ._batches import Batches, batch_bounds, spread_rows, without_subsets
 from ._progress import ProgressBar
+from ._recording import RecordedStep
 from ._schedules import kl_weight, learning_rate_factor
 
 LABELLED_SHARE = 0.25
@@ -81,6 +82,9 @@ class VAENet(NeuralNet):
         the ELBO. Above 0 the dataset has ``classes``.
     autocast : torch.dtype or None
         Lower precision of the forward pass in training.
+    recorded : bool
+        Replay training's whole batches as a CUDA graph. For Adam and AdamW with ``fused=True``, and
+        without host-side randomness in ``augment``.
     **kwargs
         skorch's own parameters.
     """
@@ -97,6 +101,7 @@ class VAENet(NeuralNet):
         importance_samples: int = 1,
         label_weight: float = 0.0,
         autocast: torch.dtype | None = None,
+        recorded: bool = False,
         **kwargs: Any,
     ) -> None:
         self.augment = augment
@@ -107,6 +112,7 @@ class VAENet(NeuralNet):
         self.importance_samples = importance_samples
         self.label_weight = label_weight
         self.autocast = autocast
+        self.recorded = recorded
         super().__init__(
             module,
             criterion=NegativeELBO,
@@ -132,7 +138,8 @@ class VAENet(NeuralNet):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out compiled code, which cannot be pickled: callbacks save nets that train."""
-        return {k: v for k, v in super().__getstate__().items() if k != "_training_pass"}
+        fleeting = ("_training_pass", "_recorded_step")
+        return {k: v for k, v in super().__getstate__().items() if k not in fleeting}
 
     # -- the whole of a training ---------------------------------------------------------------
 
@@ -147,6 +154,7 @@ class VAENet(NeuralNet):
         self._train_rows = Subset(dataset, spread_rows(len(dataset)).tolist())
         self._count_labels(dataset)
         self.step = 0
+        self._totals: dict[bool, Tensor] = {}
         self._training_pass = super().torch_compile(self.module_.__call__, "module")
         callbacks = [callback for _, callback in self.callbacks_]
         self._bars = [cb for cb in callbacks if isinstance(cb, ProgressBar)]
@@ -155,6 +163,9 @@ class VAENet(NeuralNet):
             for cb in callbacks
             for event in BATCH_EVENTS
         )
+        self._recorded_step = None
+        if self.recorded and not self._batchwise:
+            self._recorded_step = RecordedStep(self._recordable_step, torch.device(self.device))
         self.notify("on_train_begin", X=dataset, y=None)
         try:
             with contextlib.suppress(_Stop):
@@ -168,7 +179,7 @@ class VAENet(NeuralNet):
             raise
         finally:
             # The net outlives the fit; the user's images and compiled code need not.
-            del self._train_rows, self._training_pass
+            del self._train_rows, self._training_pass, self._recorded_step
         self.notify("on_train_end", X=dataset, y=None)
         return self
 
@@ -252,7 +263,8 @@ class VAENet(NeuralNet):
         if prefix == "valid":
             self._refresh_batch_norm()
         self._set_training(training)
-        self._totals: Tensor | None = None
+        if training in self._totals:
+            self._totals[training].zero_()  # in its place, which a recorded step knows
         if self._batchwise:
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
         else:
@@ -260,8 +272,8 @@ class VAENet(NeuralNet):
                 step_fn(batch)
         self.history[-1]["batches"][:] = [{}]  # skorch's callbacks look for a last batch
         n = len(iterator.rows)
-        assert self._totals is not None
-        for name, total in zip(self._total_names, self._totals.cpu().tolist(), strict=True):
+        totals = self._totals[training].cpu().tolist()  # the only wait for the device
+        for name, total in zip(self._total_names, totals, strict=True):
             self.history.record(f"{prefix}_{name}", total / n)
         loss = f"{prefix}_loss"
         earlier = [row[loss] for row in self.history[:-1] if loss in row]
@@ -278,23 +290,50 @@ class VAENet(NeuralNet):
             bar.advance()
         if self._batchwise:
             return super().train_step(batch, **fit_params)
-        for group in self.optimizer_.param_groups:
-            for parameter in group["params"]:
-                parameter.grad = None  # zero_grad() does as much, in eight times the time
+        x, y = unpack_data(batch)
+        if self._recorded_step is not None and len(x) == self._whole_batch + self._n_labelled:
+            rates = (group["lr"] for group in self.optimizer_.param_groups)
+            self._recorded_step(x, y, self._kl_weight(), *rates)
+            return {}
+        self._zero_grad()
         step = self.train_step_single(batch)
         self.optimizer_.step()
         return step
 
+    def _recordable_step(self, x: Tensor, y: Tensor | None, weight: Tensor, *rates: Tensor) -> None:
+        """Make a step at rates and a weight of the KL term that are tensors on the device."""
+        groups = self.optimizer_.param_groups
+        settings = [{k: group[k] for k in ("lr", "capturable")} for group in groups]
+        recording = torch.cuda.is_current_stream_capturing()
+        for group, rate in zip(groups, rates, strict=True):
+            group.update(lr=rate, capturable=recording)
+        try:
+            self._zero_grad()
+            loss, _ = self._loss(x, y, weight, training=True)
+            loss.backward()
+            self.optimizer_.step()
+        finally:
+            for group, setting in zip(groups, settings, strict=True):
+                group.update(setting)
+
+    def _zero_grad(self) -> None:
+        for group in self.optimizer_.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None  # zero_grad() does as much, in eight times the time
+
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Compute the loss of a batch and its gradients."""
         x, y = unpack_data(batch)
+        loss, terms = self._loss(x, y, self._kl_weight(), training=True)
+        loss.backward()
+        return {"loss": loss, "y_pred": terms}
+
+    def _kl_weight(self) -> float:
         # By the history's length: training that goes on does not warm up again.
         epoch = (
             len(self.history) - 1 + (self.step - 1) % self.steps_per_epoch / self.steps_per_epoch
         )
-        loss, terms = self._loss(x, y, kl_weight(epoch, self.kl_warmup), training=True)
-        loss.backward()
-        return {"loss": loss, "y_pred": terms}
+        return kl_weight(epoch, self.kl_warmup)
 
     def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Compute the loss of a batch at the full weight of the KL term, without augmentation."""
@@ -304,7 +343,7 @@ class VAENet(NeuralNet):
         return {"loss": loss, "y_pred": terms}
 
     def _loss(
-        self, raw: Tensor, y: Tensor | None, weight: float, *, training: bool
+        self, raw: Tensor, y: Tensor | None, weight: float | Tensor, *, training: bool
     ) -> tuple[Tensor, ELBOTerms]:
         module = self.module_
         x = module.scaling(raw)
@@ -322,7 +361,7 @@ class VAENet(NeuralNet):
             labels = label_loss(terms.logits, y, self._guesses(x[:n]) if training else None)
             loss = loss + self.label_weight * labels
             means["label_loss"] = labels
-        self._add_up(n, {"loss": loss, **means})
+        self._add_up(training, n, {"loss": loss, **means})
         return loss, terms
 
     def _view(self, x: Tensor) -> Tensor:
@@ -339,16 +378,16 @@ class VAENet(NeuralNet):
             logits: Tensor = self.module_.class_logits(x)
         return logits
 
-    def _add_up(self, n: int, means: dict[str, Tensor]) -> None:
+    def _add_up(self, training: bool, n: int, means: dict[str, Tensor]) -> None:
         """Add a batch's means to the totals of the epoch, on the device."""
         with torch.no_grad():
             values = torch.stack(list(means.values()))
-            if self._totals is None:
+            if training not in self._totals:
                 self._total_names = tuple(means)
                 # float32 would lose the later batches of a long epoch; MPS has nothing wider
                 wide = torch.float32 if is_limited(values.device) else torch.float64
-                self._totals = torch.zeros_like(values, dtype=wide)
-            self._totals.add_(values, alpha=n)
+                self._totals[training] = torch.zeros_like(values, dtype=wide)
+            self._totals[training].add_(values, alpha=n)
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         if self.autocast is None:

@@ -58,6 +58,7 @@ class EpochLog(Callback):
 
 
 def _where(net: Any) -> str:
-    """Return device and precision in words."""
+    """Return device, precision and what is compiled, in words."""
     dtype = torch.float32 if net.autocast is None else net.autocast
-    return f"{net.device}, {str(dtype).removeprefix('torch.')}"
+    how = ", CUDA graph" if net._recorded_step else ", compiled" if net.compile else ""
+    return f"{net.device}, {str(dtype).removeprefix('torch.')}{how}"

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import torch
 from device import DEVICE, SimulatedDevice, register
+from graphs import Graph, install
 from helpers import synthetic_images, tiny
+from skorch.callbacks import Callback
 from torch import nn
 from torch.utils.data import TensorDataset
 
@@ -20,6 +22,7 @@ import sklearn_vae.training._batches
 from sklearn_vae import VAEAugmenter, VAEDetector
 from sklearn_vae.augmentation import DeformationViews, PosteriorViews
 from sklearn_vae.nn import Conv, Patches, ResNet
+from sklearn_vae.training import Augment
 
 CPU = torch.device("cpu")
 SETTINGS = {
@@ -251,3 +254,122 @@ def test_uint8_travels_as_uint8(simulation, resident, monkeypatch):
     tiny(device="auto").fit(synthetic_images(50, 8, 8, dtype="uint8"))
     assert (torch.uint8, DEVICE) in seen
     assert all(dtype == torch.uint8 for dtype, _ in seen)
+
+
+@pytest.fixture
+def asynchronous(simulation, monkeypatch):
+    """The device copies from and to pinned memory while the host goes on."""
+    monkeypatch.setattr(sklearn_vae._base, "ASYNCHRONOUS", {DEVICE.type})
+    monkeypatch.setattr(sklearn_vae.training._device, "ASYNCHRONOUS", {DEVICE.type})
+    monkeypatch.setattr(sklearn_vae._base, "chunk_rows", lambda spec: 13)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self.clone())
+    install(monkeypatch, simulation)
+
+
+@pytest.mark.parametrize("n", [5, 13, 60])
+def test_results_are_waited_for(asynchronous, simulation, images, n):
+    y = some_labels(images[:n])
+    how = {"max_epochs": 2, "batch_size": 10, "label_weight": 1.0}
+    results = everything(tiny(device="auto", **how), images[:n], y)
+    assert simulation.arrived == len(simulation.begun) > 0
+    assert_same(results, everything(tiny(**how), images[:n], y))
+
+
+def test_the_host_is_one_chunk_behind_the_device(asynchronous, simulation, images, monkeypatch):
+    vae = tiny(device="auto").fit(images)
+    under_way = []
+    encode = type(vae)._encode
+
+    def spy(self, x):
+        under_way.append(len(simulation.begun) - simulation.arrived)
+        return encode(self, x)
+
+    monkeypatch.setattr(type(vae), "_encode", spy)
+    vae.transform(images)
+    assert under_way == [0, 1, 1, 1, 1]
+
+
+# -- steps recorded as a graph -------------------------------------------------------------------
+
+RECORDED = {
+    **SETTINGS,
+    "warm-up": {"kl_warmup": 3.0},
+    "every range": {"augment": Augment(9, 0.1, 0.1, 5, 0.1, True, 0.1, 0.1, 0.1, 0.3)},
+    "adamw": {"optimizer": "adamw"},
+    "constant": {"lr_schedule": "constant"},
+    "batch norm of labels": {"network": ResNet((4, 8)), "label_weight": 1.0},
+}
+
+
+@pytest.fixture
+def graphs(simulation, resident, monkeypatch):
+    """CUDA graphs on the simulated device."""
+    monkeypatch.setattr(sklearn_vae._base, "RECORDABLE", {DEVICE.type})
+    install(monkeypatch, simulation)
+    return Graph
+
+
+@pytest.mark.parametrize("settings", RECORDED.values(), ids=RECORDED)
+def test_a_recorded_training_is_the_same_training(graphs, images, settings):
+    y = some_labels(images)
+    how = {"device": "auto", "max_epochs": 4, "batch_size": 14, **settings}
+    plain = tiny(**how).fit(images, y).partial_fit(images, y)
+    assert graphs.n_replays == 0
+    recorded = tiny(compile="cuda-graph", **how).fit(images, y).partial_fit(images, y)
+    assert graphs.n_replays > 3
+    for ours, theirs in zip(recorded.history_, plain.history_, strict=True):
+        assert ours == pytest.approx({**theirs, "dur": ours["dur"]}, rel=1e-3, abs=1e-4)
+    np.testing.assert_allclose(
+        recorded.transform(images), plain.transform(images), rtol=2e-3, atol=2e-4
+    )
+
+
+def test_every_whole_batch_is_replayed(graphs, images):
+    tiny(device="auto", compile="cuda-graph", max_epochs=4, batch_size=14).fit(images)
+    assert graphs.n_replays == 4 * 4 - 3  # five batches an epoch, of which the last has four rows
+
+
+def test_what_waits_for_the_device_is_refused(graphs, images):
+    class Waits(nn.Linear):
+        def forward(self, x):
+            return super().forward(x) * float(x.max())
+
+    encoder = nn.Sequential(nn.Flatten(), Waits(64, 8))
+    decoder = nn.Sequential(nn.Linear(3, 64), nn.Unflatten(1, (1, 8, 8)))
+    how = {"network": (encoder, decoder), "device": "auto", "batch_size": 10, "max_epochs": 2}
+    estimator = tiny(compile="cuda-graph", **how)
+    with pytest.raises(RuntimeError, match=r"could not record a step.*compile=False"):
+        estimator.fit(images)
+    assert not hasattr(estimator, "module_")
+    estimator.set_params(compile=False).fit(images)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"optimizer": "sgd"}, "optimizer='sgd'"),
+        ({"optimizer": torch.optim.Adam}, "optimizer=<class"),
+        ({"augment": nn.Identity()}, "augment=Identity"),
+        ({"device": "cpu"}, "device='cpu' is cpu"),
+    ],
+    ids=["sgd", "callable", "augment", "cpu"],
+)
+def test_what_a_graph_would_repeat_is_refused_before_training(graphs, images, settings, named):
+    estimator = tiny(**{"device": "auto", "compile": "cuda-graph", **settings})
+    with pytest.raises(ValueError, match=f"compile='cuda-graph' .*{named}.*compile=False"):
+        estimator.fit(images)
+    assert not hasattr(estimator, "module_")
+
+
+def test_a_callback_that_acts_on_batches_gets_all_of_them(graphs, images):
+    class Counts(Callback):
+        n = 0
+
+        def on_batch_end(self, net, **kwargs):
+            Counts.n += 1
+
+    tiny(
+        device="auto", compile="cuda-graph", max_epochs=2, batch_size=10, callbacks=[Counts()]
+    ).fit(images)
+    assert Counts.n == 2 * 6
+    assert graphs.n_replays == 0

@@ -49,6 +49,10 @@ class SimulatedDevice(TorchDispatchMode):
     ----------
     limited : bool
         Whether to refuse what torch 2.6 lacked on Apple's GPUs, of what the package uses.
+    begun, arrived : list, int
+        Copies to host memory that the device makes by itself; how many have been waited for.
+    recording : Recording or None
+        What takes down the operations, if anything does.
     traffic : Counter
         ``"read"``: values that the host waited for; ``"to host"`` and ``"from host"``: copies.
     """
@@ -56,6 +60,9 @@ class SimulatedDevice(TorchDispatchMode):
     def __init__(self, limited=False):
         super().__init__()
         self.limited = limited
+        self.recording = None
+        self.begun = []
+        self.arrived = 0
         self.traffic = Counter()
 
     def __enter__(self):
@@ -78,15 +85,24 @@ class SimulatedDevice(TorchDispatchMode):
         else:
             makes_apart = bool(apart) and (target is None)
         name = func.overloadpacket.__name__
+        if kwargs.pop("pin_memory", False):
+            assert target is not None, "only host memory is pinned"
+        if name in COPIES and self._is_left_to_the_device(name, args, kwargs):
+            self.begun.append((args[0], args[1].held.clone()))
+            return args[0]
         if name in COPIES:
             self._count_copy(name, args, apart, makes_apart)
         else:
             _refuse_mixture(func, tensors, apart)
             if apart and (name in READS or _looks_for_true(name, args)):
-                self.traffic["read"] += 1
+                self._count("read")
         if self.limited and makes_apart:
             _refuse_what_is_lacking(name, args)
-        out = func(*tree_map(_held, args), **tree_map(_held, kwargs))
+        args_held, kwargs_held = tree_map(_held, args), tree_map(_held, kwargs)
+        if self.recording is None:
+            out = func(*args_held, **kwargs_held)
+        else:
+            out = self.recording.run(func, args_held, kwargs_held)
         if self.limited and makes_apart and _any_double(out):
             raise TypeError(f"{func}: this device has no float64")
         if name == "copy_":
@@ -104,13 +120,37 @@ class SimulatedDevice(TorchDispatchMode):
 
         return tree_map(set_apart, out)
 
+    def _is_left_to_the_device(self, name, args, kwargs):
+        """Whether a copy arrives later; those from host memory are as if they were there."""
+        late = kwargs.get("non_blocking", False) or (name == "copy_" and len(args) > 2 and args[2])
+        if late and self.limited:
+            raise RuntimeError("this device reads host memory after it has been given back")
+        return late and name == "copy_" and not isinstance(args[0], Apart)
+
+    def event(self):
+        """Return what lets the copies arrive that are under way now."""
+        begun = len(self.begun)
+
+        def wait():
+            while self.arrived < begun:
+                place, value = self.begun[self.arrived]
+                place.copy_(value)
+                self.arrived += 1
+
+        return wait
+
     def _count_copy(self, name, args, apart, makes_apart):
         source = args[1] if name == "copy_" else args[0]
         to = isinstance(args[0], Apart) if name == "copy_" else makes_apart
         if isinstance(source, Apart) and not to:
-            self.traffic["to host"] += 1
+            self._count("to host")
         if to and not isinstance(source, Apart):
-            self.traffic["from host"] += 1
+            self._count("from host")
+
+    def _count(self, what):
+        if self.recording is not None:
+            raise RuntimeError(f"{what}: not permitted while a graph is recorded")
+        self.traffic[what] += 1
 
 
 def _held(value):
