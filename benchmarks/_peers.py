@@ -64,9 +64,9 @@ def negative_elbo(output: tuple[Tensor, Tensor, Tensor], x: Tensor) -> Tensor:
     return (cross_entropy + kl) / len(x)
 
 
-def as_tensor(X: np.ndarray, device: str = "cpu") -> Tensor:
+def as_tensor(X: np.ndarray | Tensor, device: str = "cpu") -> Tensor:
     """Return uint8 images or rows as float32 in [0, 1], channels first."""
-    x = torch.from_numpy(X).to(device).float() / 255
+    x = torch.as_tensor(X).to(device).float() / 255
     return x if x.dim() == 2 else (x[:, None] if x.dim() == 3 else x.permute(0, 3, 1, 2))
 
 

@@ -6,6 +6,7 @@ import contextlib
 import copy
 from collections import deque
 from collections.abc import Callable, Iterator
+from math import isfinite
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -48,6 +49,7 @@ from .model import (
 )
 from .nn import MLP, NETWORKS, Conv, Custom, Network
 from .nn._mps import is_limited
+from .nn._scaling import ROUNDING
 from .training import (
     ASYNCHRONOUS,
     AUGMENTATIONS,
@@ -58,6 +60,7 @@ from .training import (
     EpochLog,
     ItemDataset,
     ProgressBar,
+    ResidentDataset,
     VAENet,
     exact_inference,
     generators_restored,
@@ -88,9 +91,12 @@ NOT_SETTINGS = {"params", "lr", "initial_lr", "fused", "foreach", "capturable"}
 """What of an optimiser's groups may differ when training goes on: rates, and how it is computed."""
 SMALLEST_CHUNK = 16
 """Rows that an inference pass has at least."""
+GPU_CHUNKS = 16
+"""A CPU's chunks that a GPU takes at once, so that the launch of each operation counts for less: an
+estimate, not measured."""
 
 
-Rows = ArrayDataset | ItemDataset
+Rows = ArrayDataset | ItemDataset | ResidentDataset
 
 
 class BaseVAE(DocLinkMixin, BaseEstimator):
@@ -622,6 +628,21 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
             data.bounded = self.likelihood_.bounded
         return data
 
+    def _read_in_place(self, X: Any) -> Rows:
+        """Return the checked samples; those on the model's GPU do not leave it."""
+        if not isinstance(X, torch.Tensor) or X.device.type == "cpu" or len(X) == 0:
+            return self._read(X, reset=False)
+        levels = X.dtype in (torch.uint8, torch.bool)
+        if X.device != self.module_.feature_loc.device or not (levels or X.is_floating_point()):
+            return self._read(X, reset=False)
+        self._read(X[:1], reset=False)  # its form
+        X = X.detach()
+        low, high = (0.0, 1.0) if levels else torch.stack(X.aminmax()).cpu().tolist()
+        bounded = self.likelihood_.bounded
+        if not isfinite(high - low) or (bounded and (low < -ROUNDING or high > 1 + ROUNDING)):
+            return self._read(X, reset=False)  # which says what is wrong
+        return ResidentDataset(X)
+
     def _learn_form(self, X: np.ndarray) -> None:
         self.spec_ = read_spec(X, self.image_shape)
         self.n_features_in_ = self.spec_.n_features
@@ -741,14 +762,14 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
         self, data: Rows, function: Callable[[torch.Tensor], torch.Tensor]
     ) -> Iterator[torch.Tensor]:
         """Yield ``function`` of each chunk; a GPU works on the next while the host takes it."""
-        step = chunk_rows(self.spec_)
-        ahead = 1 if self.device_.type in ASYNCHRONOUS else 0
+        gpu = self.device_.type in ASYNCHRONOUS
+        step, ahead = chunk_rows(self.spec_) * (GPU_CHUNKS if gpu else 1), int(gpu)
         under_way: deque[Callable[[], torch.Tensor]] = deque()
         for start in range(0, len(data), step):
             raw = data.rows(start, min(start + step, len(data)))
             n = len(raw)
             if n < SMALLEST_CHUNK:
-                raw = raw[torch.arange(SMALLEST_CHUNK, device="cpu") % n]
+                raw = raw[torch.arange(SMALLEST_CHUNK, device=raw.device) % n]
             under_way.append(to_host(function(raw)[:n]))
             if len(under_way) > ahead:
                 yield under_way.popleft()()

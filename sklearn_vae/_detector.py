@@ -242,7 +242,7 @@ class VAEDetector(OutlierMixin, MetaEstimatorMixin, DocLinkMixin, BaseEstimator)
                 f"{vae.n_features_in_} values. Set the VAE's image_shape."
             )
 
-        data = vae._read(X, reset=False)
+        data = vae._read_in_place(X)
         return vae._apply(data, lambda raw: _lost(vae.module_, vae._scaled(raw)).square().mean(1))
 
     def _fitted_vae(self, X: Any) -> VAETransformer:
@@ -260,7 +260,7 @@ class VAEDetector(OutlierMixin, MetaEstimatorMixin, DocLinkMixin, BaseEstimator)
         """Return what a score is made of, shape (n, k), float64."""
         if self.method == "elbo":
             return vae.score_samples(X)[:, None].astype(np.float64)
-        data, of_each = vae._read(X, reset=False), STATISTICS[self.method]
+        data, of_each = vae._read_in_place(X), STATISTICS[self.method]
         return vae._apply(data, lambda raw: of_each(vae.module_, vae._scaled(raw))).astype(
             np.float64
         )

@@ -283,7 +283,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         """
         check_is_fitted(self)
         self._check_features()
-        data = self._read(X, reset=False)
+        data = self._read_in_place(X)
         return self._apply(data, lambda raw: self._encode(self._scaled(raw)))
 
     def inverse_transform(self, Z: Any) -> np.ndarray:

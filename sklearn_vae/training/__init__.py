@@ -1,7 +1,14 @@
 """Training: the skorch net, batch-level loading, devices, schedules, augmentation, progress."""
 
 from ._augment import AUGMENTATIONS, Augment, resolve_augment
-from ._batches import ArrayDataset, Batches, ItemDataset, spread_rows, to_tensor
+from ._batches import (
+    ArrayDataset,
+    Batches,
+    ItemDataset,
+    ResidentDataset,
+    spread_rows,
+    to_tensor,
+)
 from ._device import (
     ASYNCHRONOUS,
     exact_inference,
@@ -29,6 +36,7 @@ __all__ = [
     "EpochLog",
     "ItemDataset",
     "ProgressBar",
+    "ResidentDataset",
     "VAENet",
     "exact_inference",
     "generators_restored",

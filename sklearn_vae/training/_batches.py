@@ -215,11 +215,9 @@ class Batches:
                 index = torch.cat([index, self.labelled_rows[draws]])
                 y = torch.cat([y, self.labels[draws.to(self.labels.device)]])
             x = self.dataset.take(index)
-            if x.device != self.device:
-                if is_limited(self.device) and x.dtype == torch.float64:
-                    x = x.float()  # MPS has no float64
-                x = to_device(x, self.device)
-            yield x, y
+            if is_limited(self.device) and x.dtype == torch.float64:
+                x = x.float()  # MPS has no float64
+            yield to_device(x, self.device), y
 
 
 def without_subsets(dataset: Any) -> tuple[Any, Tensor]:
@@ -248,17 +246,26 @@ def _resident(dataset: Any, rows: Tensor, device: torch.device) -> Any:
     if n_bytes > DEVICE_SHARE * free_memory(device):
         return dataset
     whole = len(rows) == len(tensor)
-    return _Resident((tensor if whole else tensor[rows]).to(device))
+    return ResidentDataset((tensor if whole else tensor[rows]).to(device))
 
 
-class _Resident:
-    """Rows that live on the GPU."""
+class ResidentDataset(Dataset):
+    """Rows of a tensor on a GPU, which stay there."""
 
     def __init__(self, tensor: Tensor) -> None:
         self.tensor = tensor
+        self.classes: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.tensor)
 
     def take(self, index: Tensor) -> Tensor:
+        """Return the rows at ``index``, shape (k, ...)."""
         return self.tensor.index_select(0, index)
+
+    def rows(self, start: int, stop: int) -> Tensor:
+        """Return consecutive rows, without a copy."""
+        return self.tensor[start:stop]
 
 
 def spread_rows(n: int, most: int = STATISTICS_ROWS) -> Tensor:

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -119,9 +120,9 @@ def to_device(x: torch.Tensor, device: torch.device) -> torch.Tensor:
     Elsewhere it does: to MPS, copies that nobody waits for may read what has been given back
     (https://github.com/pytorch/pytorch/issues/189690).
     """
-    if x.device == device or device.type not in ASYNCHRONOUS:
-        return x.to(device)
-    return x.pin_memory().to(device, non_blocking=True)
+    if device.type in ASYNCHRONOUS and x.device.type == "cpu":
+        return x.pin_memory().to(device, non_blocking=True)
+    return x.to(device)
 
 
 def to_host(x: torch.Tensor) -> Callable[[], torch.Tensor]:
@@ -142,17 +143,32 @@ def to_host(x: torch.Tensor) -> Callable[[], torch.Tensor]:
 @contextlib.contextmanager
 def exact_inference() -> Iterator[None]:
     """Inference without gradients or TF32, so that a row's result does not depend on its batch."""
-    with torch.inference_mode():
-        if not torch.cuda.is_available():
-            yield
-            return
-        with torch.backends.cudnn.flags(
-            enabled=torch.backends.cudnn.enabled,
-            benchmark=False,
-            deterministic=True,
-            allow_tf32=False,
-        ):
-            yield
+    with torch.inference_mode(), _exact_convolutions():
+        yield
+
+
+@contextlib.contextmanager
+def _exact_convolutions() -> Iterator[None]:
+    if not torch.cuda.is_available():
+        yield
+        return
+    cudnn: Any = torch.backends.cudnn
+    settings: list[tuple[Any, str, Any]] = [
+        (cudnn, "benchmark", False),
+        (cudnn, "deterministic", True),
+        # Since torch 2.9; cudnn.flags(allow_tf32=False) fails where the user has set the new one.
+        (cudnn.conv, "fp32_precision", "ieee")
+        if hasattr(cudnn, "conv")
+        else (cudnn, "allow_tf32", False),
+    ]
+    before = [getattr(owner, name) for owner, name, _ in settings]
+    for owner, name, value in settings:
+        setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        for (owner, name, _), value in zip(settings, before, strict=True):
+            setattr(owner, name, value)
 
 
 _lock = threading.RLock()

@@ -137,8 +137,8 @@ class VAENet(NeuralNet):
         return module
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out compiled code, which cannot be pickled: callbacks save nets that train."""
-        fleeting = ("_training_pass", "_recorded_step")
+        """Leave out what is of one training, which callbacks that save nets need not keep."""
+        fleeting = ("_training_pass", "_recorded_step", "_totals")
         return {k: v for k, v in super().__getstate__().items() if k not in fleeting}
 
     # -- the whole of a training ---------------------------------------------------------------

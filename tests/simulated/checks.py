@@ -53,7 +53,7 @@ def simulation(monkeypatch, request):
     """The device, on which estimators run that ask for ``device="auto"``; limited or not."""
 
     def resolve(device, **how):
-        return DEVICE if device == "auto" else CPU
+        return torch.device(DEVICE.type) if device == "auto" else CPU  # no index, as "cuda"
 
     monkeypatch.setattr(sklearn_vae._base, "resolve_device", resolve)
     # torch's Python tensors cannot be views in inference mode.
@@ -262,12 +262,20 @@ def asynchronous(simulation, monkeypatch):
     monkeypatch.setattr(sklearn_vae._base, "ASYNCHRONOUS", {DEVICE.type})
     monkeypatch.setattr(sklearn_vae.training._device, "ASYNCHRONOUS", {DEVICE.type})
     monkeypatch.setattr(sklearn_vae._base, "chunk_rows", lambda spec: 13)
-    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self.clone())
+    monkeypatch.setattr(sklearn_vae._base, "GPU_CHUNKS", 1)
+
+    def pinned(self):
+        assert self.device == CPU, "only host memory can be pinned"
+        return self.clone()
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pinned)
     install(monkeypatch, simulation)
 
 
+@pytest.mark.parametrize("memory", [0, 10**9])
 @pytest.mark.parametrize("n", [5, 13, 60])
-def test_results_are_waited_for(asynchronous, simulation, images, n):
+def test_results_are_waited_for(asynchronous, simulation, images, n, memory, monkeypatch):
+    monkeypatch.setattr(sklearn_vae.training._batches, "free_memory", lambda device: memory)
     y = some_labels(images[:n])
     how = {"max_epochs": 2, "batch_size": 10, "label_weight": 1.0}
     results = everything(tiny(device="auto", **how), images[:n], y)
@@ -287,6 +295,36 @@ def test_the_host_is_one_chunk_behind_the_device(asynchronous, simulation, image
     monkeypatch.setattr(type(vae), "_encode", spy)
     vae.transform(images)
     assert under_way == [0, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.bfloat16])
+def test_images_on_the_device_stay_there(asynchronous, simulation, images, dtype):
+    X = torch.tensor(images * (255 if dtype == torch.uint8 else 1)).to(dtype)
+    vae = tiny(device="auto").fit(X)
+    expected = vae.transform(X)
+    there = X.to(DEVICE)
+    simulation.traffic.clear()
+    begun = len(simulation.begun)
+    found = vae.transform(there)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    assert simulation.traffic["from host"] == 0
+    assert simulation.traffic["to host"] <= 2  # the first row, to know its form; the range
+    assert len(simulation.begun) - begun == 5  # the codes of each chunk
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -0.5, 1.5])
+def test_bad_values_on_the_device_are_refused_as_elsewhere(simulation, images, bad):
+    vae = tiny(device="auto").fit(images)
+    X = torch.tensor(images)
+    X[17, 3, 3] = bad
+    messages = []
+    for place in (X, X.to(DEVICE)):
+        with pytest.raises(ValueError, match=r"Input contains|X has values") as error:
+            vae.transform(place)
+        messages.append(str(error.value))
+    assert messages[0] == messages[1]
+    with pytest.raises(ValueError, match="samples of shape"):
+        vae.transform(X.to(DEVICE)[:, :7])
 
 
 # -- steps recorded as a graph -------------------------------------------------------------------

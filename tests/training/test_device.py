@@ -86,6 +86,44 @@ def test_inference_takes_no_gradients_and_ends_with_the_block():
     assert (weight * 2).requires_grad
 
 
+cudnn = torch.backends.cudnn
+NEW_FLAGS = hasattr(cudnn, "conv")
+TF32_FLAGS = [(cudnn, "benchmark", True), (cudnn, "allow_tf32", False)]
+if NEW_FLAGS:  # since torch 2.9
+    TF32_FLAGS += [
+        (cudnn.conv, "fp32_precision", "tf32"),
+        (torch.backends, "fp32_precision", "tf32"),
+    ]
+
+
+@pytest.fixture(params=TF32_FLAGS, ids=lambda flag: flag[1])
+def user_flag(request):
+    """A setting of the user's own."""
+    owner, name, value = request.param
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    yield
+    setattr(owner, name, before)
+
+
+def test_inference_on_a_gpu_is_without_tf32_however_that_was_set(monkeypatch, user_flag):
+    def shown():
+        tf32 = cudnn.conv.fp32_precision if NEW_FLAGS else cudnn.allow_tf32
+        return tf32, cudnn.benchmark, cudnn.deterministic
+
+    def fail():
+        with exact_inference():
+            assert shown() == ("ieee" if NEW_FLAGS else False, False, True)
+            raise KeyError
+
+    before = shown()
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.cuda, "is_available", lambda: True)
+        with pytest.raises(KeyError):
+            fail()
+    assert shown() == before
+
+
 def model_for(network, *shape):
     X = synthetic_images(4, *shape)
     return VAETransformer(2, network=network, max_epochs=1, device="cpu").fit(X).module_
