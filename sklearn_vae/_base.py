@@ -55,6 +55,7 @@ from .training import (
     AUGMENTATIONS,
     LR_SCHEDULES,
     RECORDABLE,
+    Adam,
     ArrayDataset,
     Augment,
     EpochLog,
@@ -91,7 +92,7 @@ NOT_SETTINGS = {"params", "lr", "initial_lr", "fused", "foreach", "capturable"}
 """What of an optimiser's groups may differ when training goes on: rates, and how it is computed."""
 SMALLEST_CHUNK = 16
 """Rows that an inference pass has at least."""
-GPU_CHUNKS = 16
+GPU_CHUNKS = 4
 """A CPU's chunks that a GPU takes at once, so that the launch of each operation counts for less: an
 estimate, not measured."""
 
@@ -455,6 +456,7 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
             optimizer = OPTIMIZERS[optimizer]
             if device.type in {"cpu"} | RECORDABLE:
                 fused = {"optimizer__fused": True}  # one pass over all weights
+                optimizer = Adam if optimizer is torch.optim.Adam else optimizer
         augment = resolve_augment(self.augment, self.spec_.shape)
         if self.compile == "cuda-graph":
             self._check_recordable(device, augment)
@@ -637,7 +639,7 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
             return self._read(X, reset=False)
         self._read(X[:1], reset=False)  # its form
         X = X.detach()
-        low, high = (0.0, 1.0) if levels else torch.stack(X.aminmax()).cpu().tolist()
+        low, high = (0.0, 1.0) if levels else torch.stack([X.min(), X.max()]).cpu().tolist()
         bounded = self.likelihood_.bounded
         if not isfinite(high - low) or (bounded and (low < -ROUNDING or high > 1 + ROUNDING)):
             return self._read(X, reset=False)  # which says what is wrong

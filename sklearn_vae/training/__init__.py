@@ -1,5 +1,6 @@
 """Training: the skorch net, batch-level loading, devices, schedules, augmentation, progress."""
 
+from ._adam import Adam
 from ._augment import AUGMENTATIONS, Augment, resolve_augment
 from ._batches import (
     ArrayDataset,
@@ -30,6 +31,7 @@ __all__ = [
     "AUGMENTATIONS",
     "LR_SCHEDULES",
     "RECORDABLE",
+    "Adam",
     "ArrayDataset",
     "Augment",
     "Batches",

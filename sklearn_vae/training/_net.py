@@ -179,7 +179,7 @@ class VAENet(NeuralNet):
             raise
         finally:
             # The net outlives the fit; the user's images and compiled code need not.
-            del self._train_rows, self._training_pass, self._recorded_step
+            del self._train_rows, self._training_pass, self._recorded_step, self._totals
         self.notify("on_train_end", X=dataset, y=None)
         return self
 
