@@ -639,7 +639,7 @@ def test_equivalent_settings_give_the_same_model(images, fitted, name, value):
 def test_named_optimizers_are_torchs(images, optimizer):
     classes = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
     named = tiny(optimizer=optimizer).fit(images)
-    assert type(named.net_.optimizer_) is classes[optimizer]
+    assert isinstance(named.net_.optimizer_, classes[optimizer])
     by_class = tiny(optimizer=classes[optimizer]).fit(images)
     for name, value in weights(named).items():  # fused kernels may round differently
         torch.testing.assert_close(value, weights(by_class)[name], rtol=1e-3, atol=1e-5)
