@@ -89,7 +89,7 @@ def part_time(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def draw(rows: list[dict[str, Any]]) -> None:
-    """Draw time against images and against epochs, on logarithmic axes."""
+    """Draw time against images, on logarithmic axes, and against epochs."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -102,9 +102,11 @@ def draw(rows: list[dict[str, Any]]) -> None:
         (axes[1], by_epochs, "epochs"),
     ):
         x, y = (np.array([row[c] for row in part]) for c in (column, "fit seconds"))
-        ax.loglog(x, y, "o-", label="measured")
-        ax.loglog(x, y[-1] * x / x[-1], "--", color="grey", label="proportional")
+        ax.plot(x, y, "o-", label="measured")
+        ax.plot(x, y[-1] * x / x[-1], "--", color="grey", label="proportional")
         ax.set(xlabel=column, ylabel="seconds of fit")
+        if column == "images":
+            ax.set(xscale="log", yscale="log")
         ax.legend(frameon=False)
     figure.savefig(PICTURE, dpi=110)
 

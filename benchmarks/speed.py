@@ -4,7 +4,8 @@
 
 Everything is a ratio taken in one run: the contenders take turns, and the median over rounds
 counts. ``train``: images per second with the same net, the same batch size and float32, beside this
-package's own choice of precision. ``elbo``: seconds until the held-out ELBO that the loop ends
+package's own choice of precision, and what share that is of the machine's roofline: its large
+matrix products. ``elbo``: seconds until the held-out ELBO that the loop ends
 with. ``modes``: the held-out ELBO in float32 and in each faster mode. ``encode``: transform,
 inverse_transform and sample beside a raw loop. ``start``: import, clone, a small fit. Peers that
 are not installed are left out, by name. On a GPU: ``--device cuda --compile``.
@@ -27,6 +28,7 @@ import numpy as np
 import torch
 from _common import environment, markdown_table, write_json
 from _peers import PEERS, PlainVAE, Recipe, as_tensor, negative_elbo, train_loop
+from _roofline import bus_rate, operations_per_image, product_rate
 from sklearn.base import clone
 from torch import nn
 
@@ -120,7 +122,7 @@ def installed() -> dict[str, Callable[..., Any]]:
 
 def part_train(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Compare images per second in training."""
-    peers, rows = installed(), []
+    peers, rows, roofline = installed(), [], product_rate(args.device)
     for net, network, z_dim, shape in (
         ("mlp 784-400-40", MLP((400,)), 40, (784,)),
         ("conv 32x32x3", Conv(), 32, (32, 32, 3)),
@@ -148,8 +150,13 @@ def part_train(args: argparse.Namespace) -> list[dict[str, Any]]:
                 contenders[name] = partial(train, X, recipe)
         times = take_turns(contenders, args.rounds, args.device)
         n = len(X) * args.epochs
-        rows += records(times, n, "hand-written loop", net=net)
-        print(markdown_table(rows, ["net", "contender", "per second", "x hand-written loop"]))
+        found = records(times, n, "hand-written loop", net=net)
+        operations = operations_per_image(recipe, X)
+        for row in found:
+            row["GFLOP/s"] = row["per second"] * operations / 1e9
+            row["share of roofline"] = row["per second"] * operations / roofline
+        rows += found
+        print(markdown_table(found, [column for column in found[0] if column != "seconds"]))
     return rows
 
 
@@ -271,14 +278,18 @@ def encode(
             partial(vae.transform, there),
             partial(raw_encode, vae, there),
         )
-    rows = []
+    rows, bus = [], bus_rate() if args.device == "cuda" else None
     larger = 16 if args.device == "cuda" else 1
     for method, (ours, raw) in works.items():
         raws = {f"raw {larger * chunk}": partial(raw, larger * chunk) for chunk in CHUNKS}
         times = take_turns({OURS: ours, **raws}, args.rounds, args.device)
         best = min(raws, key=lambda name: statistics.median(times[name]))
         both = {OURS: times[OURS], "raw loop": times[best]}
-        rows += records(both, len(X), "raw loop", net=net, method=method, best=best)
+        found = records(both, len(X), "raw loop", net=net, method=method, best=best)
+        if bus is not None and method == "transform":  # of images in host memory
+            for row in found:
+                row["share of the bus"] = row["per second"] * X[0].nbytes / bus
+        rows += found
     return rows
 
 

@@ -164,7 +164,7 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
         "warm_start": ["boolean"],
         "device": [str, torch.device],
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
-        "compile": ["boolean", StrOptions({"cuda-graph"})],
+        "compile": ["boolean", StrOptions({"auto", "cuda-graph"})],
         "callbacks": [list, None, Hidden(tuple)],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -458,8 +458,6 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
                 fused = {"optimizer__fused": True}  # one pass over all weights
                 optimizer = Adam if optimizer is torch.optim.Adam else optimizer
         augment = resolve_augment(self.augment, self.spec_.shape)
-        if self.compile == "cuda-graph":
-            self._check_recordable(device, augment)
         valid = None if split is None else Subset(data, split[1])
         return VAENet(
             model,
@@ -480,22 +478,37 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
             train_split=None if valid is None else predefined_split(valid),
             callbacks=self._make_callbacks(stop=not partial),
             device=device,
-            compile=self.compile is True,
-            recorded=self.compile == "cuda-graph",
+            compile=self.compile == True,  # noqa: E712 (or NumPy's, from an array of candidates)
+            recorded=self._is_recorded(model, device, augment),
             verbose=self.verbose,
         )
 
-    def _check_recordable(self, device: torch.device, augment: Any) -> None:
-        """Refuse to record what a CUDA graph would repeat instead of doing anew, or cannot hold."""
-        reason = ""
-        if device.type not in RECORDABLE:
-            reason = f"needs a CUDA device, but device={str(self.device)!r} is {device} here"
-        elif self.optimizer not in ("adam", "adamw"):
-            reason = f"needs optimizer='adam' or 'adamw', but optimizer={self.optimizer!r}"
-        elif augment is not None and not isinstance(augment, Augment):
-            reason = f"would repeat one draw of augment={self.augment!r}; use Augment(...)"
+    def _is_recorded(self, model: VAE, device: torch.device, augment: Any) -> bool:
+        """Return whether a CUDA graph holds the step; refuse one that was asked for and cannot."""
+        if self.compile not in ("auto", "cuda-graph"):
+            return False
+        reason = self._why_not_recorded(device, augment)
+        if self.compile == "auto":
+            return not reason and self._is_known(model)
         if reason:
             raise ValueError(f"compile='cuda-graph' {reason}. Change that, or set compile=False.")
+        return True
+
+    def _why_not_recorded(self, device: torch.device, augment: Any) -> str:
+        """Return what a CUDA graph would repeat instead of doing anew, or cannot hold, or ""."""
+        if device.type not in RECORDABLE:
+            return f"needs a CUDA device, but device={str(self.device)!r} is {device} here"
+        if self.optimizer not in ("adam", "adamw"):
+            return f"needs optimizer='adam' or 'adamw', but optimizer={self.optimizer!r}"
+        if augment is not None and not isinstance(augment, Augment):
+            return f"would repeat one draw of augment={self.augment!r}; use Augment(...)"
+        return ""
+
+    def _is_known(self, model: VAE) -> bool:
+        """Return whether all of the model is this package's and torch's own, and does not wait."""
+        parts = (self.network_, self.likelihood_, self.prior_, self.posterior_, *model.modules())
+        origins = {type(part).__module__.partition(".")[0] for part in parts}
+        return not isinstance(self.network_, Custom) and origins <= {"torch", __package__}
 
     def _make_callbacks(self, *, stop: bool) -> list[Any]:
         # Copies: training must not change what the user passed (read them off net_.callbacks_).

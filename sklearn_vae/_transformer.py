@@ -160,12 +160,14 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         faster (with AMX, or AMD's AVX512_BF16), but for networks with convolutional maps one
         pixel wide; else float32. ``verbose`` tells which.
 
-    compile : bool or "cuda-graph", default=False
+    compile : bool, "cuda-graph" or "auto", default=False
         True trains through ``torch.compile``, which takes its time at the start of a fit, unless
         the process has fitted the like before, and, on CPUs, a C++ compiler. ``"cuda-graph"``
         records one step on an NVIDIA GPU and replays it for every whole batch, which spares small
         networks the launch of each operation; for ``optimizer`` "adam" and "adamw", and for an
-        ``augment`` of this package. Not yet run on a GPU, only on a simulated one.
+        ``augment`` of this package. ``"auto"`` does so where it can be done and all modules are
+        this package's or torch's own, and else, as on CPUs, compiles nothing; ``verbose`` tells
+        which. Not yet run on a GPU, only on a simulated one.
 
     callbacks : list, default=None
         skorch callbacks. Each fit works on copies; see ``net_.callbacks_``.

@@ -22,6 +22,14 @@ def test_a_script_can_be_imported(name):
     importlib.import_module(name)
 
 
+def test_the_roofline_counts_the_products_of_a_step():
+    roofline, peers = (importlib.import_module(name) for name in ("_roofline", "_peers"))
+    X = np.zeros((20, 64), np.uint8)
+    products = 64 * 8 + 2 * 8 * 3 + 3 * 8 + 8 * 64
+    expected = 2 * (3 * products - 64 * 8)  # no gradient of the images
+    assert roofline.operations_per_image(peers.Recipe(MLP((8,)), 3, 10), X) == expected
+
+
 @pytest.mark.parametrize(("network", "shape"), [(MLP((8,)), (64,)), (Conv((4, 8)), (8, 8, 3))])
 def test_raw_loops_compute_what_the_estimator_does(network, shape):
     speed = importlib.import_module("speed")

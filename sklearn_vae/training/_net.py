@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, EarlyStopping
 from skorch.dataset import unpack_data
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -22,13 +22,15 @@ from ..model import VAE, ELBOTerms, NegativeELBO, label_loss
 from ..nn._mps import is_limited
 from ._augment import Augment
 from ._batches import Batches, batch_bounds, spread_rows, without_subsets
-from ._progress import ProgressBar
+from ._progress import EpochLog, ProgressBar
 from ._recording import RecordedStep
 from ._schedules import kl_weight, learning_rate_factor
 
 LABELLED_SHARE = 0.25
 """Rows with a label in every batch, as a share of the batch size, at the least."""
 BATCH_EVENTS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
+HARMLESS = {ProgressBar, EpochLog, EarlyStopping}
+"""Callbacks that change nothing of the training while it goes on."""
 
 
 class _Stop(Exception):  # noqa: N818 (not an error)
@@ -83,8 +85,9 @@ class VAENet(NeuralNet):
     autocast : torch.dtype or None
         Lower precision of the forward pass in training.
     recorded : bool
-        Replay training's whole batches as a CUDA graph. For Adam and AdamW with ``fused=True``, and
-        without host-side randomness in ``augment``.
+        Replay training's whole batches as a CUDA graph, recorded anew in every epoch where
+        callbacks may have changed something. For Adam and AdamW with ``fused=True``, and without
+        host-side randomness in ``augment``.
     **kwargs
         skorch's own parameters.
     """
@@ -163,6 +166,8 @@ class VAENet(NeuralNet):
             for cb in callbacks
             for event in BATCH_EVENTS
         )
+        # Whoever is called after an epoch may change what a recording has made a constant.
+        self._is_watched = not all(type(cb) in HARMLESS for cb in callbacks)
         self._recorded_step = None
         if self.recorded and not self._batchwise:
             self._recorded_step = RecordedStep(self._recordable_step, torch.device(self.device))
@@ -223,6 +228,8 @@ class VAENet(NeuralNet):
     def on_epoch_begin(self, net: Any, *args: Any, **kwargs: Any) -> None:
         """Open the epoch's row and start its clock."""
         super().on_epoch_begin(net, *args, **kwargs)
+        if self._recorded_step is not None and self._is_watched:
+            self._recorded_step.renew()
         self._epoch_start = time.perf_counter()
 
     def _refresh_batch_norm(self) -> None:

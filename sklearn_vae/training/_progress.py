@@ -58,7 +58,7 @@ class EpochLog(Callback):
 
 
 def _where(net: Any) -> str:
-    """Return device, precision and what is compiled, in words."""
+    """Return device, precision and how steps are run, in words."""
     dtype = torch.float32 if net.autocast is None else net.autocast
-    how = ", CUDA graph" if net._recorded_step else ", compiled" if net.compile else ""
-    return f"{net.device}, {str(dtype).removeprefix('torch.')}{how}"
+    how = "CUDA graph" if net._recorded_step else "compiled" if net.compile else "eager"
+    return f"{net.device}, {str(dtype).removeprefix('torch.')}, {how}"

@@ -54,6 +54,12 @@ class RecordedStep:
             self._graph = self._recorded()
             self._graph.replay()  # recording has run nothing
 
+    def renew(self) -> None:
+        """Record anew, for what has changed since the recording beside the arguments."""
+        if self._graph is not None:
+            self._graph = None
+            self._warm_up = 1  # a step that makes what is new, such as the optimiser's state
+
     def _put(self, values: tuple[Value, ...]) -> None:
         if self._places is None:
             self._places = [None if v is None else self._place(v) for v in values]
@@ -90,7 +96,7 @@ class RecordedStep:
                 self._step(*self._places)
         except RuntimeError as error:
             raise RuntimeError(
-                "compile='cuda-graph' could not record a step of training: something in it waits "
+                "A CUDA graph could not record a step of training: something in it waits "
                 "for the GPU or copies from host memory, most likely a module of network= or "
                 "likelihood=. Use compile=False."
             ) from error

@@ -21,6 +21,7 @@ import sklearn_vae.nn._mps
 import sklearn_vae.training._batches
 from sklearn_vae import VAEAugmenter, VAEDetector
 from sklearn_vae.augmentation import DeformationViews, PosteriorViews
+from sklearn_vae.model import StandardNormal
 from sklearn_vae.nn import Conv, Patches, ResNet
 from sklearn_vae.training import Augment
 
@@ -367,14 +368,40 @@ def test_every_whole_batch_is_replayed(graphs, images):
     assert graphs.n_replays == 4 * 4 - 3  # five batches an epoch, of which the last has four rows
 
 
-def test_what_waits_for_the_device_is_refused(graphs, images):
-    class Waits(nn.Linear):
-        def forward(self, x):
-            return super().forward(x) * float(x.max())
+class ChangesSides(Callback):
+    """Changes what a recording takes for constant, and which weights have gradients."""
 
+    def on_epoch_begin(self, net, **kwargs):
+        """Alter the objective; leave the encoder out of the first epoch."""
+        epoch = len(net.history)
+        net.criterion_.beta = float(epoch)
+        net.module_.encoder.requires_grad_(epoch > 1)
+
+
+def test_what_callbacks_change_between_epochs_reaches_the_recording(graphs, images):
+    how = {"device": "auto", "max_epochs": 4, "batch_size": 10, "callbacks": [ChangesSides()]}
+    plain = tiny(**how).fit(images)
+    recorded = tiny(compile="cuda-graph", **how).fit(images)
+    for ours, theirs in zip(recorded.history_, plain.history_, strict=True):
+        assert ours == pytest.approx({**theirs, "dur": ours["dur"]}, rel=1e-3, abs=1e-4)
+    assert graphs.n_replays == 3 + 3 * 5  # of six batches, all but the first of each epoch
+
+
+class Waits(nn.Linear):
+    """A layer that reads a value from the device."""
+
+    def forward(self, x):
+        """Multiply by the largest input."""
+        return super().forward(x) * float(x.max())
+
+
+def waiting_network():
     encoder = nn.Sequential(nn.Flatten(), Waits(64, 8))
-    decoder = nn.Sequential(nn.Linear(3, 64), nn.Unflatten(1, (1, 8, 8)))
-    how = {"network": (encoder, decoder), "device": "auto", "batch_size": 10, "max_epochs": 2}
+    return encoder, nn.Sequential(nn.Linear(3, 64), nn.Unflatten(1, (1, 8, 8)))
+
+
+def test_what_waits_for_the_device_is_refused(graphs, images):
+    how = {"network": waiting_network(), "device": "auto", "batch_size": 10, "max_epochs": 2}
     estimator = tiny(compile="cuda-graph", **how)
     with pytest.raises(RuntimeError, match=r"could not record a step.*compile=False"):
         estimator.fit(images)
@@ -397,6 +424,37 @@ def test_what_a_graph_would_repeat_is_refused_before_training(graphs, images, se
     with pytest.raises(ValueError, match=f"compile='cuda-graph' .*{named}.*compile=False"):
         estimator.fit(images)
     assert not hasattr(estimator, "module_")
+
+
+@pytest.mark.parametrize("settings", RECORDED.values(), ids=RECORDED)
+def test_auto_records_what_is_of_this_package(graphs, images, capsys, settings):
+    how = {"device": "auto", "max_epochs": 4, "batch_size": 14, "verbose": 2, **settings}
+    tiny(compile="auto", **how).fit(images, some_labels(images))
+    assert graphs.n_replays > 3
+    assert ", CUDA graph," in capsys.readouterr().out
+
+
+class OwnNormal(StandardNormal):
+    """A prior of the user's."""
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizer": "sgd"},
+        {"optimizer": torch.optim.Adam},
+        {"augment": nn.Identity()},
+        {"device": "cpu"},
+        {"network": waiting_network()},
+        {"prior": OwnNormal()},
+    ],
+    ids=["sgd", "callable", "augment", "cpu", "modules", "prior"],
+)
+def test_auto_leaves_alone_what_it_cannot_know(graphs, images, capsys, settings):
+    how = {"device": "auto", "batch_size": 10, "verbose": 2, **settings}
+    tiny(compile="auto", **how).fit(images)
+    assert graphs.n_replays == 0
+    assert ", eager," in capsys.readouterr().out
 
 
 def test_a_callback_that_acts_on_batches_gets_all_of_them(graphs, images):

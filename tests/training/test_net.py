@@ -630,7 +630,8 @@ def test_a_compiled_training_is_the_same_training(images, labels, monkeypatch, s
 
     monkeypatch.setattr(torch, "compile", lambda f, **kw: original(f, backend=count, **kw))
     settings = {"max_epochs": 10, "batch_size": 64, **settings}
-    compiled = tiny(compile=True, callbacks=[PickleNet()], **settings).fit(images, labels)
+    how = {"compile": np.True_, "callbacks": [PickleNet()]}  # as from an array of candidates
+    compiled = tiny(**how, **settings).fit(images, labels)
     assert len(graphs) == 1
     plain = tiny(**settings).fit(images, labels)
     loss = column(plain, "train_loss")
