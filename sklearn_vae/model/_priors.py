@@ -188,8 +188,23 @@ def exact_kl_divergence(q: Posterior, prior: nn.Module) -> Tensor | None:
     """Return KL(q(z|x) || p(z)) per dimension, (n, d), where it has a closed form; else None."""
     if not isinstance(q, td.Normal) or not isinstance(prior, _StandardNormal):
         return None
-    variance = q.scale.square()  # torch's general form is slower
-    return 0.5 * (q.loc.square() + variance - 1 - variance.log())
+    kl: Tensor = _KLFromStandardNormal.apply(q.loc, q.scale)
+    return kl
+
+
+class _KLFromStandardNormal(torch.autograd.Function):
+    """KL of normals from N(0, 1), whose gradient is three operations; autograd would take ten."""
+
+    @staticmethod
+    def forward(ctx: Any, loc: Tensor, scale: Tensor) -> Tensor:
+        ctx.save_for_backward(loc, scale)
+        variance = scale.square()
+        return loc.square().add_(variance).sub_(variance.log()).sub_(1).mul_(0.5)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        loc, scale = ctx.saved_tensors
+        return grad * loc, grad * (scale - scale.reciprocal())
 
 
 class _StandardNormal(nn.Module):

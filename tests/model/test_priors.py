@@ -62,6 +62,20 @@ def test_one_standard_component_is_the_standard_normal():
     assert float(estimated) == pytest.approx(float(exact), abs=0.03)
 
 
+def test_kl_from_the_standard_normal_and_its_gradients_are_torchs():
+    prior = StandardNormal().build(D, None, bounded=True)
+    how = {"dtype": torch.float64, "requires_grad": True}
+    loc, log_scale = torch.randn(7, D, **how), torch.randn(7, D, **how)
+
+    def kl(loc, log_scale):
+        return exact_kl_divergence(td.Normal(loc, log_scale.exp()), prior)
+
+    theirs = td.kl_divergence(td.Normal(loc, log_scale.exp()), td.Normal(0.0, 1.0))
+    torch.testing.assert_close(kl(loc, log_scale), theirs)
+    assert torch.autograd.gradcheck(kl, (loc, log_scale))
+    assert torch.autograd.gradgradcheck(kl, (loc, log_scale))
+
+
 @dataclass(frozen=True)
 class Shifted(Prior):
     """A user's prior of torch's own kind: normals around 3."""
