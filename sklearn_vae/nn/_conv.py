@@ -83,7 +83,7 @@ class Conv(Network):
 
     def _act(self, channels: int) -> list[nn.Module]:
         norm: list[nn.Module] = [nn.BatchNorm2d(channels)] if self.batch_norm else []
-        return [*norm, nn.ReLU()]
+        return [*norm, nn.ReLU(inplace=True)]  # new memory for large maps costs page faults
 
     def _sizes(self, shape: Shape) -> list[Size]:
         """Return the image's size before the first layer and after each."""
@@ -123,7 +123,7 @@ class ConvBN(Network):
                 nn.Sequential(
                     nn.Conv2d(c_in, c_out, 3, 2 if i < halvings else 1, 1, bias=False),
                     nn.BatchNorm2d(c_out),
-                    nn.LeakyReLU(),
+                    nn.LeakyReLU(inplace=True),
                 )
                 for i, (c_in, c_out) in enumerate(pairwise(widths))
             )
@@ -144,7 +144,7 @@ class ConvBN(Network):
                 padding = _output_padding(sizes[i - flat], sizes[i - flat + 1], lost=1)
                 layers.append(nn.ConvTranspose2d(c_in, c_out, 3, 2, 1, padding, bias=last))
             if not last:
-                layers += [nn.BatchNorm2d(c_out), nn.LeakyReLU()]
+                layers += [nn.BatchNorm2d(c_out), nn.LeakyReLU(inplace=True)]
         return nn.Sequential(*layers)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from ._conv import Conv
@@ -61,7 +60,8 @@ class ResNet(Network):
         stages = self._plain.encoder((first, *shape[1:]))
         for i, channels in enumerate(self.channels):
             stages[i] = nn.Sequential(stages[i], *(_Residual(channels) for _ in range(self.blocks)))
-        stages[0] = nn.Sequential(*_normed(shape[0], first), nn.ReLU(), stages[0])
+        normed = _normed(shape[0], first)
+        stages[0] = nn.Sequential(*normed, nn.ReLU(inplace=True), stages[0])
         return stages
 
     def decoder(self, z_dim: int, shape: Shape) -> nn.Module:
@@ -80,11 +80,12 @@ class _Residual(nn.Module):
         super().__init__()
         convolution, norm = _normed(channels, channels)
         nn.init.zeros_(norm.weight)  # training starts from the plain network
-        self.change = nn.Sequential(*_normed(channels, channels), nn.ReLU(), convolution, norm)
+        normed = _normed(channels, channels)
+        self.change = nn.Sequential(*normed, nn.ReLU(inplace=True), convolution, norm)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(n, c, h, w)`` to the same shape."""
-        return torch.relu(x + self.change(x))
+        return (x + self.change(x)).relu_()
 
 
 def _normed(c_in: int, c_out: int) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
