@@ -188,8 +188,15 @@ def exact_kl_divergence(q: Posterior, prior: nn.Module) -> Tensor | None:
     """Return KL(q(z|x) || p(z)) per dimension, (n, d), where it has a closed form; else None."""
     if not isinstance(q, td.Normal) or not isinstance(prior, _StandardNormal):
         return None
+    if torch.compiler.is_compiling():  # which has no need of a gradient written out
+        return _kl_from_standard_normal(q.loc, q.scale)
     kl: Tensor = _KLFromStandardNormal.apply(q.loc, q.scale)
     return kl
+
+
+def _kl_from_standard_normal(loc: Tensor, scale: Tensor) -> Tensor:
+    variance = scale.square()
+    return 0.5 * (loc.square() + variance - 1 - variance.log())
 
 
 class _KLFromStandardNormal(torch.autograd.Function):
@@ -198,8 +205,7 @@ class _KLFromStandardNormal(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, loc: Tensor, scale: Tensor) -> Tensor:
         ctx.save_for_backward(loc, scale)
-        variance = scale.square()
-        return loc.square().add_(variance).sub_(variance.log()).sub_(1).mul_(0.5)
+        return _kl_from_standard_normal(loc, scale)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
