@@ -490,13 +490,15 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
         reason = self._why_not_recorded(device, augment)
         if self.compile == "auto":
             return not reason and self._is_known(model)
+        if not reason and device.type not in RECORDABLE:
+            reason = f"needs a CUDA device, but device={str(self.device)!r} is {device} here"
         if reason:
             raise ValueError(f"compile='cuda-graph' {reason}. Change that, or set compile=False.")
         return True
 
     def _why_not_recorded(self, device: torch.device, augment: Any) -> str:
         """Return what a CUDA graph would repeat instead of doing anew, or cannot hold, or ""."""
-        if device.type not in RECORDABLE:
+        if device.type not in {"cpu"} | RECORDABLE:
             return f"needs a CUDA device, but device={str(self.device)!r} is {device} here"
         if self.optimizer not in ("adam", "adamw"):
             return f"needs optimizer='adam' or 'adamw', but optimizer={self.optimizer!r}"

@@ -123,7 +123,9 @@ class VAE(nn.Module):
         ``y`` has shape (n,) and holds class numbers; -1 is an unknown class.
         """
         if y is not None and self.n_classes:
-            z = torch.cat([z, F.one_hot(y + 1, self.n_classes + 1)[:, 1:].to(z.dtype)], 1)
+            # F.one_hot would read y's values on a CPU, which a traced step cannot.
+            one_hot = y[:, None] == torch.arange(self.n_classes, device=y.device)
+            z = torch.cat([z, one_hot.to(z.dtype)], 1)
         return self.likelihood(self.decoder(z).float())
 
     def forward(

@@ -25,6 +25,7 @@ from ._batches import Batches, batch_bounds, spread_rows, without_subsets
 from ._progress import EpochLog, ProgressBar
 from ._recording import RecordedStep
 from ._schedules import kl_weight, learning_rate_factor
+from ._tracing import PAYS_FROM, TracedStep
 
 LABELLED_SHARE = 0.25
 """Rows with a label in every batch, as a share of the batch size, at the least."""
@@ -168,9 +169,7 @@ class VAENet(NeuralNet):
         )
         # Whoever is called after an epoch may change what a recording has made a constant.
         self._is_watched = not all(type(cb) in HARMLESS for cb in callbacks)
-        self._recorded_step = None
-        if self.recorded and not self._batchwise:
-            self._recorded_step = RecordedStep(self._recordable_step, torch.device(self.device))
+        self._recorded_step = self._new_recording()
         self.notify("on_train_begin", X=dataset, y=None)
         try:
             with contextlib.suppress(_Stop):
@@ -187,6 +186,16 @@ class VAENet(NeuralNet):
             del self._train_rows, self._training_pass, self._recorded_step, self._totals
         self.notify("on_train_end", X=dataset, y=None)
         return self
+
+    def _new_recording(self) -> RecordedStep | TracedStep | None:
+        """Return what records steps and plays them, where that was asked for and pays."""
+        if not self.recorded or self._batchwise:
+            return None
+        device = torch.device(self.device)
+        if device.type != "cpu":
+            return RecordedStep(self._recordable_step, device)
+        pays = self.n_steps >= PAYS_FROM and not self._is_watched
+        return TracedStep(self._recordable_step) if pays else None
 
     def _count_labels(self, dataset: Any) -> None:
         """Settle how many rows with labels each batch needs on top of its own."""
@@ -228,7 +237,7 @@ class VAENet(NeuralNet):
     def on_epoch_begin(self, net: Any, *args: Any, **kwargs: Any) -> None:
         """Open the epoch's row and start its clock."""
         super().on_epoch_begin(net, *args, **kwargs)
-        if self._recorded_step is not None and self._is_watched:
+        if isinstance(self._recorded_step, RecordedStep) and self._is_watched:
             self._recorded_step.renew()
         self._epoch_start = time.perf_counter()
 
@@ -311,12 +320,13 @@ class VAENet(NeuralNet):
         """Make a step at rates and a weight of the KL term that are tensors on the device."""
         groups = self.optimizer_.param_groups
         settings = [{k: group[k] for k in ("lr", "capturable")} for group in groups]
-        recording = torch.cuda.is_current_stream_capturing()
+        on_cpu = torch.device(self.device).type == "cpu"
+        recording = not on_cpu and torch.cuda.is_current_stream_capturing()
         for group, rate in zip(groups, rates, strict=True):
             group.update(lr=rate, capturable=recording)
         try:
             self._zero_grad()
-            loss, _ = self._loss(x, y, weight, training=True)
+            loss, _ = self._loss(x, y, weight.float(), training=True)
             loss.backward()
             self.optimizer_.step()
         finally:
