@@ -484,22 +484,21 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
         )
 
     def _is_recorded(self, model: VAE, device: torch.device, augment: Any) -> bool:
-        """Return whether a CUDA graph holds the step; refuse one that was asked for and cannot."""
-        if self.compile not in ("auto", "cuda-graph"):
-            return False
-        reason = self._why_not_recorded(device, augment)
-        if self.compile == "auto":
-            return not reason and self._is_known(model)
-        if not reason and device.type not in RECORDABLE:
-            reason = f"needs a CUDA device, but device={str(self.device)!r} is {device} here"
-        if reason:
-            raise ValueError(f"compile='cuda-graph' {reason}. Change that, or set compile=False.")
-        return True
+        """Return whether steps are recorded and replayed; refuse a CUDA graph that cannot be."""
+        reason = self._why_not_recorded(augment)
+        if self.compile == "cuda-graph":
+            if device.type not in RECORDABLE:
+                reason = f"needs a CUDA device, but device={str(self.device)!r} is {device} here"
+            if reason:
+                raise ValueError(
+                    f"compile='cuda-graph' {reason}. Change that, or set compile=False."
+                )
+            return True
+        allowed = RECORDABLE if self.compile == "auto" else set()
+        return device.type in allowed | {"cpu"} and not reason and self._is_known(model)
 
-    def _why_not_recorded(self, device: torch.device, augment: Any) -> str:
-        """Return what a CUDA graph would repeat instead of doing anew, or cannot hold, or ""."""
-        if device.type not in {"cpu"} | RECORDABLE:
-            return f"needs a CUDA device, but device={str(self.device)!r} is {device} here"
+    def _why_not_recorded(self, augment: Any) -> str:
+        """Return what a recording would repeat instead of doing anew, or cannot hold, or ""."""
         if self.optimizer not in ("adam", "adamw"):
             return f"needs optimizer='adam' or 'adamw', but optimizer={self.optimizer!r}"
         if augment is not None and not isinstance(augment, Augment):

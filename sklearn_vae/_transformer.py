@@ -166,11 +166,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         records one step on an NVIDIA GPU and replays it for every whole batch, which spares small
         networks the launch of each operation; for ``optimizer`` "adam" and "adamw", and for an
         ``augment`` of this package. ``"auto"`` does so where it can be done and all modules are
-        this package's or torch's own; under the same conditions, and without ``callbacks``, it
-        traces a step on a CPU and plays its operations without modules and autograd, where there
-        are 1,000 steps or more: the same results, bit for bit. Else it leaves the steps as they
-        are; ``verbose`` tells which. CUDA graphs have not yet been run on a GPU, only on a
-        simulated one.
+        this package's or torch's own, and else leaves the steps as they are; ``verbose`` tells
+        which. CUDA graphs have not yet been run on a GPU, only on a simulated one.
 
     callbacks : list, default=None
         skorch callbacks. Each fit works on copies; see ``net_.callbacks_``.

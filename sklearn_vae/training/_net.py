@@ -86,9 +86,9 @@ class VAENet(NeuralNet):
     autocast : torch.dtype or None
         Lower precision of the forward pass in training.
     recorded : bool
-        Replay training's whole batches as a CUDA graph, recorded anew in every epoch where
-        callbacks may have changed something. For Adam and AdamW with ``fused=True``, and without
-        host-side randomness in ``augment``.
+        Replay the steps of training's whole batches: on a GPU as a CUDA graph, on a CPU as a list
+        of operations, made anew in every epoch where callbacks may have changed something. For
+        Adam and AdamW with ``fused=True``, and without host-side randomness in ``augment``.
     **kwargs
         skorch's own parameters.
     """
@@ -188,14 +188,14 @@ class VAENet(NeuralNet):
         return self
 
     def _new_recording(self) -> RecordedStep | TracedStep | None:
-        """Return what records steps and plays them, where that was asked for and pays."""
-        if not self.recorded or self._batchwise:
+        """Return what records steps and replays them, where that can be done and pays."""
+        if not self.recorded or self._batchwise or self.compile or torch.is_anomaly_enabled():
             return None
         device = torch.device(self.device)
         if device.type != "cpu":
             return RecordedStep(self._recordable_step, device)
-        pays = self.n_steps >= PAYS_FROM and not self._is_watched
-        return TracedStep(self._recordable_step) if pays else None
+        steps = self.steps_per_epoch if self._is_watched else self.n_steps
+        return TracedStep(self._recordable_step) if steps >= PAYS_FROM else None
 
     def _count_labels(self, dataset: Any) -> None:
         """Settle how many rows with labels each batch needs on top of its own."""
@@ -237,7 +237,7 @@ class VAENet(NeuralNet):
     def on_epoch_begin(self, net: Any, *args: Any, **kwargs: Any) -> None:
         """Open the epoch's row and start its clock."""
         super().on_epoch_begin(net, *args, **kwargs)
-        if isinstance(self._recorded_step, RecordedStep) and self._is_watched:
+        if self._recorded_step is not None and self._is_watched:
             self._recorded_step.renew()
         self._epoch_start = time.perf_counter()
 

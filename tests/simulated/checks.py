@@ -444,11 +444,10 @@ class OwnNormal(StandardNormal):
         {"optimizer": "sgd"},
         {"optimizer": torch.optim.Adam},
         {"augment": nn.Identity()},
-        {"device": "cpu"},
         {"network": waiting_network()},
         {"prior": OwnNormal()},
     ],
-    ids=["sgd", "callable", "augment", "cpu", "modules", "prior"],
+    ids=["sgd", "callable", "augment", "modules", "prior"],
 )
 def test_auto_leaves_alone_what_it_cannot_know(graphs, images, capsys, settings):
     how = {"device": "auto", "batch_size": 10, "verbose": 2, **settings}
