@@ -171,7 +171,7 @@ class _Tape(TorchDispatchMode):
         source = "\n    ".join([f"def play({', '.join(self._arguments)}):", *reversed(text)])
         namespace = dict(self._bound)
         exec(source, namespace)
-        play: Callable[..., None] = namespace["play"]
+        play: Callable[..., None] = namespace.pop("play")  # without a cycle, which would keep all
         return play
 
 

@@ -1,5 +1,7 @@
 """Traced steps on CPUs: the same training bit for bit, and only where that pays and is safe."""
 
+import gc
+import weakref
 from math import inf
 
 import numpy as np
@@ -216,6 +218,23 @@ def test_a_trace_knows_views_lists_and_memory_that_was_given_back():
         results.append(out.clone())
     assert results[0].equal(results[1])
     assert not results[0].equal(first)
+
+
+def trace_and_its_weight():
+    weight = torch.ones(2)
+    return traced(lambda: weight.add_(1)), weakref.ref(weight)
+
+
+def test_what_a_trace_knows_goes_with_it():
+    gc.disable()  # a cycle would wait for the collector, with all weights
+    try:
+        play, weight = trace_and_its_weight()
+        play()
+        assert weight().tolist() == [3, 3]
+        del play
+        assert weight() is None
+    finally:
+        gc.enable()
 
 
 def test_a_step_that_reads_a_value_stays_as_it_is():
