@@ -78,11 +78,15 @@ def seconds(work: Callable[[], Any], device: str) -> float:
 def take_turns(
     contenders: dict[str, Callable[[], Any]], rounds: int, device: str
 ) -> dict[str, list[float]]:
-    """Time each contender once a round, after one round that does not count."""
+    """Time each contender once a round, in random order: the one before leaves its memory behind.
+
+    The first round does not count.
+    """
+    rng = np.random.default_rng(0)
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(rounds + 1):
-        for name, work in contenders.items():
-            elapsed = seconds(work, device)
+        for name in rng.permutation(list(contenders)).tolist():
+            elapsed = seconds(contenders[name], device)
             if number:
                 times[name].append(elapsed)
     return times
