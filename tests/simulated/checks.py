@@ -11,10 +11,11 @@ import pytest
 import torch
 from device import DEVICE, SimulatedDevice, register
 from graphs import Graph, install
-from helpers import synthetic_images, tiny
+from helpers import ChangesSides, some_labels, synthetic_images, tiny
 from skorch.callbacks import Callback
 from torch import nn
 from torch.utils.data import TensorDataset
+from training_settings import RECORDED, SETTINGS
 
 import sklearn_vae._base
 import sklearn_vae.nn._mps
@@ -22,26 +23,8 @@ import sklearn_vae.training._batches
 from sklearn_vae import VAEAugmenter, VAEDetector
 from sklearn_vae.augmentation import DeformationViews, PosteriorViews
 from sklearn_vae.model import StandardNormal
-from sklearn_vae.nn import Conv, Patches, ResNet
-from sklearn_vae.training import Augment
 
 CPU = torch.device("cpu")
-SETTINGS = {
-    "mlp": {},
-    "conv": {"network": Conv((4, 8))},
-    "batch norm": {"network": ResNet((4, 8)), "validation_fraction": 0.2},
-    "patches": {"network": Patches(Conv((4, 8)), n_filters=5, size=4), "features": "hidden"},
-    "geometric": {"augment": "geometric"},
-    "natural": {"augment": "natural"},
-    "labels": {"label_weight": 1.0},
-    "importance": {"importance_samples": 3},
-    "vamp": {"prior": "vamp"},
-    "mixture": {"prior": "mixture"},
-    "iaf": {"posterior": "iaf"},
-    "gaussian": {"likelihood": "gaussian"},
-    "logistic": {"likelihood": "discretized-logistic"},
-    "patience": {"validation_fraction": 0.2, "patience": 1},
-}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -82,11 +65,6 @@ def labels(labels):
 def resident(monkeypatch):
     """Images live on the device, as they do where a GPU has the memory."""
     monkeypatch.setattr(sklearn_vae.training._batches, "free_memory", lambda device: 10**9)
-
-
-def some_labels(images):
-    """Classes of four images in five."""
-    return np.where(np.arange(len(images)) % 5, np.arange(len(images)) % 3, -1)
 
 
 def everything(estimator, X, y):
@@ -330,15 +308,6 @@ def test_bad_values_on_the_device_are_refused_as_elsewhere(simulation, images, b
 
 # -- steps recorded as a graph -------------------------------------------------------------------
 
-RECORDED = {
-    **SETTINGS,
-    "warm-up": {"kl_warmup": 3.0},
-    "every range": {"augment": Augment(9, 0.1, 0.1, 5, 0.1, True, 0.1, 0.1, 0.1, 0.3)},
-    "adamw": {"optimizer": "adamw"},
-    "constant": {"lr_schedule": "constant"},
-    "batch norm of labels": {"network": ResNet((4, 8)), "label_weight": 1.0},
-}
-
 
 @pytest.fixture
 def graphs(simulation, resident, monkeypatch):
@@ -366,16 +335,6 @@ def test_a_recorded_training_is_the_same_training(graphs, images, settings):
 def test_every_whole_batch_is_replayed(graphs, images):
     tiny(device="auto", compile="cuda-graph", max_epochs=4, batch_size=14).fit(images)
     assert graphs.n_replays == 4 * 4 - 3  # five batches an epoch, of which the last has four rows
-
-
-class ChangesSides(Callback):
-    """Changes what a recording takes for constant, and which weights have gradients."""
-
-    def on_epoch_begin(self, net, **kwargs):
-        """Alter the objective; leave the encoder out of the first epoch."""
-        epoch = len(net.history)
-        net.criterion_.beta = float(epoch)
-        net.module_.encoder.requires_grad_(epoch > 1)
 
 
 def test_what_callbacks_change_between_epochs_reaches_the_recording(graphs, images):

@@ -7,40 +7,29 @@ from math import inf
 import numpy as np
 import pytest
 import torch
-from helpers import same_weights, synthetic_images, tiny, weights
+from helpers import (
+    ChangesSides,
+    same_weights,
+    some_labels,
+    synthetic_images,
+    tiny,
+    weights,
+)
 from sklearn.base import clone
-from skorch.callbacks import Callback
 from torch import nn
+from training_settings import RECORDED
 
 import sklearn_vae.training._net
 import sklearn_vae.training._tracing
 from sklearn_vae import VAEAugmenter
-from sklearn_vae.nn import Conv, ConvBN, Patches, ResNet
-from sklearn_vae.training import Augment
+from sklearn_vae.nn import Conv, ConvBN
 from sklearn_vae.training._tracing import PAYS_FROM, traced
 
-SETTINGS = {
-    "mlp": {},
-    "conv": {"network": Conv((4, 8))},
+TRACED = {
+    **RECORDED,
     "leaky": {"network": ConvBN()},
-    "batch norm": {"network": ResNet((4, 8)), "validation_fraction": 0.2},
-    "patches": {"network": Patches(Conv((4, 8)), n_filters=5, size=4), "features": "hidden"},
-    "geometric": {"augment": "geometric"},
-    "natural": {"augment": "natural"},
-    "every range": {"augment": Augment(9, 0.1, 0.1, 5, 0.1, True, 0.1, 0.1, 0.1, 0.3)},
-    "labels": {"label_weight": 1.0},
-    "importance": {"importance_samples": 3},
-    "vamp": {"prior": "vamp"},
-    "mixture": {"prior": "mixture"},
-    "iaf": {"posterior": "iaf"},
-    "gaussian": {"likelihood": "gaussian"},
-    "logistic": {"likelihood": "discretized-logistic"},
     "bfloat16": {"network": Conv((4, 8)), "precision": "bfloat16"},
     "free bits": {"free_bits": 0.1},
-    "warm-up": {"kl_warmup": 3.0},
-    "patience": {"validation_fraction": 0.2, "patience": 1},
-    "adamw": {"optimizer": "adamw"},
-    "constant": {"lr_schedule": "constant"},
 }
 
 
@@ -77,19 +66,13 @@ def traces(monkeypatch):
     return made
 
 
-def some_labels(images):
-    y = np.arange(len(images)) % 3
-    y[20:40] = -1
-    return y
-
-
 def assert_same_training(ours, theirs):
     for row, expected in zip(ours.history_, theirs.history_, strict=True):
         assert row == {**expected, "dur": row["dur"]}
     assert same_weights(ours, weights(theirs))
 
 
-@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+@pytest.mark.parametrize("settings", TRACED.values(), ids=TRACED)
 def test_a_traced_training_is_the_same_bit_for_bit(traces, plain, images, capsys, settings):
     y = some_labels(images)
     how = {"max_epochs": 4, "batch_size": 14, **settings}  # the last batch has four rows
@@ -118,16 +101,6 @@ def test_the_augmenters_models_are_traced(traces, plain, images, method):
     assert not traces
     assert_same_training(augmenter.fit(images, y).vae_, expected.vae_)
     assert traces
-
-
-class ChangesSides(Callback):
-    """Changes what a trace takes for constant, and which weights have gradients."""
-
-    def on_epoch_begin(self, net, **kwargs):
-        """Alter the objective; leave the encoder out of the first epoch."""
-        epoch = len(net.history)
-        net.criterion_.beta = float(epoch)
-        net.module_.encoder.requires_grad_(epoch > 1)
 
 
 def test_what_callbacks_change_between_epochs_reaches_the_trace(traces, plain, images):
