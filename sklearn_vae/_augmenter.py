@@ -32,6 +32,7 @@ from ._deformation import DeformationVAE, class_neighbors
 from ._doc_link import DocLinkMixin
 from ._images import check_count, from_torch, read_array, read_spec
 from ._labels import class_numbers, read_labels
+from ._recipes import NestedParamsMixin
 from ._templates import seeded_clone, unfrozen
 from ._transformer import VAETransformer
 from .augmentation import (
@@ -45,7 +46,7 @@ from .augmentation import (
     new_rows,
     transform_rows,
 )
-from .training import AUGMENTATIONS, ArrayDataset
+from .training import AUGMENTATIONS, ArrayDataset, Augment
 
 RESIDUAL_BYTES = 2**22
 """Size of the float blocks in which residuals are added: they stay in the processor's cache."""
@@ -60,7 +61,9 @@ class _Labelled(NamedTuple):
     """Class numbers; -1 is unlabelled."""
 
 
-class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, DocLinkMixin, BaseEstimator):
+class VAEAugmenter(
+    OneToOneFeatureMixin, NestedParamsMixin, MetaEstimatorMixin, DocLinkMixin, BaseEstimator
+):
     """Synthetic rows per class from a VAE: a sampler, or a wrapper around a classifier.
 
     Without ``estimator`` it is a sampler in imbalanced-learn's form: ``fit_resample`` returns the
@@ -178,6 +181,13 @@ class VAEAugmenter(OneToOneFeatureMixin, MetaEstimatorMixin, DocLinkMixin, BaseE
     >>> bool(classifier.score(X[500:], y[500:]) > 0.8)
     True
     """
+
+    _kinds: ClassVar[dict[str, Any]] = {
+        "vae": {"": VAETransformer},
+        "method": METHODS,
+        "transforms": {"": Augment},
+        "gate": {"": QualityGate},
+    }
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "estimator": [HasMethods(["fit", "predict"]), None],

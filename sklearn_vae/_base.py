@@ -36,6 +36,7 @@ from ._images import (
 from ._labels import class_numbers, read_labels
 from ._noise import row_noise
 from ._persistence import build_model, load_arrays, to_cpu, weights_to_arrays
+from ._recipes import NestedParamsMixin
 from .model import (
     LIKELIHOODS,
     POSTERIORS,
@@ -47,7 +48,7 @@ from .model import (
     Prior,
     StandardNormal,
 )
-from .nn import MLP, NETWORKS, Conv, Custom, Network
+from .nn import MLP, NETWORKS, Conv, Custom, Network, Patches
 from .nn._mps import is_limited
 from .nn._scaling import ROUNDING
 from .training import (
@@ -100,7 +101,7 @@ estimate, not measured."""
 Rows = ArrayDataset | ItemDataset | ResidentDataset
 
 
-class BaseVAE(DocLinkMixin, BaseEstimator):
+class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
     """Base of the estimators that train a VAE; see :class:`VAETransformer` for the parameters."""
 
     module_: VAE
@@ -130,6 +131,14 @@ class BaseVAE(DocLinkMixin, BaseEstimator):
     """Number of values in one sample of the fitted X."""
     classes_: np.ndarray
     """The classes of y, sorted; only with ``label_weight`` above 0."""
+
+    _kinds: ClassVar[dict[str, Any]] = {
+        "network": {**NETWORKS, "": Patches},
+        "likelihood": LIKELIHOODS,
+        "prior": PRIORS,
+        "posterior": POSTERIORS,
+        "augment": {"": Augment},
+    }
 
     _n_classes = 0
     """Classes that the decoder sees; a subclass sets it."""

@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._density import Density
 from ._doc_link import DocLinkMixin
+from ._recipes import NestedParamsMixin
 from ._templates import seeded_clone, unfrozen
 from ._transformer import VAETransformer
 from .model import VAE
@@ -26,7 +27,7 @@ TINY = 1e-8
 """Keeps the logarithm of what vanishes finite: a hundredth of a grey level, squared."""
 
 
-class VAEDetector(OutlierMixin, MetaEstimatorMixin, DocLinkMixin, BaseEstimator):
+class VAEDetector(OutlierMixin, NestedParamsMixin, MetaEstimatorMixin, DocLinkMixin, BaseEstimator):
     """Outlier and novelty detection by what a VAE makes of a sample.
 
     Train it on what is normal, or on what is mostly normal; samples unlike that score low.
@@ -99,6 +100,8 @@ class VAEDetector(OutlierMixin, MetaEstimatorMixin, DocLinkMixin, BaseEstimator)
     >>> bool((detector.predict(X[y != 0]) == -1).mean() > 0.9)
     True
     """
+
+    _kinds: ClassVar[dict[str, Any]] = {"vae": {"": VAETransformer}}
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "vae": [VAETransformer, FrozenEstimator, None],

@@ -9,11 +9,13 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils._param_validation import HasMethods, Interval
 
+from .._recipes import NestedParamsMixin
+
 ROUNDING = 1e-6
 """Distances below this share of the largest are zero but for rounding."""
 
 
-class QualityGate(BaseEstimator):
+class QualityGate(NestedParamsMixin, BaseEstimator):
     """Drops synthetic rows that miss their class or copy a real row.
 
     Parameters

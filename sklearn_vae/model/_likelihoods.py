@@ -16,15 +16,18 @@ import torch.distributions as td
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .._recipes import Recipe
+
 MIN_LOG_SCALE = -6.0
 """Floor of learnt log standard deviations: a constant image must not make the density infinite."""
 
 
-class Likelihood(nn.Module):
+class Likelihood(Recipe, nn.Module):
     """Base of all likelihoods.
 
     A subclass defines :meth:`forward` and, where they differ, ``n_params`` and ``needs_bounded``.
-    Settings belong in its ``repr``, by which likelihoods compare.
+    The constructor keeps its arguments under their names: they make up its ``repr``, by which
+    likelihoods compare, and searches reach them, as in ``likelihood__scale``.
 
     Examples
     --------
@@ -83,14 +86,21 @@ class Likelihood(nn.Module):
     def _location(self, params: Tensor) -> Tensor:
         return torch.sigmoid(params) if self.bounded else params
 
+    def __sklearn_clone__(self) -> Likelihood:
+        """Return a copy: a torch module, unlike other recipes, can be changed."""
+        return copy.deepcopy(self)
+
     def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
+        settings = (f"{name}={value!r}" for name, value in self.get_params(deep=False).items())
+        return f"{type(self).__name__}({', '.join(settings)})"
 
     def __eq__(self, other: object) -> bool:
         """Compare by kind and settings, as scikit-learn's clone and search expect."""
         return type(self) is type(other) and repr(self) == repr(other)
 
-    __hash__ = nn.Module.__hash__
+    def __hash__(self) -> int:
+        """Return the hash of what compares."""
+        return hash((type(self), repr(self)))
 
 
 class Bernoulli(Likelihood):
@@ -170,9 +180,6 @@ class Gaussian(Likelihood):
         else:
             scale = 1.0 if isinstance(self.scale, str) else float(self.scale)
         return td.Normal(self._location(params), scale, validate_args=False)
-
-    def __repr__(self) -> str:
-        return f"Gaussian(scale={self.scale!r})"
 
 
 class BCEMSE(Likelihood):

@@ -16,10 +16,11 @@ import torch.distributions as td
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .._recipes import Recipe
 from ..nn._counts import is_count
 
 
-class PosteriorFamily(ABC):
+class PosteriorFamily(Recipe, ABC):
     """Base of all families of posteriors. Subclasses are frozen dataclasses."""
 
     @abstractmethod

@@ -17,6 +17,7 @@ import torch
 import torch.distributions as td
 from torch import Tensor, nn
 
+from .._recipes import Recipe
 from ..nn._counts import is_count
 from ._posteriors import Posterior
 
@@ -24,7 +25,7 @@ Infer = Callable[[Tensor], Posterior]
 Examples = Callable[[int], Tensor]
 
 
-class Prior(ABC):
+class Prior(Recipe, ABC):
     """Base of all priors. Subclasses are frozen dataclasses: they compare by value."""
 
     @abstractmethod

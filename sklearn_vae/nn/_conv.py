@@ -8,7 +8,7 @@ from math import prod
 
 from torch import nn
 
-from ._counts import are_counts
+from ._counts import are_counts, as_tuple
 from ._network import Network, Reshape, Shape, Stages
 
 Size = tuple[int, int]
@@ -50,6 +50,7 @@ class Conv(Network):
                 f"Conv(channels={self.channels!r}): give a tuple of at least one int, each of 1 or "
                 "more, such as (32, 64, 128)."
             )
+        as_tuple(self, "channels")
 
     def encoder(self, shape: Shape) -> Stages:
         """Return one block per entry of ``channels``: ``(n, channels[-1], h', w')``."""

@@ -13,6 +13,11 @@ def is_count(number: Any, least: int = 1) -> bool:
     return whole and int(number) >= least
 
 
+def as_tuple(recipe: Any, name: str) -> None:
+    """Make a tuple of a frozen recipe's sequence: equal recipes are to be equal and to hash."""
+    object.__setattr__(recipe, name, tuple(getattr(recipe, name)))
+
+
 def are_counts(numbers: Any) -> bool:
     """Return whether numbers are a sequence of one or more, each of 1 or more."""
     return isinstance(numbers, Sequence) and bool(numbers) and all(map(is_count, numbers))

@@ -8,7 +8,7 @@ from math import prod
 
 from torch import nn
 
-from ._counts import are_counts
+from ._counts import are_counts, as_tuple
 from ._network import Network, Reshape, Shape
 
 
@@ -44,6 +44,7 @@ class MLP(Network):
                 f"MLP(hidden={self.hidden!r}): give a tuple of at least one int, each of 1 or "
                 "more, such as (512, 256)."
             )
+        as_tuple(self, "hidden")
 
     def encoder(self, shape: Shape) -> nn.Module:
         """Return flatten, then Linear + ReLU per hidden width: ``(n, hidden[-1])``."""

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from .._recipes import Recipe
 from ._mps import fastest_layout
 
 Shape = tuple[int, ...]
 
 
-class Network(ABC):
+class Network(Recipe, ABC):
     """A recipe for an encoder and its decoder.
 
     A network holds hyperparameters only; its two methods build fresh modules. Subclasses are

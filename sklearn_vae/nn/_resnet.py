@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from ._conv import Conv
-from ._counts import are_counts, is_count
+from ._counts import are_counts, as_tuple, is_count
 from ._network import Network, Shape
 
 
@@ -53,6 +53,7 @@ class ResNet(Network):
                 f"ResNet(channels={self.channels!r}, blocks={self.blocks!r}): give a tuple of "
                 "at least one int, each of 1 or more, and blocks >= 1 (without blocks it is Conv)."
             )
+        as_tuple(self, "channels")
 
     def encoder(self, shape: Shape) -> nn.Module:
         """Return one stage per entry of ``channels``: ``(n, channels[-1], h', w')``."""

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .._recipes import Recipe
 from ..nn._mps import grid_sample
 
 FILLS = ("zeros", "border", "reflection")
@@ -22,7 +23,7 @@ def _is_range(field: Field[Any]) -> bool:
 
 
 @dataclass(frozen=True)
-class Augment:
+class Augment(Recipe):
     """Random geometry and colour, drawn anew for every image.
 
     Unlike torchvision's transforms, which draw one set of parameters for a whole batch, each image
