@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from math import prod
 from numbers import Real
@@ -26,6 +25,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_feature_names, check_consistent_length, check_is_fitted
 from torch.utils.data import Dataset
 
+from ._at_once import fitted_at_once
 from ._base import BaseVAE
 from ._conditional import ConditionalVAE
 from ._deformation import DeformationVAE, class_neighbors
@@ -246,11 +246,11 @@ class VAEAugmenter(
         ValueError
             For what cannot work, before any training. The augmenter is left as it was.
         """
-        with self._unchanged_on_error():
-            data = self._read(X, y)
-            rng = self._fit_generator(data)
-            if self.estimator is not None:
-                self._fit_estimator(X, data, rng)
+        with fitted_at_once(self) as unseen:
+            data = unseen._read(X, y)
+            rng = unseen._fit_generator(data)
+            if unseen.estimator is not None:
+                unseen._fit_estimator(X, data, rng)
         return self
 
     @available_if(lambda self: self.estimator is None)
@@ -283,12 +283,14 @@ class VAEAugmenter(
         UserWarning
             When ``n_new`` comes to no rows, and when the gate leaves fewer than asked for.
         """
-        with self._unchanged_on_error():
-            data = self._read(X, y)
-            rng = self._fit_generator(data)
-            new, codes = self._generate(self.sampling_strategy_, rng, np.arange(len(data.X)))
-        X_out = append_rows(X, new)
-        return X_out, append_labels(y, self.classes_[codes], X_out)
+        with fitted_at_once(self) as unseen:
+            data = unseen._read(X, y)
+            rng = unseen._fit_generator(data)
+            every = np.arange(len(data.X))
+            new, codes = unseen._generate(unseen.sampling_strategy_, rng, every)
+            X_out = append_rows(X, new)
+            y_out = append_labels(y, unseen.classes_[codes], X_out)
+        return X_out, y_out
 
     def sample(
         self, n: int, *, y: Any, random_state: int | np.random.RandomState | None = None
@@ -326,16 +328,6 @@ class VAEAugmenter(
         return new
 
     # -- fitting -------------------------------------------------------------------------------
-
-    @contextlib.contextmanager
-    def _unchanged_on_error(self) -> Iterator[None]:
-        before = dict(self.__dict__)
-        try:
-            yield
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
 
     def _read(self, X: Any, y: Any) -> _Labelled:
         """Check everything that can be checked before training."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from skorch.helper import predefined_split
 from skorch.utils import noop
 from torch.utils.data import Dataset, Subset
 
+from ._at_once import fitted_at_once
 from ._doc_link import DocLinkMixin
 from ._images import (
     InputSpec,
@@ -55,10 +55,7 @@ from .training import (
     ASYNCHRONOUS,
     AUGMENTATIONS,
     LR_SCHEDULES,
-    RECORDABLE,
-    Adam,
     ArrayDataset,
-    Augment,
     EpochLog,
     ItemDataset,
     ProgressBar,
@@ -76,6 +73,10 @@ from .training import (
 )
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+FUSED = {"cpu", "cuda"}
+"""Types of device on which torch's optimisers make one pass over all weights."""
+COMPILE_MODES = ("reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
+"""Modes of ``torch.compile`` beside its default."""
 FEATURES = ("mean", "mean+std", "hidden")
 SYMMETRIES: dict[str | None, tuple[tuple[int, ...], ...]] = {
     None: (),
@@ -173,7 +174,7 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
         "warm_start": ["boolean"],
         "device": [str, torch.device],
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
-        "compile": ["boolean", StrOptions({"auto", "cuda-graph"})],
+        "compile": ["boolean", StrOptions(set(COMPILE_MODES))],
         "callbacks": [list, None, Hidden(tuple)],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -270,13 +271,13 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
             When the loss becomes infinite or NaN. In either case, and on Ctrl-C, the estimator
             is as it was before the call.
         """
-        with self._unchanged_on_error():
-            again = self.warm_start and hasattr(self, "module_")
-            data = self._read(X, reset=not again, at_least=2)
+        with fitted_at_once(self) as unseen:
+            again = unseen.warm_start and hasattr(unseen, "module_")
+            data = unseen._read(X, reset=not again, at_least=2)
             if again:
-                self._check_same_model()
-            y = self._read_y(y, len(data))
-            self._train(data, y, epochs=self._resolve_epochs(len(data)), again=again)
+                unseen._check_same_model()
+            y = unseen._read_y(y, len(data))
+            unseen._train(data, y, epochs=unseen._resolve_epochs(len(data)), again=again)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -309,13 +310,13 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
             When the loss becomes infinite or NaN. In either case the estimator is as it was before
             the call.
         """
-        with self._unchanged_on_error():
-            again = hasattr(self, "module_")
-            data = self._read(X, reset=not again, at_least=2)
+        with fitted_at_once(self) as unseen:
+            again = hasattr(unseen, "module_")
+            data = unseen._read(X, reset=not again, at_least=2)
             if again:
-                self._check_same_model()
-            y = self._read_y(y, len(data)) if self.label_weight > 0 else None
-            self._train(data, y, epochs=1, again=again, partial=True)
+                unseen._check_same_model()
+            y = unseen._read_y(y, len(data)) if unseen.label_weight > 0 else None
+            unseen._train(data, y, epochs=1, again=again, partial=True)
         return self
 
     def _train(
@@ -330,7 +331,7 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
         seed_of_call = int(np.random.SeedSequence([seed, done]).generate_state(1)[0])
         # Whatever the caller has switched off: training takes gradients.
         with seeded(seed_of_call, device), torch.inference_mode(False), torch.enable_grad():
-            model = self.module_ if again else self._new_model(data)
+            model = copy.deepcopy(self.module_) if again else self._new_model(data)
             if self.label_weight > 0 and model.class_head is None:  # trained without labels so far
                 model.add_class_head(len(self.classes_))
             self._check_batch_size(model)
@@ -460,17 +461,17 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
         partial: bool,
     ) -> VAENet:
         optimizer = self.optimizer
-        fused: dict[str, Any] = {}
+        settings: dict[str, Any] = {}
         if isinstance(optimizer, str):
             optimizer = OPTIMIZERS[optimizer]
-            if device.type in {"cpu"} | RECORDABLE:
-                fused = {"optimizer__fused": True}  # one pass over all weights
-                optimizer = Adam if optimizer is torch.optim.Adam else optimizer
-        augment = resolve_augment(self.augment, self.spec_.shape)
+            if device.type in FUSED:
+                settings["optimizer__fused"] = True
+        if isinstance(self.compile, str):
+            settings["compile__mode"] = self.compile
         valid = None if split is None else Subset(data, split[1])
         return VAENet(
             model,
-            augment=augment,
+            augment=resolve_augment(self.augment, self.spec_.shape),
             beta=self.beta,
             free_bits=self.free_bits,
             lr_schedule="constant" if partial else self.lr_schedule,
@@ -481,44 +482,15 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
                 self.precision, device, model, bounded=self.spec_.is_intensity
             ),
             optimizer=optimizer,
-            **fused,
+            **settings,
             lr=self.lr,
             batch_size=self.batch_size,
             train_split=None if valid is None else predefined_split(valid),
             callbacks=self._make_callbacks(stop=not partial),
             device=device,
-            compile=self.compile == True,  # noqa: E712 (or NumPy's, from an array of candidates)
-            recorded=self._is_recorded(model, device, augment),
+            compile=bool(self.compile),  # NumPy's True from an array of candidates, too
             verbose=self.verbose,
         )
-
-    def _is_recorded(self, model: VAE, device: torch.device, augment: Any) -> bool:
-        """Return whether steps are recorded and replayed; refuse a CUDA graph that cannot be."""
-        reason = self._why_not_recorded(augment)
-        if self.compile == "cuda-graph":
-            if device.type not in RECORDABLE:
-                reason = f"needs a CUDA device, but device={str(self.device)!r} is {device} here"
-            if reason:
-                raise ValueError(
-                    f"compile='cuda-graph' {reason}. Change that, or set compile=False."
-                )
-            return True
-        allowed = RECORDABLE if self.compile == "auto" else set()
-        return device.type in allowed | {"cpu"} and not reason and self._is_known(model)
-
-    def _why_not_recorded(self, augment: Any) -> str:
-        """Return what a recording would repeat instead of doing anew, or cannot hold, or ""."""
-        if self.optimizer not in ("adam", "adamw"):
-            return f"needs optimizer='adam' or 'adamw', but optimizer={self.optimizer!r}"
-        if augment is not None and not isinstance(augment, Augment):
-            return f"would repeat one draw of augment={self.augment!r}; use Augment(...)"
-        return ""
-
-    def _is_known(self, model: VAE) -> bool:
-        """Return whether all of the model is this package's and torch's own, and does not wait."""
-        parts = (self.network_, self.likelihood_, self.prior_, self.posterior_, *model.modules())
-        origins = {type(part).__module__.partition(".")[0] for part in parts}
-        return not isinstance(self.network_, Custom) and origins <= {"torch", __package__}
 
     def _make_callbacks(self, *, stop: bool) -> list[Any]:
         # Copies: training must not change what the user passed (read them off net_.callbacks_).
@@ -609,24 +581,6 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
                 total += hidden.sum(0)
                 squares += hidden.square().sum(0)
             self.module_.set_feature_scale(total / len(rows), squares / len(rows))
-
-    @contextlib.contextmanager
-    def _unchanged_on_error(self) -> Iterator[None]:
-        """Put everything back, weights included, when the block raises (Ctrl-C, too)."""
-        before = dict(self.__dict__)
-        trained = getattr(self, "module_", None)
-        weights = None if trained is None else copy.deepcopy(trained.state_dict())
-        try:
-            yield
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            if weights is not None:
-                if "class_head.weight" not in weights:  # begun to learn from labels
-                    self.module_.class_head = None
-                self.module_.load_state_dict(weights)
-                self.module_.to(self.device_).eval()
-            raise
 
     # -- input ---------------------------------------------------------------------------------
 

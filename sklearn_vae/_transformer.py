@@ -160,14 +160,10 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         faster (with AMX, or AMD's AVX512_BF16), but for networks with convolutional maps one
         pixel wide; else float32. ``verbose`` tells which.
 
-    compile : bool, "cuda-graph" or "auto", default=False
-        True trains through ``torch.compile``, which takes its time at the start of a fit, unless
-        the process has fitted the like before, and, on CPUs, a C++ compiler. ``"cuda-graph"``
-        records one step on an NVIDIA GPU and replays it for every whole batch, which spares small
-        networks the launch of each operation; for ``optimizer`` "adam" and "adamw", and for an
-        ``augment`` of this package. ``"auto"`` does so where it can be done and all modules are
-        this package's or torch's own, and else leaves the steps as they are; ``verbose`` tells
-        which. CUDA graphs have not yet been run on a GPU, only on a simulated one.
+    compile : bool, "reduce-overhead", "max-autotune" or "max-autotune-no-cudagraphs", default=False
+        Whether training's whole batches go through :func:`torch.compile`; a name is its mode.
+        Compiling takes seconds at the start of a fit and, on CPUs, a C++ compiler.
+        ``"reduce-overhead"`` is for small networks on an NVIDIA GPU: torch records CUDA graphs.
 
     callbacks : list, default=None
         skorch callbacks. Each fit works on copies; see ``net_.callbacks_``.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 # imbalanced-learn adds to scikit-learn's list of methods, which is part of what joblib hashes of a
@@ -24,6 +25,11 @@ QUICK = {
     "precision": "float32",  # "auto" depends on the machine
     "random_state": 0,
 }
+
+
+def budget(n):
+    """Return how many random cases a test tries; ``SKLEARN_VAE_FUZZ=20`` makes it 20 times n."""
+    return n * int(os.environ.get("SKLEARN_VAE_FUZZ", "1"))
 
 
 def tiny(**changes):
@@ -115,13 +121,3 @@ class Interrupt(Callback):
         self.seen_ += 1
         if self.seen_ == self.batch:
             raise KeyboardInterrupt
-
-
-class ChangesSides(Callback):
-    """Changes what a recording takes for constant, and which weights have gradients."""
-
-    def on_epoch_begin(self, net, **kwargs):
-        """Alter the objective; leave the encoder out of the first epoch."""
-        epoch = len(net.history)
-        net.criterion_.beta = float(epoch)
-        net.module_.encoder.requires_grad_(epoch > 1)

@@ -1,6 +1,5 @@
 """Training: the skorch net, batch-level loading, devices, schedules, augmentation, progress."""
 
-from ._adam import Adam
 from ._augment import AUGMENTATIONS, Augment, resolve_augment
 from ._batches import (
     ArrayDataset,
@@ -23,15 +22,12 @@ from ._device import (
 )
 from ._net import VAENet
 from ._progress import EpochLog, ProgressBar
-from ._recording import RECORDABLE
 from ._schedules import LR_SCHEDULES, kl_weight, learning_rate_factor
 
 __all__ = [
     "ASYNCHRONOUS",
     "AUGMENTATIONS",
     "LR_SCHEDULES",
-    "RECORDABLE",
-    "Adam",
     "ArrayDataset",
     "Augment",
     "Batches",

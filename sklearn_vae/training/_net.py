@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from math import inf, isfinite
 from typing import Any
 
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EarlyStopping
+from skorch.callbacks import Callback
 from skorch.dataset import unpack_data
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -22,42 +20,19 @@ from ..model import VAE, ELBOTerms, NegativeELBO, label_loss
 from ..nn._mps import is_limited
 from ._augment import Augment
 from ._batches import Batches, batch_bounds, spread_rows, without_subsets
-from ._progress import EpochLog, ProgressBar
-from ._recording import RecordedStep
+from ._interrupts import Interrupts
+from ._progress import ProgressBar
 from ._schedules import kl_weight, learning_rate_factor
-from ._tracing import PAYS_FROM, TracedStep
 
 LABELLED_SHARE = 0.25
 """Rows with a label in every batch, as a share of the batch size, at the least."""
+FLEETING = ("_train_rows", "_training_pass", "_totals", "_interrupts")
+"""What is of one training: the user's images, compiled code, sums on the device."""
 BATCH_EVENTS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
-HARMLESS = {ProgressBar, EpochLog, EarlyStopping}
-"""Callbacks that change nothing of the training while it goes on."""
 
 
 class _Stop(Exception):  # noqa: N818 (not an error)
     """A callback asked for the end of training."""
-
-
-class _CtrlC(KeyboardInterrupt):
-    """Ctrl-C, where a plain KeyboardInterrupt is a callback's way to end the training."""
-
-
-@contextlib.contextmanager
-def _told_apart() -> Iterator[None]:
-    """Let Ctrl-C raise :class:`_CtrlC`, where Python's own handler would answer it."""
-    here = threading.current_thread() is threading.main_thread()
-    if not here or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield
-        return
-
-    def interrupt(signum: int, frame: Any) -> None:
-        raise _CtrlC
-
-    signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class VAENet(NeuralNet):
@@ -85,10 +60,6 @@ class VAENet(NeuralNet):
         the ELBO. Above 0 the dataset has ``classes``.
     autocast : torch.dtype or None
         Lower precision of the forward pass in training.
-    recorded : bool
-        Replay the steps of training's whole batches: on a GPU as a CUDA graph, on a CPU as a list
-        of operations, made anew in every epoch where callbacks may have changed something. For
-        Adam and AdamW with ``fused=True``, and without host-side randomness in ``augment``.
     **kwargs
         skorch's own parameters.
     """
@@ -105,7 +76,6 @@ class VAENet(NeuralNet):
         importance_samples: int = 1,
         label_weight: float = 0.0,
         autocast: torch.dtype | None = None,
-        recorded: bool = False,
         **kwargs: Any,
     ) -> None:
         self.augment = augment
@@ -116,7 +86,6 @@ class VAENet(NeuralNet):
         self.importance_samples = importance_samples
         self.label_weight = label_weight
         self.autocast = autocast
-        self.recorded = recorded
         super().__init__(
             module,
             criterion=NegativeELBO,
@@ -142,8 +111,7 @@ class VAENet(NeuralNet):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is of one training, which callbacks that save nets need not keep."""
-        fleeting = ("_training_pass", "_recorded_step", "_totals")
-        return {k: v for k, v in super().__getstate__().items() if k not in fleeting}
+        return {k: v for k, v in super().__getstate__().items() if k not in FLEETING}
 
     # -- the whole of a training ---------------------------------------------------------------
 
@@ -167,9 +135,16 @@ class VAENet(NeuralNet):
             for cb in callbacks
             for event in BATCH_EVENTS
         )
-        # Whoever is called after an epoch may change what a recording has made a constant.
-        self._is_watched = not all(type(cb) in HARMLESS for cb in callbacks)
-        self._recorded_step = self._new_recording()
+        try:
+            with Interrupts() as self._interrupts:
+                self._train(dataset, epochs)
+        finally:
+            # The net outlives the fit; the user's images and compiled code need not.
+            for name in FLEETING:
+                self.__dict__.pop(name, None)
+        return self
+
+    def _train(self, dataset: Any, epochs: int) -> None:
         self.notify("on_train_begin", X=dataset, y=None)
         try:
             with contextlib.suppress(_Stop):
@@ -181,21 +156,7 @@ class VAENet(NeuralNet):
             with contextlib.suppress(Exception):  # which a callback may raise for want of an epoch
                 self.notify("on_train_end", X=dataset, y=None)
             raise
-        finally:
-            # The net outlives the fit; the user's images and compiled code need not.
-            del self._train_rows, self._training_pass, self._recorded_step, self._totals
         self.notify("on_train_end", X=dataset, y=None)
-        return self
-
-    def _new_recording(self) -> RecordedStep | TracedStep | None:
-        """Return what records steps and replays them, where that can be done and pays."""
-        if not self.recorded or self._batchwise or self.compile or torch.is_anomaly_enabled():
-            return None
-        device = torch.device(self.device)
-        if device.type != "cpu":
-            return RecordedStep(self._recordable_step, device)
-        steps = self.steps_per_epoch if self._is_watched else self.n_steps
-        return TracedStep(self._recordable_step) if steps >= PAYS_FROM else None
 
     def _count_labels(self, dataset: Any) -> None:
         """Settle how many rows with labels each batch needs on top of its own."""
@@ -217,28 +178,26 @@ class VAENet(NeuralNet):
         self.iterator_train__n_labelled = self._n_labelled
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
-        """Call the callbacks; those that end a training by KeyboardInterrupt are told apart.
+        """Call the callbacks, of which one may end the training after an epoch.
 
-        skorch's callbacks stop a training by raising KeyboardInterrupt, which is also what Ctrl-C
-        raises. Only here can the two be distinguished.
+        skorch's callbacks do so by KeyboardInterrupt, which is what Ctrl-C raises. Where a signal
+        has arrived since the callbacks were called, it is taken for Ctrl-C, whoever raised it.
         """
         if method_name != "on_epoch_end":
             super().notify(method_name, **cb_kwargs)
             return
         self.history.record("dur", time.perf_counter() - self._epoch_start)
+        arrived = self._interrupts.count()
         try:
-            with _told_apart():
-                super().notify(method_name, **cb_kwargs)
-        except _CtrlC:
-            raise
+            super().notify(method_name, **cb_kwargs)
         except KeyboardInterrupt as error:
+            if self._interrupts.unseen() or self._interrupts.count() > arrived:
+                raise
             raise _Stop from error
 
     def on_epoch_begin(self, net: Any, *args: Any, **kwargs: Any) -> None:
         """Open the epoch's row and start its clock."""
         super().on_epoch_begin(net, *args, **kwargs)
-        if self._recorded_step is not None and self._is_watched:
-            self._recorded_step.renew()
         self._epoch_start = time.perf_counter()
 
     def _refresh_batch_norm(self) -> None:
@@ -280,7 +239,7 @@ class VAENet(NeuralNet):
             self._refresh_batch_norm()
         self._set_training(training)
         if training in self._totals:
-            self._totals[training].zero_()  # in its place, which a recorded step knows
+            self._totals[training].zero_()
         if self._batchwise:
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
         else:
@@ -306,32 +265,10 @@ class VAENet(NeuralNet):
             bar.advance()
         if self._batchwise:
             return super().train_step(batch, **fit_params)
-        x, y = unpack_data(batch)
-        if self._recorded_step is not None and len(x) == self._whole_batch + self._n_labelled:
-            rates = (group["lr"] for group in self.optimizer_.param_groups)
-            self._recorded_step(x, y, self._kl_weight(), *rates)
-            return {}
         self._zero_grad()
         step = self.train_step_single(batch)
         self.optimizer_.step()
         return step
-
-    def _recordable_step(self, x: Tensor, y: Tensor | None, weight: Tensor, *rates: Tensor) -> None:
-        """Make a step at rates and a weight of the KL term that are tensors on the device."""
-        groups = self.optimizer_.param_groups
-        settings = [{k: group[k] for k in ("lr", "capturable")} for group in groups]
-        on_cpu = torch.device(self.device).type == "cpu"
-        recording = not on_cpu and torch.cuda.is_current_stream_capturing()
-        for group, rate in zip(groups, rates, strict=True):
-            group.update(lr=rate, capturable=recording)
-        try:
-            self._zero_grad()
-            loss, _ = self._loss(x, y, weight.float(), training=True)
-            loss.backward()
-            self.optimizer_.step()
-        finally:
-            for group, setting in zip(groups, settings, strict=True):
-                group.update(setting)
 
     def _zero_grad(self) -> None:
         for group in self.optimizer_.param_groups:

@@ -9,9 +9,6 @@ import torch
 from skorch.callbacks import Callback
 from tqdm.auto import tqdm
 
-from ._recording import RecordedStep
-from ._tracing import TracedStep
-
 SHOWN = (
     *("train_loss", "valid_loss", "train_log_likelihood", "train_kl"),
     *("train_label_loss", "valid_label_loss", "lr"),
@@ -63,6 +60,5 @@ class EpochLog(Callback):
 def _where(net: Any) -> str:
     """Return device, precision and how steps are run, in words."""
     dtype = torch.float32 if net.autocast is None else net.autocast
-    names = {RecordedStep: "CUDA graph", TracedStep: "traced"}
-    how = names.get(type(net._recorded_step), "compiled" if net.compile else "eager")
+    how = "compiled" if net.compile else "eager"
     return f"{net.device}, {str(dtype).removeprefix('torch.')}, {how}"

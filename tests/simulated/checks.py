@@ -4,27 +4,42 @@ from __future__ import annotations
 
 import contextlib
 import io
+from types import SimpleNamespace
 
 import joblib
 import numpy as np
 import pytest
 import torch
 from device import DEVICE, SimulatedDevice, register
-from graphs import Graph, install
-from helpers import ChangesSides, some_labels, synthetic_images, tiny
-from skorch.callbacks import Callback
+from helpers import some_labels, synthetic_images, tiny
 from torch import nn
 from torch.utils.data import TensorDataset
-from training_settings import RECORDED, SETTINGS
 
 import sklearn_vae._base
 import sklearn_vae.nn._mps
 import sklearn_vae.training._batches
 from sklearn_vae import VAEAugmenter, VAEDetector
 from sklearn_vae.augmentation import DeformationViews, PosteriorViews
-from sklearn_vae.model import StandardNormal
+from sklearn_vae.nn import Conv, Patches, ResNet
 
 CPU = torch.device("cpu")
+SETTINGS = {
+    "mlp": {},
+    "conv": {"network": Conv((4, 8))},
+    "batch norm": {"network": ResNet((4, 8)), "validation_fraction": 0.2},
+    "patches": {"network": Patches(Conv((4, 8)), n_filters=5, size=4), "features": "hidden"},
+    "geometric": {"augment": "geometric"},
+    "natural": {"augment": "natural"},
+    "labels": {"label_weight": 1.0},
+    "importance": {"importance_samples": 3},
+    "vamp": {"prior": "vamp"},
+    "mixture": {"prior": "mixture"},
+    "iaf": {"posterior": "iaf"},
+    "gaussian": {"likelihood": "gaussian"},
+    "logistic": {"likelihood": "discretized-logistic"},
+    "patience": {"validation_fraction": 0.2, "patience": 1},
+}
+"""Trainings that take different ways."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -248,7 +263,8 @@ def asynchronous(simulation, monkeypatch):
         return self.clone()
 
     monkeypatch.setattr(torch.Tensor, "pin_memory", pinned)
-    install(monkeypatch, simulation)
+    stream = SimpleNamespace(record_event=lambda: SimpleNamespace(synchronize=simulation.event()))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: stream)
 
 
 @pytest.mark.parametrize("memory", [0, 10**9])
@@ -304,126 +320,3 @@ def test_bad_values_on_the_device_are_refused_as_elsewhere(simulation, images, b
     assert messages[0] == messages[1]
     with pytest.raises(ValueError, match="samples of shape"):
         vae.transform(X.to(DEVICE)[:, :7])
-
-
-# -- steps recorded as a graph -------------------------------------------------------------------
-
-
-@pytest.fixture
-def graphs(simulation, resident, monkeypatch):
-    """CUDA graphs on the simulated device."""
-    monkeypatch.setattr(sklearn_vae._base, "RECORDABLE", {DEVICE.type})
-    install(monkeypatch, simulation)
-    return Graph
-
-
-@pytest.mark.parametrize("settings", RECORDED.values(), ids=RECORDED)
-def test_a_recorded_training_is_the_same_training(graphs, images, settings):
-    y = some_labels(images)
-    how = {"device": "auto", "max_epochs": 4, "batch_size": 14, **settings}
-    plain = tiny(**how).fit(images, y).partial_fit(images, y)
-    assert graphs.n_replays == 0
-    recorded = tiny(compile="cuda-graph", **how).fit(images, y).partial_fit(images, y)
-    assert graphs.n_replays > 3
-    for ours, theirs in zip(recorded.history_, plain.history_, strict=True):
-        assert ours == pytest.approx({**theirs, "dur": ours["dur"]}, rel=1e-3, abs=1e-4)
-    np.testing.assert_allclose(
-        recorded.transform(images), plain.transform(images), rtol=2e-3, atol=2e-4
-    )
-
-
-def test_every_whole_batch_is_replayed(graphs, images):
-    tiny(device="auto", compile="cuda-graph", max_epochs=4, batch_size=14).fit(images)
-    assert graphs.n_replays == 4 * 4 - 3  # five batches an epoch, of which the last has four rows
-
-
-def test_what_callbacks_change_between_epochs_reaches_the_recording(graphs, images):
-    how = {"device": "auto", "max_epochs": 4, "batch_size": 10, "callbacks": [ChangesSides()]}
-    plain = tiny(**how).fit(images)
-    recorded = tiny(compile="cuda-graph", **how).fit(images)
-    for ours, theirs in zip(recorded.history_, plain.history_, strict=True):
-        assert ours == pytest.approx({**theirs, "dur": ours["dur"]}, rel=1e-3, abs=1e-4)
-    assert graphs.n_replays == 3 + 3 * 5  # of six batches, all but the first of each epoch
-
-
-class Waits(nn.Linear):
-    """A layer that reads a value from the device."""
-
-    def forward(self, x):
-        """Multiply by the largest input."""
-        return super().forward(x) * float(x.max())
-
-
-def waiting_network():
-    encoder = nn.Sequential(nn.Flatten(), Waits(64, 8))
-    return encoder, nn.Sequential(nn.Linear(3, 64), nn.Unflatten(1, (1, 8, 8)))
-
-
-def test_what_waits_for_the_device_is_refused(graphs, images):
-    how = {"network": waiting_network(), "device": "auto", "batch_size": 10, "max_epochs": 2}
-    estimator = tiny(compile="cuda-graph", **how)
-    with pytest.raises(RuntimeError, match=r"could not record a step.*compile=False"):
-        estimator.fit(images)
-    assert not hasattr(estimator, "module_")
-    estimator.set_params(compile=False).fit(images)
-
-
-@pytest.mark.parametrize(
-    ("settings", "named"),
-    [
-        ({"optimizer": "sgd"}, "optimizer='sgd'"),
-        ({"optimizer": torch.optim.Adam}, "optimizer=<class"),
-        ({"augment": nn.Identity()}, "augment=Identity"),
-        ({"device": "cpu"}, "device='cpu' is cpu"),
-    ],
-    ids=["sgd", "callable", "augment", "cpu"],
-)
-def test_what_a_graph_would_repeat_is_refused_before_training(graphs, images, settings, named):
-    estimator = tiny(**{"device": "auto", "compile": "cuda-graph", **settings})
-    with pytest.raises(ValueError, match=f"compile='cuda-graph' .*{named}.*compile=False"):
-        estimator.fit(images)
-    assert not hasattr(estimator, "module_")
-
-
-@pytest.mark.parametrize("settings", RECORDED.values(), ids=RECORDED)
-def test_auto_records_what_is_of_this_package(graphs, images, capsys, settings):
-    how = {"device": "auto", "max_epochs": 4, "batch_size": 14, "verbose": 2, **settings}
-    tiny(compile="auto", **how).fit(images, some_labels(images))
-    assert graphs.n_replays > 3
-    assert ", CUDA graph," in capsys.readouterr().out
-
-
-class OwnNormal(StandardNormal):
-    """A prior of the user's."""
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"optimizer": "sgd"},
-        {"optimizer": torch.optim.Adam},
-        {"augment": nn.Identity()},
-        {"network": waiting_network()},
-        {"prior": OwnNormal()},
-    ],
-    ids=["sgd", "callable", "augment", "modules", "prior"],
-)
-def test_auto_leaves_alone_what_it_cannot_know(graphs, images, capsys, settings):
-    how = {"device": "auto", "batch_size": 10, "verbose": 2, **settings}
-    tiny(compile="auto", **how).fit(images)
-    assert graphs.n_replays == 0
-    assert ", eager," in capsys.readouterr().out
-
-
-def test_a_callback_that_acts_on_batches_gets_all_of_them(graphs, images):
-    class Counts(Callback):
-        n = 0
-
-        def on_batch_end(self, net, **kwargs):
-            Counts.n += 1
-
-    tiny(
-        device="auto", compile="cuda-graph", max_epochs=2, batch_size=10, callbacks=[Counts()]
-    ).fit(images)
-    assert Counts.n == 2 * 6
-    assert graphs.n_replays == 0

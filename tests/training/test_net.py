@@ -345,38 +345,6 @@ def test_ctrl_c_ends_a_whole_search(images, labels):
     assert Trained.trainings == 1
 
 
-class PressCtrlC(Callback):
-    """A user who presses the keys while the callbacks of an epoch's end run."""
-
-    def on_epoch_end(self, net, **kwargs):
-        signal.raise_signal(signal.SIGINT)
-
-
-class StopByInterrupt(Callback):
-    """Ends a training as skorch's own callbacks do."""
-
-    def on_epoch_end(self, net, **kwargs):
-        raise KeyboardInterrupt
-
-
-@pytest.fixture
-def pythons_handler():
-    """Answer Ctrl-C as Python does by itself; jobs in the background are started without."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("pythons_handler")
-def test_ctrl_c_at_the_end_of_an_epoch_is_no_callback_that_stops(images):
-    assert tiny(callbacks=[StopByInterrupt()], max_epochs=5).fit(images).n_iter_ == 1
-    estimator = tiny(callbacks=[PressCtrlC()], max_epochs=5)
-    with pytest.raises(KeyboardInterrupt):
-        estimator.fit(images)
-    assert not hasattr(estimator, "module_")
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
 # -- callbacks ----------------------------------------------------------------------------------
 
 
