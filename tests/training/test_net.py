@@ -2,7 +2,6 @@
 
 import copy
 import pickle
-import signal
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
