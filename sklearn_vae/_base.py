@@ -56,6 +56,7 @@ from .training import (
     AUGMENTATIONS,
     LR_SCHEDULES,
     ArrayDataset,
+    Augment,
     EpochLog,
     ItemDataset,
     ProgressBar,
