@@ -32,6 +32,27 @@ def budget(n):
     return n * int(os.environ.get("SKLEARN_VAE_FUZZ", "1"))
 
 
+def mutate(data, rng):
+    """Return the bytes with one fault: a bit, a byte, a cut, a hole, a repeat or noise."""
+    data = bytearray(data)
+    at = int(rng.integers(len(data)))
+    end = at + int(rng.integers(1, 64))
+    kind = rng.integers(6)
+    if kind == 0:
+        data[at] ^= 1 << int(rng.integers(8))
+    elif kind == 1:
+        data[at] = int(rng.choice([0, 1, 127, 128, 255]))
+    elif kind == 2:
+        del data[at:]
+    elif kind == 3:
+        del data[at:end]
+    elif kind == 4:
+        data[at:at] = data[at:end]
+    else:
+        data[at:end] = rng.bytes(len(data[at:end]))
+    return bytes(data)
+
+
 def tiny(**changes):
     """Return an unfitted estimator that trains in a blink, with some parameters changed."""
     return VAETransformer(**{**QUICK, **changes})

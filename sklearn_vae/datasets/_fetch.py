@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
-from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
+from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_magic
+from numpy.lib.npyio import NpzFile
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.utils import Bunch
@@ -39,6 +40,8 @@ SOURCES = {
 """What ``DESCR`` begins with, by name."""
 
 PARTS = ("train", "val", "test")
+
+REMEDY = "Copy the files again from where they are whole, or delete them and download."
 
 Parts = list[tuple[np.ndarray, np.ndarray]]
 
@@ -92,7 +95,7 @@ def fetch_images(
         target : ndarray of shape (n,), int64
             Index into ``target_names``.
         target_names : ndarray of shape (n_classes,), str
-            Names of the classes.
+            Names of the classes. Of an npz file without names, the labels that it holds.
         DESCR : str
             What the images are.
 
@@ -103,17 +106,21 @@ def fetch_images(
     ------
     ValueError
         For a name that is neither known nor a file in the data home, for a part that the set
-        lacks, and for an npz file that is damaged or without the arrays named in Notes.
+        lacks, and for an npz file that is damaged, cut short or without the arrays named in Notes.
     OSError
-        When the images are missing and ``download_if_missing=False``, or the download fails.
+        When the images are missing and ``download_if_missing=False``, or the download fails; when
+        torchvision's files are damaged, cut short, or do not have a label for each image.
 
     Notes
     -----
     A data home holds either or both of
 
     - ``NAME.npz``: arrays ``X_train``, ``y_train``, ``X_test``, ``y_test``, optionally ``X_val``,
-      ``y_val`` and ``classes`` (names; else the numbers), read without pickles. Such a file may
-      be a selection of the official set: see who made it before comparing figures.
+      ``y_val`` and ``classes``, read without pickles. Labels are integers of any type, of shape
+      (n,) or (n, 1). With ``classes`` they count its names. Without, the classes are the labels
+      that any part holds: of 3, 7 and 20, ``target`` is 0, 1 and 2 and ``target_names`` are "3",
+      "7" and "20". Such a file may be a selection of the official set: see who made it before
+      comparing figures.
     - what torchvision's MNIST, FashionMNIST, KMNIST, CIFAR10 and SVHN keep under their ``root``.
 
     Nothing is cached in memory: keep the result rather than calling again.
@@ -178,30 +185,118 @@ def _read_digits(wanted: tuple[str, ...]) -> tuple[Parts, Any]:
     return [parts[part] for part in wanted if part in parts], [str(k) for k in digits.target_names]
 
 
+class UnfitError(ValueError):
+    """What an intact archive holds does not make a set of labelled images."""
+
+
 def _read_npz(path: Path, wanted: tuple[str, ...]) -> tuple[Parts, Any]:
+    names = None
+    with path.open("rb") as file:
+        try:
+            if not is_zipfile(file):
+                raise BadZipFile("no zip archive, or one without its end")
+            file.seek(0)
+            with np.load(file) as arrays:
+                held = [p for p in PARTS if {f"X_{p}", f"y_{p}"} & {*arrays}]
+                needed = {f"{axis}_{part}" for axis in "Xy" for part in {*held, "train", "test"}}
+                if missing := sorted(needed.difference(arrays)):
+                    raise UnfitError(f"it lacks {missing}; it holds {sorted(arrays)[:20]}")
+                labels = {part: _read_array(arrays, f"y_{part}") for part in held}
+                images = {p: _read_array(arrays, f"X_{p}") for p in wanted if p in held}
+                if "classes" in arrays:
+                    names = _read_array(arrays, "classes")
+        except MemoryError as error:  # the archive does hold as much: see _read_array
+            raise MemoryError(f"{path}: {error}") from error
+        except UnfitError as error:
+            raise ValueError(f"{path} cannot be used: {error}.") from None
+        except Exception as error:  # zip, zlib and NumPy answer damage with errors of every kind
+            raise ValueError(
+                f"{path} cannot be used: it is damaged or cut short ({type(error).__name__}: "
+                f"{str(error)[:200]}). Copy it again from where it is whole, or make it anew."
+            ) from error
     try:
-        with path.open("rb") as file, np.load(file) as arrays:
-            held = [p for p in PARTS if {f"X_{p}", f"y_{p}"} & {*arrays}]
-            needed = {f"{axis}_{part}" for axis in "Xy" for part in {*held, "train", "test"}}
-            if missing := sorted(needed.difference(arrays)):
-                raise ValueError(f"it lacks {missing}; it holds {sorted(arrays)}")
-            labels = {part: arrays[f"y_{part}"] for part in held}
-            parts = [(arrays[f"X_{p}"], labels[p]) for p in wanted if p in held]
-            names = arrays.get("classes")
-    except (EOFError, OSError, ValueError, BadZipFile) as error:
-        raise ValueError(f"{path} cannot be used: {error}.") from error
-    for X, y in parts:
-        if y.shape != X.shape[:1]:
-            raise ValueError(f"{path} has {len(X)} images with labels of shape {y.shape}.")
+        index, names = _number_classes(labels, names)
+        _check_images({part: (X, labels[part]) for part, X in images.items()})
+    except UnfitError as error:
+        raise ValueError(f"{path} cannot be used: {error}.") from None
+    return [(X, _apply(index, labels[part])) for part, X in images.items()], names
+
+
+def _read_array(arrays: NpzFile, key: str) -> np.ndarray:
+    """Return an array of an npz file; refuse objects, and a header that promises other bytes.
+
+    NumPy allocates what the header says before it reads: a damaged one may ask for terabytes.
+    """
+    archive = arrays.zip
+    assert archive is not None  # closed
+    member = archive.getinfo(f"{key}.npy" if f"{key}.npy" in archive.namelist() else key)
+    with archive.open(member) as file:
+        version = read_magic(file)
+        read_header = read_array_header_1_0 if version == (1, 0) else read_array_header_2_0
+        shape, _, dtype = read_header(file)
+        held = member.file_size - file.tell()
+    if dtype.hasobject:
+        raise UnfitError(
+            f"{key} is an array of Python objects, which are not read (allow_pickle=False); save "
+            "arrays of numbers, and classes as an array of str"
+        )
+    if prod(shape) * dtype.itemsize != held:
+        raise ValueError(f"{key} has shape {shape} and type {dtype}, but {held} bytes of values")
+    return arrays[key]
+
+
+def _number_classes(
+    labels: dict[str, np.ndarray], names: np.ndarray | None
+) -> tuple[dict[int, int] | None, np.ndarray]:
+    """Return the labels' places among the names, None for the labels themselves, and the names.
+
+    Labels without names count what there is, as 20,000,000 need not be the last of as many.
+    """
     for part, y in labels.items():
-        if y.dtype.kind not in "iu" or (y.size and y.min() < 0):
-            raise ValueError(f"{path}: y_{part} is {y.dtype}; labels are integers from 0.")
-    n_classes = max(int(y.max(initial=-1)) for y in labels.values()) + 1
+        if y.ndim == 2 and y.shape[1] == 1:
+            labels[part] = y = y[:, 0]
+        if y.dtype.kind not in "iub":
+            raise UnfitError(
+                f"y_{part} is {y.dtype}; labels are integers from 0. Save "
+                "np.unique(y, return_inverse=True)[1], and the unique values as classes"
+            )
+        if y.size and y.min() < 0:
+            raise UnfitError(f"y_{part} holds {y.min()}; labels are integers from 0")
+    found = sorted({int(k) for y in labels.values() for k in np.unique(y)})
     if names is None:
-        return parts, [str(k) for k in range(n_classes)]
-    if len(names) < n_classes:
-        raise ValueError(f"{path} names {len(names)} classes, but has labels to {n_classes - 1}.")
-    return parts, names
+        return {k: i for i, k in enumerate(found)}, np.array([str(k) for k in found], dtype=str)
+    if names.ndim != 1:
+        raise UnfitError(f"classes has shape {names.shape}; it is one name for each class")
+    if found and len(names) <= found[-1]:
+        raise UnfitError(f"it names {len(names)} classes, but has labels to {found[-1]}")
+    try:
+        return None, names.astype(str)
+    except ValueError as error:
+        raise UnfitError(f"classes of type {names.dtype} are no names ({error})") from error
+
+
+def _apply(index: dict[int, int] | None, y: np.ndarray) -> np.ndarray:
+    """Return the labels' places."""
+    if index is None:
+        return y
+    values, inverse = np.unique(y, return_inverse=True)
+    places = np.array([index[int(value)] for value in values], dtype=np.int64)
+    return places[inverse.reshape(y.shape)]
+
+
+def _check_images(parts: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    """Refuse images that are no numbers, do not match their labels, or differ between parts."""
+    for part, (X, y) in parts.items():
+        if X.dtype.kind not in "iubf" or X.ndim < 2:
+            raise UnfitError(
+                f"X_{part} is {X.dtype} of shape {X.shape}; images are numbers, (n, height, "
+                "width) or (n, height, width, 3)"
+            )
+        if y.shape != X.shape[:1]:
+            raise UnfitError(f"its {part} part has {len(X)} images with labels of shape {y.shape}")
+    kinds = {part: f"{X.dtype} of {X.shape[1:]}" for part, (X, _) in parts.items()}
+    if len(set(kinds.values())) > 1:
+        raise UnfitError(f"the images of its parts differ: {kinds}; load one part at a time")
 
 
 def _read_torchvision(
@@ -215,33 +310,85 @@ def _read_torchvision(
         if part == "val":
             continue
         which = {"split": part} if name == "svhn" else {"train": part == "train"}
-        found = _open(partial(kind, home, **which), home, download=download)
+        found = _open(kind, part, which, home, download=download)
         images = np.asarray(found.data)
         if name == "svhn":
             images = images.transpose(0, 2, 3, 1)
-        targets = found.labels if name == "svhn" else found.targets
-        parts.append((np.ascontiguousarray(images), np.asarray(targets)))
+        targets = np.asarray(found.labels if name == "svhn" else found.targets)
         names = [c.partition(" - ")[0] for c in getattr(found, "classes", names)]  # "0 - zero"
+        values = np.unique(targets)
+        if targets.shape != images.shape[:1] or not np.isin(values, range(10)).all():
+            held = ", ".join(map(str, _files(kind, part, home)))
+            raise OSError(
+                f"{name} has {len(images)} images in its {part} part and {len(targets)} labels, "
+                f"{values[:20]}, where each image has one of 0 to 9. {REMEDY} They are {held}."
+            )
+        parts.append((np.ascontiguousarray(images), targets))
     return parts, names
 
 
-def _open(make: Callable[..., Any], home: Path, *, download: bool) -> Any:
+def _open(kind: Any, part: str, which: dict[str, Any], home: Path, *, download: bool) -> Any:
     """Return torchvision's data set, first without a download."""
+    files = _files(kind, part, home)
+    if kind.__name__.endswith("MNIST"):  # torchvision has no checksums of what is unpacked
+        for path in files:
+            _check_idx(path)
     with warnings.catch_warnings():
         # CIFAR-10's files were pickled with align=0; NumPy 2.4.0 to 2.4.4 warn of that.
         warnings.filterwarnings("ignore", r"dtype\(\): align should be passed")
         try:
-            return make(download=False)
+            return kind(home, **which, download=False)
         except RuntimeError as error:  # missing, or not what the checksums say
-            if not download:
-                raise OSError(
-                    f"The images are not in the data home {home} ({error}), and "
-                    "download_if_missing=False."
-                ) from error
+            missing, what = error, _what_is_wrong(files, home, error)
+        if not download:
+            raise OSError(f"{what}, and download_if_missing=False.") from missing
         try:
-            return make(download=True)
+            return kind(home, **which, download=True)
         except (OSError, RuntimeError) as error:
             raise OSError(
-                f"The images are not in the data home {home}, and downloading them failed: "
-                f"{error}. Set data_home or SKLEARN_VAE_DATA to a folder that holds them."
+                f"{what}, and downloading them failed: {str(error)[:300]}. Set data_home or "
+                "SKLEARN_VAE_DATA to a folder that holds them."
             ) from error
+
+
+def _what_is_wrong(files: dict[Path, str | None], home: Path, error: Exception) -> str:
+    """Name the files that are there, but not what was published; otherwise they are missing."""
+    from torchvision.datasets.utils import check_integrity
+
+    bad = [path for path, md5 in files.items() if path.is_file() and not check_integrity(path, md5)]
+    if not bad:
+        return f"The images are not in the data home {home} ({error})"
+    held = ", ".join(f"{path} ({path.stat().st_size} bytes)" for path in bad)
+    return f"Cut short or corrupted, as checksums are not the published ones: {held}"
+
+
+def _files(kind: Any, part: str, home: Path) -> dict[Path, str | None]:
+    """Return the files that torchvision reads, with their checksums where it keeps any."""
+    if hasattr(kind, "split_list"):
+        _, filename, md5 = kind.split_list[part]
+        return {home / filename: md5}
+    if hasattr(kind, "base_folder"):
+        listed = [*kind.train_list, *kind.test_list, [kind.meta["filename"], kind.meta["md5"]]]
+        return {home / kind.base_folder / filename: md5 for filename, md5 in listed}
+    stem = "train" if part == "train" else "t10k"
+    raw = home / kind.__name__ / "raw"
+    return {raw / f"{stem}-{what}-ubyte": None for what in ("images-idx3", "labels-idx1")}
+
+
+def _check_idx(path: Path) -> None:
+    """Refuse an idx file, where there is one, that has not the bytes that its header counts."""
+    if not path.is_file():
+        return
+    n_dims = 3 if "images" in path.name else 1
+    with path.open("rb") as file:
+        magic, *sizes = np.frombuffer(file.read(4 + 4 * n_dims).ljust(4 + 4 * n_dims, b"\0"), ">i4")
+    held = path.stat().st_size
+    wanted = 4 + 4 * n_dims + prod(int(size) for size in sizes)
+    if magic == 2048 + n_dims and held == wanted:
+        return
+    if held < 4 + 4 * n_dims or (magic == 2048 + n_dims and held < wanted):
+        raise OSError(f"{path} is cut short: it has {held} of {wanted} bytes. {REMEDY}")
+    raise OSError(
+        f"{path} is damaged: it starts with {magic}, sizes {[int(size) for size in sizes]}, for "
+        f"{2048 + n_dims} and sizes that make {held} bytes. {REMEDY}"
+    )

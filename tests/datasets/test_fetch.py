@@ -3,15 +3,18 @@
 import gzip
 import hashlib
 import http.server
+import io
 import os
 import pickle
 import subprocess
 import sys
 import threading
+import zipfile
 from functools import partial
 
 import numpy as np
 import pytest
+from helpers import budget, mutate
 from numpy.testing import assert_array_equal
 from scipy.io import savemat
 from sklearn.datasets import load_digits
@@ -98,6 +101,17 @@ GOOD |= {"X_test": GOOD["X_train"], "y_test": GOOD["y_train"]}
         ({"y_test": np.array([0.0, 1, 0, 1])}, "y_test is float64; labels are integers"),
         ({"y_test": np.array(list("abab"))}, "labels are integers"),
         ({"y_test": np.array([0, -1, 0, 1])}, "integers from 0"),
+        ({"y_train": np.zeros((4, 2), int)}, r"4 images with labels of shape \(4, 2\)"),
+        ({"y_train": np.array(1)}, r"4 images with labels of shape \(\)"),
+        ({"X_train": np.array(3)}, r"X_train is int64 of shape \(\); images are numbers"),
+        ({"X_train": np.full((4, 8, 8), "a")}, "X_train is <U1 of shape .* images are numbers"),
+        (
+            {"X_test": np.zeros((4, 9, 9))},
+            r"parts differ: .*uint8 of \(8, 8\).*float64 of \(9, 9\)",
+        ),
+        ({"classes": np.array("ab")}, r"classes has shape \(\)"),
+        ({"classes": np.array([b"\xe4", b"b"])}, "classes of type .* are no names"),
+        ({"classes": np.array(["a", None])}, "classes is an array of Python objects.*array of str"),
         ({"X_val": GOOD["X_train"]}, r"lacks \['y_val'\]"),
         ({"classes": np.array(["one"])}, "names 1 classes, but has labels to 1"),
     ],
@@ -105,7 +119,7 @@ GOOD |= {"X_test": GOOD["X_train"], "y_test": GOOD["y_train"]}
 def test_npz_that_does_not_fit_together(tmp_path, changes, message):
     np.savez(tmp_path / "odd.npz", **{**GOOD, **changes})
     with pytest.raises(ValueError, match=rf"odd\.npz.*{message}"):
-        fetch_images("odd", data_home=tmp_path)
+        fetch_images("odd", subset="all", data_home=tmp_path)
 
 
 @pytest.mark.parametrize("share", [0, 0.5, 0.99])
@@ -113,8 +127,102 @@ def test_npz_that_was_cut_off(tmp_path, share):
     np.savez(tmp_path / "cut.npz", **GOOD)
     whole = (tmp_path / "cut.npz").read_bytes()
     (tmp_path / "cut.npz").write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(ValueError, match=r"cut\.npz cannot be used"):
+    with pytest.raises(ValueError, match=r"cut\.npz cannot be used: .*cut short"):
         fetch_images("cut", data_home=tmp_path)
+
+
+INTEGERS = ["bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))]
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+@pytest.mark.parametrize("shape", [(-1,), (-1, 1)])
+@pytest.mark.parametrize("named", [False, True])
+def test_npz_labels_of_any_integer_type(tmp_path, dtype, shape, named):
+    y = np.array([0, 1, 1, 0]).astype(dtype).reshape(shape)
+    names = {"classes": np.array(["cat", "dog"])} if named else {}
+    np.savez(tmp_path / "odd.npz", **{**GOOD, "y_train": y, **names})
+    bunch = fetch_images("odd", data_home=tmp_path)
+    assert_array_equal(bunch.target, np.array([0, 1, 1, 0]), strict=True)
+    assert_array_equal(bunch.target_names, ["cat", "dog"] if named else ["0", "1"])
+
+
+@pytest.mark.parametrize("largest", [20_000_000, 2**63 - 1, 2**64 - 1])
+def test_npz_without_names_counts_the_labels_that_there_are(tmp_path, largest):
+    y = np.array([3, largest, 3, 7], dtype=np.uint64)
+    np.savez(tmp_path / "odd.npz", **{**GOOD, "y_train": y, "y_test": np.array([7, 3, 8, 8])})
+    train = fetch_images("odd", data_home=tmp_path)
+    assert_array_equal(train.target, np.array([0, 3, 0, 1]), strict=True)
+    names = ["3", "7", "8", str(largest)]
+    assert_array_equal(train.target_names, names)  # of all parts, so that they count alike
+    both = fetch_images("odd", data_home=tmp_path, subset="all")
+    assert_array_equal(both.target, np.array([0, 3, 0, 1, 1, 0, 2, 2]), strict=True)
+    assert_array_equal(both.target_names, names)
+
+
+def test_npz_names_in_bytes(tmp_path):
+    np.savez(tmp_path / "odd.npz", **GOOD, classes=np.array([b"cat", b"dog"]))
+    assert_array_equal(fetch_images("odd", data_home=tmp_path).target_names, ["cat", "dog"])
+
+
+def write_members(path, **changes):
+    """Write GOOD with the bytes of some members changed, and checksums that fit them."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for key, array in GOOD.items():
+            member = io.BytesIO()
+            np.save(member, array)
+            archive.writestr(f"{key}.npy", changes.get(key, lambda data: data)(member.getvalue()))
+
+
+@pytest.mark.parametrize("key", ["X_train", "y_test"])
+def test_npz_header_that_asks_for_terabytes(tmp_path, key):
+    """NumPy would allocate them before it reads."""
+
+    def grow(data):
+        shape = b"(4, 8, 8), }" if key == "X_train" else b"(4,), }"
+        huge = b"(4000000000, 8, 8), }" if key == "X_train" else b"(4000000000000,), }"
+        assert data.count(shape) == 1
+        return data.replace(shape + b" " * (len(huge) - len(shape)), huge)
+
+    write_members(tmp_path / "odd.npz")
+    assert len(fetch_images("odd", data_home=tmp_path).data) == 4
+    write_members(tmp_path / "odd.npz", **{key: grow})
+    with pytest.raises(ValueError, match=rf"odd\.npz.*damaged or cut short.*{key} has shape \(40"):
+        fetch_images("odd", data_home=tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"<html>404</html>" * 99, b"\x80\x04K\x01.", "npy"])
+def test_npz_that_is_something_else(tmp_path, content):
+    if content == "npy":
+        buffer = io.BytesIO()
+        np.save(buffer, np.zeros(3))
+        content = buffer.getvalue()
+    (tmp_path / "odd.npz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"odd\.npz cannot be used: .*no zip archive"):
+        fetch_images("odd", data_home=tmp_path)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_npz_mutations(tmp_path, save):
+    """Damage of any kind is an error that names the file, or does not touch what is read."""
+    arrays = {"classes": np.array([f"class {k}" for k in range(10)])}
+    for part in ("train", "test"):
+        arrays[f"X_{part}"], arrays[f"y_{part}"] = images(part, (8, 8))
+    path = tmp_path / "odd.npz"
+    save(path, **arrays)
+    whole, rng, messages = path.read_bytes(), np.random.default_rng(0), []
+    for _ in range(budget(150)):
+        path.write_bytes(mutate(whole, rng))
+        try:
+            bunch = fetch_images("odd", data_home=tmp_path)
+        except ValueError as error:
+            messages.append(str(error))
+            continue
+        assert_array_equal(bunch.data, arrays["X_train"], strict=True)
+        assert_array_equal(bunch.target, arrays["y_train"], strict=True)
+        assert len(bunch.target_names) == 10
+    assert len(messages) > 50
+    assert all(message.startswith(f"{path} cannot be used: ") for message in messages)
+    assert max(map(len, messages)) < 800
 
 
 def test_npz_is_never_unpickled(tmp_path):
@@ -309,6 +417,64 @@ def test_damaged_file_is_refused(tmp_path, monkeypatch):
     batch.write_bytes(damaged)
     with pytest.raises(OSError, match="corrupted"):
         fetch_images("cifar10", data_home=tmp_path, download_if_missing=False)
+
+
+@pytest.mark.parametrize("download", [False, True])
+@pytest.mark.parametrize("name", ["images-idx3", "labels-idx1"])
+@pytest.mark.parametrize("left", [0, 3, 9, 20, -1])
+def test_unpacked_file_that_was_cut_short(tmp_path, name, left, download):
+    """Nothing is downloaded over it: torchvision takes any file of the name for the whole one."""
+    write_idx(tmp_path / "MNIST" / "raw")
+    path = tmp_path / "MNIST" / "raw" / f"train-{name}-ubyte"
+    path.write_bytes(path.read_bytes()[:left])
+    with pytest.raises(OSError, match=rf"train-{name}-ubyte is cut short: it has \d+ of \d+ bytes"):
+        fetch_images("mnist", data_home=tmp_path, download_if_missing=download)
+    assert len(fetch_images("mnist", subset="test", data_home=tmp_path).data) == N["test"]
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        (b"\0\0\x08\x01", "starts with 2049"),
+        (b"\x1f\x8b\x08\x00", "starts with 529205248"),  # still packed
+        (b"\0\0\x08\x03\0\0\0\x13", r"sizes \[19, 28, 28\]"),
+    ],
+)
+def test_unpacked_file_that_is_damaged(tmp_path, start, message):
+    write_idx(tmp_path / "KMNIST" / "raw")
+    path = tmp_path / "KMNIST" / "raw" / "train-images-idx3-ubyte"
+    path.write_bytes(start + path.read_bytes()[len(start) :])
+    with pytest.raises(OSError, match=rf"train-images-idx3-ubyte is damaged: .*{message}"):
+        fetch_images("kmnist", data_home=tmp_path)
+
+
+def test_unpacked_files_of_different_lengths(tmp_path):
+    write_idx(tmp_path / "MNIST" / "raw")
+    labels = tmp_path / "MNIST" / "raw" / "train-labels-idx1-ubyte"
+    labels.write_bytes(np.array([2049, 7], ">i4").tobytes() + bytes(7))
+    with pytest.raises(OSError, match=r"20 images in its train part and 7 labels.*labels-idx1"):
+        fetch_images("mnist", data_home=tmp_path, download_if_missing=False)
+    labels.write_bytes(np.array([2049, 20], ">i4").tobytes() + bytes([10] * 20))
+    with pytest.raises(OSError, match=r"20 labels, \[10\]"):
+        fetch_images("mnist", data_home=tmp_path, download_if_missing=False)
+
+
+@pytest.mark.parametrize("download", [False, True])
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [("cifar10", "cifar-10-batches-py/data_batch_3"), ("svhn", "train_32x32.mat")],
+)
+def test_file_with_a_checksum_that_was_cut_short(vision_home, monkeypatch, name, path, download):
+    nowhere = "http://127.0.0.1:9/none"
+    monkeypatch.setattr(datasets.CIFAR10, "url", nowhere)
+    listed = {part: [nowhere, *rest] for part, (_, *rest) in datasets.SVHN.split_list.items()}
+    monkeypatch.setattr(datasets.SVHN, "split_list", listed)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    (vision_home / path).write_bytes((vision_home / path).read_bytes()[:1000])
+    what = rf"Cut short or corrupted.*{path} \(1000 bytes\), and "
+    then = "downloading them failed" if download else "download_if_missing=False"
+    with pytest.raises(OSError, match=what + then):
+        fetch_images(name, data_home=vision_home, download_if_missing=download)
 
 
 def test_download(tmp_path, monkeypatch):
