@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO
+import io
+import zlib
+from collections.abc import Callable
+from math import isfinite
+from struct import unpack
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -11,20 +16,43 @@ from ._pixels import check_pixels
 
 try:
     from pydicom import Dataset, dcmread
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.filereader import read_dataset
     from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, pixel_array
+    from pydicom.pixels.utils import get_expected_length
+    from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 except ImportError as error:
     raise ImportError(
         'Reading DICOM files takes pydicom 3 or later: pip install "sklearn-vae[dicom]".'
     ) from error
 
+PREAMBLE = 132
+"""Bytes before the file meta information."""
+INFLATED = 2**24
+"""Bytes that a deflated file may have before its pixels."""
+PIXEL_DATA = {0x7FE00008, 0x7FE00009, 0x7FE00010}
+"""Tags of floats, doubles and integers."""
+
 
 def read_dicom(file: BinaryIO) -> Image.Image:
     """Return the image as a viewer first shows it: modality LUT, first VOI LUT or window."""
-    ds = dcmread(file)
-    if "Rows" not in ds or "Columns" not in ds:
-        raise ValueError("a DICOM file without an image")
-    check_pixels(ds.Columns, ds.Rows)
-    pixels = pixel_array(ds, index=0)
+    file.seek(PREAMBLE)
+    meta = read_dataset(file, False, True, stop_when=lambda tag, *_: tag >> 16 != 2)
+    syntax = meta.get("TransferSyntaxUID")
+    if syntax == DeflatedExplicitVRLittleEndian:
+        ds = _read_deflated(file.read())
+        ds.file_meta = FileMetaDataset()
+        ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    else:
+        file.seek(0)
+        ds = dcmread(file, stop_before_pixels=True)
+        _check_size(ds)
+        if syntax and not syntax.is_encapsulated:
+            head = file.read(8 if syntax.is_implicit_VR else 12)
+            _add_frame(ds, head, file.read, little_endian=syntax.is_little_endian)
+    native = not syntax or not syntax.is_encapsulated
+    pixels = pixel_array(ds if native else file, index=0)  # of a file, this frame only
+    _leave_out_what_says_nothing(ds)
     if ds.PhotometricInterpretation == "PALETTE COLOR":
         pixels = apply_color_lut(pixels, ds)
         low, high = 0.0, float(np.iinfo(pixels.dtype).max)
@@ -32,22 +60,105 @@ def read_dicom(file: BinaryIO) -> Image.Image:
         low, high = 0.0, 2.0**ds.BitsStored - 1
     else:
         pixels = apply_modality_lut(pixels, ds)
-        if ds.get("VOILUTSequence"):
+        if "VOILUTSequence" in ds:
             pixels = np.rint(pixels).astype(np.int32)  # rescaled ones are floats: no index
         pixels = apply_voi_lut(pixels, ds)
         low, high = _grey_range(ds)
-    levels = np.rint((pixels - low) / (high - low) * 255).astype(np.uint8)
+    levels = np.rint((pixels - low) / (high - low) * 255).clip(0, 255).astype(np.uint8)
     return Image.fromarray(
         255 - levels if ds.PhotometricInterpretation == "MONOCHROME1" else levels
     )
 
 
+def _read_deflated(packed: bytes) -> Dataset:
+    """Return the header and the first frame; inflate no more than these take.
+
+    pydicom inflates all there is, which may be a thousand times the file's size.
+    """
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    start = inflater.decompress(packed, INFLATED)
+    file = io.BytesIO(start)
+    ds = read_dataset(file, False, True, stop_when=lambda tag, *_: tag in PIXEL_DATA)
+    head = file.read(12)
+    if not head and not inflater.eof:
+        raise ValueError(f"its header inflates to more than {INFLATED} bytes, or is cut short")
+    _check_size(ds)
+
+    def inflate(size: int) -> bytes:
+        held = file.read(size)
+        left = size - len(held)
+        return held + (inflater.decompress(inflater.unconsumed_tail, left) if left else b"")
+
+    _add_frame(ds, head, inflate)
+    return ds
+
+
+def _add_frame(
+    ds: Dataset, head: bytes, read: Callable[[int], bytes], *, little_endian: bool = True
+) -> None:
+    """Add the first frame's pixels, which come after the head of their element."""
+    if len(head) < 8:
+        raise ValueError("a DICOM file without pixels, or cut short before them")
+    ds.NumberOfFrames = 1
+    length = get_expected_length(ds)
+    pixels = read(length)
+    if len(pixels) < length:
+        raise ValueError(f"cut short: {len(pixels)} bytes of pixels, where one frame has {length}")
+    group, element = unpack("<HH" if little_endian else ">HH", head[:4])
+    ds.add_new(group << 16 | element, "OW", pixels)
+
+
+def _check_size(ds: Dataset) -> None:
+    if not (ds.get("Rows") and ds.get("Columns")):
+        raise ValueError("a DICOM file without an image")
+    check_pixels(ds.Columns, ds.Rows)
+
+
+def _leave_out_what_says_nothing(ds: Dataset) -> None:
+    """Take away empty tables, rescale tags and windows, as viewers do; leave one number of each.
+
+    A slope of 0 or a window narrower than a level would make all pixels the same: DCMTK
+    (dimomod.cc, dimoimg.cc) ignores them, too.
+    """
+    for name in ("ModalityLUTSequence", "VOILUTSequence"):
+        item = next(iter(ds.get(name) or []), Dataset())
+        if name in ds and not (item.get("LUTDescriptor") and item.get("LUTData")):
+            del ds[name]
+    slope, intercept = _number(ds, "RescaleSlope"), _number(ds, "RescaleIntercept")
+    rescaled = slope and intercept is not None and "ModalityLUTSequence" not in ds
+    _set(ds, RescaleSlope=slope if rescaled else None)
+    _set(ds, RescaleIntercept=intercept if rescaled else None)
+    center, width = _number(ds, "WindowCenter"), _number(ds, "WindowWidth")
+    least = 1 if ds.get("VOILUTFunction", "LINEAR") == "LINEAR" else 1e-9
+    windowed = center is not None and width is not None and width >= least
+    _set(ds, WindowCenter=center if windowed else None, WindowWidth=width if windowed else None)
+
+
+def _number(ds: Dataset, name: str) -> float | None:
+    """Return a tag's first value."""
+    value = ds.get(name)
+    values = [] if value is None or value == "" else np.atleast_1d(value).tolist()
+    if values and not isfinite(number := float(values[0])):
+        raise ValueError(f"{name} is {number}")
+    return float(values[0]) if values else None
+
+
+def _set(ds: Dataset, **values: Any) -> None:
+    """Set elements, and take away those of None."""
+    for name, value in values.items():
+        if value is not None:
+            setattr(ds, name, value)
+        elif name in ds:
+            delattr(ds, name)
+
+
 def _grey_range(ds: Dataset) -> tuple[float, float]:
     """Return what the LUTs' output lies between (as pydicom's windows do), by the header alone."""
     for name in ("VOILUTSequence", "ModalityLUTSequence"):
-        if ds.get(name):
+        if name in ds:
             return 0.0, 2.0 ** ds[name].value[0].LUTDescriptor[2] - 1
     low = -(2.0 ** (ds.BitsStored - 1)) if ds.PixelRepresentation else 0.0
     high = low + 2.0**ds.BitsStored - 1
     slope, intercept = float(ds.get("RescaleSlope", 1)), float(ds.get("RescaleIntercept", 0))
-    return low * slope + intercept, high * slope + intercept
+    ends = low * slope + intercept, high * slope + intercept
+    return ends if "WindowWidth" in ds else (min(ends), max(ends))  # windows turn with the slope

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 import os
-from collections import Counter
+import re
+import warnings
+from collections import Counter, deque
+from collections.abc import Iterable
+from decimal import Decimal
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import HasMethods, validate_params
 
-from ._reader import check_files
-
-EXTENSIONS = {
-    *(".bmp", ".dcm", ".dicom", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm"),
-    *(".tif", ".tiff", ".webp"),
+BOMS = {  # UTF-32's begins with UTF-16's
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
 }
-"""What marks a file of a folder as an image, in small letters."""
+"""Encoding of a table by the mark that it starts with."""
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+MISSING = {"", "nan", "<na>"}
+"""What NumPy and pandas write where there is no label, in small letters."""
+LITTER = {"thumbs.db", "ehthumbs.db", "desktop.ini"}
+"""What Windows leaves in folders of images, in small letters."""
 
 Labelled = tuple[list[Path], list[str | None]]
 
@@ -30,6 +42,7 @@ Labelled = tuple[list[Path], list[str | None]]
         "unlabelled": [str, None],
         "path_column": [str],
         "label_column": [str, None],
+        "encoding": [str, None],
         "reader": [HasMethods("transform"), None],
         "return_X_y": ["boolean"],
     },
@@ -42,6 +55,7 @@ def load_image_folder(
     unlabelled: str | None = None,
     path_column: str = "path",
     label_column: str | None = "label",
+    encoding: str | None = None,
     reader: Any = None,
     return_X_y: bool = False,
 ) -> Bunch | tuple[np.ndarray, np.ndarray]:
@@ -56,8 +70,8 @@ def load_image_folder(
         - A folder with a subfolder for each class. Images in folders below it belong to the
           class, too.
         - A folder of images without subfolders: none has a class.
-        - A ``.csv`` file, UTF-8, comma-separated, with a header; relative paths in it start at
-          its folder.
+        - A ``.csv`` file, comma-separated, with a header; relative paths in it start at its
+          folder.
 
     target_names : array-like of str, default=None
         All classes, in the order that ``target`` counts them. Pass the training set's to load
@@ -72,7 +86,13 @@ def load_image_folder(
 
     label_column : str, default="label"
         Column of the table that holds the classes. None where there are none. An empty
-        label, and -1, mean no class.
+        label, nan, and -1 (or -1.0) mean no class. Where all labels are numbers, 2.0 is 2, as
+        pandas writes integers beside a missing one. Other words, such as NA or none, are
+        classes; name one by ``unlabelled``.
+
+    encoding : str, default=None
+        Encoding of the table, such as ``"latin-1"`` or ``"cp1252"``. None is the one whose mark
+        the file starts with (UTF-8, UTF-16, UTF-32), otherwise UTF-8.
 
     reader : ImageReader, default=None
         Reads the images at once: ``reader=ImageReader(size=32)``.
@@ -105,8 +125,14 @@ def load_image_folder(
         When the folder or table, or a file that the table names, does not exist.
     ValueError
         When there is no image, when images lie beside class folders, for a class folder without
-        images (but for ``target_names``), for a class that ``target_names`` lacks, and for a table
-        without the columns.
+        images (but for ``target_names``), for two class folders that are one by a link, for a class
+        that ``target_names`` lacks, and for a table without the columns, in another encoding, or
+        with a row of more values than columns.
+
+    Warns
+    -----
+    UserWarning
+        When visible files of the folders are left out: how many, and why.
 
     See Also
     --------
@@ -115,9 +141,15 @@ def load_image_folder(
     Notes
     -----
     Files of a folder are sorted by class, then path: shuffle them before a split that is not
-    stratified. Rows of a table keep their order. Hidden files and folders are left out, and so are
-    files of a folder whose names do not end in bmp, dcm, dicom, gif, jpeg, jpg, pbm, pgm, png, ppm,
-    tif, tiff or webp; a table may name any.
+    stratified. Rows of a table keep their order.
+
+    Of a folder, the files are taken whose names end as those of the formats do that
+    :class:`ImageReader` reads here: with a plugin for HEIF, ``.heic``, too. A name without an
+    ending, or with a number for one, as exported DICOM files have, is judged by its content. A
+    table may name any file. Hidden files and folders are left out.
+
+    Links to folders are followed, and each real folder is listed once: as itself, before any link
+    to it.
 
     Examples
     --------
@@ -135,14 +167,21 @@ def load_image_folder(
     ((4, 16, 16, 3), array([ 0,  0,  1, -1]), array(['apple', 'pear'], dtype='<U5'))
     """
     root = Path(container_path).expanduser()
+    given = None if target_names is None else [str(name) for name in target_names]
+    left_out: Counter[str] = Counter()
     if root.is_dir():
-        paths, labels = _read_folder(root, unlabelled, empty_classes=target_names is not None)
+        paths, labels, left_out = _read_folder(root, unlabelled, empty_classes=given is not None)
     elif root.is_file():
-        paths, labels = _read_table(root, path_column, label_column, unlabelled)
+        paths, labels = _read_table(root, path_column, label_column, unlabelled, encoding)
+        if all(NUMBER.fullmatch(name) for name in (*labels, *(given or [])) if name is not None):
+            labels = [name if name is None else _plain(name) for name in labels]
+            given = None if given is None else [_plain(name) for name in given]
     else:
         raise FileNotFoundError(f"container_path={str(root)!r} is neither a folder nor a file.")
+    if left_out:
+        warnings.warn(_say_left_out(left_out, root), UserWarning, stacklevel=3)
     found = Counter(labels)
-    classes = _order(found) if target_names is None else [str(name) for name in target_names]
+    classes = _order(found) if given is None else given
     index: dict[str | None, int] = {name: i for i, name in enumerate(classes)}
     if len(index) < len(classes):
         raise ValueError(f"target_names={classes} holds a class twice.")
@@ -164,26 +203,32 @@ def load_image_folder(
         target=target,
         target_names=np.array(classes, dtype=str),
         filenames=filenames,
-        DESCR=f"{len(paths)} images, listed by {root}: {', '.join(counts)}.",
+        DESCR=f"{len(paths)} images, listed by {root}: {', '.join(counts)}."
+        + (f" {left_out.total()} files are left out." if left_out else ""),
     )
 
 
-def _read_folder(root: Path, unlabelled: str | None, *, empty_classes: bool) -> Labelled:
-    """Return paths and class folders, or None for those without a class."""
-    folders = {path.name: path for path in root.iterdir() if path.is_dir() and not _hidden(path)}
+def _read_folder(
+    root: Path, unlabelled: str | None, *, empty_classes: bool
+) -> tuple[list[Path], list[str | None], Counter[str]]:
+    """Return paths, class folders (None for those without a class), and what is left out."""
+    loose, folders, left_out = _list(root)
     if unlabelled is not None and unlabelled not in folders:
         raise ValueError(
             f"unlabelled={unlabelled!r}, but {root} has the folders {_order(folders)}."
         )
-    loose = sorted(path for path in root.iterdir() if path.is_file() and _is_image(path))
-    held = {name: _images_below(folders[name]) for name in _order(folders)}
+    held, below = _list_below({name: folders[name] for name in _order(folders)}, root)
     if not loose and not any(held.values()):
+        from ._pixels import extensions
+
+        left_out += below
         raise ValueError(
             f"{root} holds no image; images are visible files that end in "
-            f"{', '.join(sorted(EXTENSIONS))}."
+            f"{', '.join(sorted(extensions()))}."
+            + (f" {_say_left_out(left_out, root)}" if left_out else "")
         )
     if not any(held.values()):
-        return loose, [None] * len(loose)
+        return loose, [None] * len(loose), left_out
     if loose:
         raise ValueError(
             f"{root} holds folders, which are taken for classes, and images beside them, such as "
@@ -201,62 +246,168 @@ def _read_folder(root: Path, unlabelled: str | None, *, empty_classes: bool) -> 
     pairs = [
         (path, None if name == unlabelled else name) for name, each in held.items() for path in each
     ]
-    return [path for path, _ in pairs], [label for _, label in pairs]
+    return [path for path, _ in pairs], [label for _, label in pairs], below
 
 
-def _images_below(folder: Path) -> list[Path]:
-    """Return the images in a folder and all folders below it, sorted."""
+def _list_below(folders: dict[str, Path], root: Path) -> tuple[dict[str, list[Path]], Counter[str]]:
+    """Return the images in each class's folder and all below it, sorted, and what is left out.
 
-    def refuse(error: OSError) -> NoReturn:  # os.walk passes by what it may not read
-        raise error
+    Real folders come first and links last, so that what both lead to is listed as itself.
+    """
+    owner: dict[str, str | None] = {os.path.realpath(root): None}
+    for name, folder in folders.items():
+        other = owner.setdefault(os.path.realpath(folder), name)
+        if other != name:
+            raise ValueError(
+                f"The folders {name!r} and {other or '.'!r} in {root} are one, by a link, and its "
+                "images would be listed twice. Take one away."
+            )
+    held: dict[str, list[Path]] = {name: [] for name in folders}
+    left_out: Counter[str] = Counter()
+    real, links = deque(folders.items()), deque[tuple[str, Path]]()
+    listed = set()
+    while real or links:
+        name, folder = real.popleft() if real else links.popleft()
+        place = os.path.realpath(folder)
+        other = owner.setdefault(place, name)
+        if place in listed or other != name:
+            if other not in (name, None):
+                left_out[f"folder of {name!r} that is listed as {other!r}"] += 1
+            continue
+        listed.add(place)
+        images, below, left = _list(folder)
+        held[name] += images
+        left_out += left
+        for path in below.values():
+            (links if path.is_symlink() else real).append((name, path))
+    return {name: sorted(paths) for name, paths in held.items()}, left_out
 
-    paths = []
-    for here, folders, files in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not _hidden(Path(name))]
-        paths += [path for name in files if _is_image(path := Path(here, name))]
-    return sorted(paths)
+
+def _list(folder: Path) -> tuple[list[Path], dict[str, Path], Counter[str]]:
+    """Return a folder's visible images and folders, sorted, and why which files are left out."""
+    from ._pixels import extensions, is_image  # here, because importing Pillow takes its time
+
+    images, folders, left_out = [], {}, Counter[str]()
+    known = extensions()
+    with os.scandir(folder) as entries:
+        names = sorted((entry.name, entry.is_symlink(), entry) for entry in entries)
+    for name, is_link, entry in names:
+        path = folder / name
+        kind = path if is_link else entry  # a path's methods take links in circles for nothing
+        ending = path.suffix.lower()
+        if name.startswith(".") or name.lower() in LITTER:
+            continue
+        if kind.is_dir():
+            folders[name] = path
+        elif not kind.is_file():
+            left_out["broken link" if is_link else "no regular file"] += 1
+        elif ending in known or (not ending.strip(".0123456789") and is_image(str(path))):
+            images.append(path)
+        else:
+            left_out[ending if ending.strip(".0123456789") else "no image and without ending"] += 1
+    return images, folders, left_out
+
+
+def _say_left_out(left_out: Counter[str], root: Path) -> str:
+    kinds = ", ".join(f"{count} x {why}" for why, count in left_out.most_common(10))
+    more = ", ..." if len(left_out) > 10 else ""
+    heif = {".heic", ".heif", ".hif"} & {*left_out}
+    plugin = " HEIF takes pip install pillow-heif, then pillow_heif.register_heif_opener()."
+    return (
+        f"{left_out.total()} files in {root} are left out ({kinds}{more}), as ImageReader does not "
+        f"read them here. Convert those that are images.{plugin if heif else ''}"
+    )
 
 
 def _read_table(
-    table: Path, path_column: str, label_column: str | None, unlabelled: str | None
+    table: Path,
+    path_column: str,
+    label_column: str | None,
+    unlabelled: str | None,
+    encoding: str | None,
 ) -> Labelled:
     """Return paths and labels of a CSV file, row by row."""
     if table.suffix.lower() != ".csv":
         raise ValueError(f"container_path={str(table)!r} is a file, but neither a folder nor .csv.")
+    no_class = {"-1", *([] if unlabelled is None else [unlabelled, _plain(unlabelled)])}
     paths: list[Path] = []
     labels: list[str | None] = []
-    with table.open(newline="", encoding="utf-8-sig") as file:
-        rows = csv.DictReader(file)
+    missing = []
+    rows = csv.reader(io.StringIO(_decode(table, encoding), newline=""), strict=True)
+    try:
+        header = [name.strip() for name in next(rows, [])]
         for name in (path_column, label_column):
-            if name is not None and name not in (rows.fieldnames or ()):
+            if name is not None and header.count(name) != 1:
                 raise ValueError(
-                    f"{table} has no column {name!r}, but {list(rows.fieldnames or ())}. Set "
-                    "path_column and label_column (None for images without classes), and separate "
-                    "columns by commas."
+                    f"{table} has {'no' if name not in header else 'more than one'} column "
+                    f"{name!r}, but {str(header)[:300]}. Set path_column and label_column (None "
+                    "for images without classes), and separate columns by commas."
                 )
-        for row in rows:
-            path = (row[path_column] or "").strip()
-            if not path:
+        for values in rows:
+            if not values:
+                continue
+            if any(values[len(header) :]):
+                raise ValueError(
+                    f"{table}, line {rows.line_num}: {len(values)} values for {len(header)} "
+                    "columns. Put quotes around values that hold commas."
+                )
+            row = dict(zip(header, map(str.strip, values), strict=False))
+            if not (path := row.get(path_column)):
                 raise ValueError(f"{table}, line {rows.line_num}: no path.")
             paths.append(table.parent / path)
-            label = "" if label_column is None else (row[label_column] or "").strip()
-            labels.append(None if label in ("", "-1", unlabelled) else label)
+            if not os.path.isfile(paths[-1]):
+                missing.append(f"{path} (line {rows.line_num})")
+            label = "" if label_column is None else row.get(label_column, "")
+            nothing = label.lower() in MISSING or label == unlabelled or _plain(label) in no_class
+            labels.append(None if nothing else label)
+    except csv.Error as error:
+        raise ValueError(f"{table}, line {rows.line_num}: {error}.") from error
     if not paths:
         raise ValueError(f"{table} has a header, but no rows.")
-    check_files([str(path) for path in paths])
+    if missing:
+        raise FileNotFoundError(
+            f"{table}: {len(missing)} of {len(paths)} paths are not files: "
+            f"{', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''}. (Relative ones start "
+            f"at {table.parent.resolve()}.)"
+        )
     return paths, labels
 
 
-def _order(names: Any) -> list[str]:
+def _decode(table: Path, encoding: str | None) -> str:
+    """Return the text of a file, or say where it is none."""
+    data = table.read_bytes()
+    if encoding is None:
+        encoding = next((name for mark, name in BOMS.items() if data.startswith(mark)), "utf-8")
+    remedy = (
+        "Pass the encoding that it was saved in, for example encoding='latin-1', 'cp1252' or "
+        "'utf-16-le', or save it as UTF-8."
+    )
+    try:
+        text = data.decode(encoding).removeprefix("\ufeff")
+    except LookupError as error:
+        raise ValueError(f"encoding={encoding!r}: {error}. Try 'utf-8' or 'latin-1'.") from None
+    except UnicodeError as error:
+        at = getattr(error, "start", 0)
+        line = data[:at].count(b"\n") + 1
+        raise ValueError(
+            f"{table}, line {line}: the text is not {encoding} ({error.args[-1]}). {remedy}"
+        ) from error
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise ValueError(f"{table}, line {line}: a zero is no {encoding} text. {remedy}")
+    return text
+
+
+def _plain(number: str) -> str:
+    """Return 2.0 as 2; anything else as it is."""
+    if NUMBER.fullmatch(number) and not number.lstrip("+-").isdecimal():
+        value = float(number)
+        return str(int(value)) if value.is_integer() else number
+    return number
+
+
+def _order(names: Iterable[str | None]) -> list[str]:
     """Return names of classes as numbers or letters go; None is none."""
     known = [name for name in names if name is not None]
-    numbers = all(name.isdecimal() for name in known)
-    return sorted(known, key=lambda name: (int(name) if numbers else 0, name))
-
-
-def _hidden(path: Path) -> bool:
-    return path.name.startswith(".")
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in EXTENSIONS and not _hidden(path)
+    numbers = all(NUMBER.fullmatch(name) for name in known)
+    return sorted(known, key=lambda name: (Decimal(name) if numbers else 0, name))

@@ -2,22 +2,86 @@
 
 from __future__ import annotations
 
+import io
+import os
+from functools import cache
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+FORMATS = {"AVIF", "BMP", "GIF", "HEIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP"}
 """What Pillow may open: others run external programs, or have decoders that few images test."""
+BRANDS = {
+    **dict.fromkeys((b"avif", b"avis"), "AVIF, which this build of Pillow cannot read"),
+    **dict.fromkeys(
+        (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"),
+        "HEIF (HEIC): pip install pillow-heif, then pillow_heif.register_heif_opener()",
+    ),
+}
+"""What a file without a decoder is, by its brand (ISO/IEC 14496-12, box ftyp)."""
 SHARPNESS = 2
 """A JPEG is decoded at no less than so many times the size asked for."""
 PHOTOMETRIC = 262
 """TIFF's tag PhotometricInterpretation."""
 
 
+def formats() -> list[str]:
+    """Return those formats that Pillow, as it was built and with plugins registered, can read."""
+    able = {*Image.registered_extensions().values()} & {*Image.OPEN}
+    if not has_jpeg_2000():
+        able.discard("JPEG2000")
+    return sorted(FORMATS & able)
+
+
+@cache
+def has_jpeg_2000() -> bool:
+    """Whether Pillow was built with OpenJPEG: it registers the format either way."""
+    return bool(features.check("jpg_2000"))
+
+
+def extensions() -> set[str]:
+    """Return what names of files that can be read end in, in small letters."""
+    able = formats()
+    held = {ending for ending, name in Image.registered_extensions().items() if name in able}
+    return {*held, ".dcm", ".dicom"}
+
+
+def is_image(path: str) -> bool:
+    """Whether the file starts as one that read_image takes."""
+    with open(path, "rb") as file:
+        if file.read(132)[128:] == b"DICM":
+            return True
+        file.seek(0)
+        try:
+            with Image.open(file, formats=formats()):
+                return True
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+            return True  # an image, which the reader refuses by name
+        except Exception:  # as many kinds as there are decoders
+            return False
+
+
+class BoundedFile(io.BufferedReader):
+    """A file of which no more is read than there is.
+
+    Python allocates what ``read`` is asked for, and damaged lengths ask for gigabytes.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(io.FileIO(path))
+        self._length = os.fstat(self.fileno()).st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read at most what is left."""
+        if size is None or size < 0:
+            return super().read()
+        return super().read(min(size, max(0, self._length - self.tell())))
+
+
 def read_image(path: str, size: tuple[int, int] | None, aspect: str, mode: str) -> np.ndarray:
     """Return the file's (first) image as uint8 (h, w) or (h, w, channels); see ImageReader."""
-    with open(path, "rb") as file:
+    with BoundedFile(path) as file:
         head = file.read(132)
         file.seek(0)
         if not head:
@@ -27,7 +91,7 @@ def read_image(path: str, size: tuple[int, int] | None, aspect: str, mode: str) 
 
             image = read_dicom(file)
         else:
-            image = _open(file, size)
+            image = _open(file, head, size)
         return np.asarray(_resize(_convert(image, mode), size, aspect))
 
 
@@ -41,12 +105,16 @@ def check_pixels(width: int, height: int) -> None:
         )
 
 
-def _open(file: BinaryIO, size: tuple[int, int] | None) -> Image.Image:
+def _open(file: BinaryIO, head: bytes, size: tuple[int, int] | None) -> Image.Image:
     """Return the first frame as the camera was held."""
+    able = formats()
     try:
-        image = Image.open(file, formats=FORMATS)
+        image = Image.open(file, formats=able)
     except UnidentifiedImageError:
-        raise ValueError(f"neither DICOM nor intact {', '.join(FORMATS)}") from None
+        brand = BRANDS.get(head[8:12], "") if head[4:8] == b"ftyp" else ""
+        if brand and brand[:4] not in able:
+            raise ValueError(brand) from None
+        raise ValueError(f"neither DICOM nor intact {', '.join(able)}") from None
     check_pixels(*image.size)  # Pillow itself only warns up to twice its limit
     if size is not None:  # JPEG decodes to 1/2, 1/4, 1/8 of its size in a fraction of the time
         image.draft(None, (SHARPNESS * max(size),) * 2)  # both sides: it may yet be turned

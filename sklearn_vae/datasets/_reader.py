@@ -71,8 +71,10 @@ class ImageReader(
     Notes
     -----
     Formats are told by content, not by name: BMP, GIF, JPEG, PNG, PBM/PGM/PPM, TIFF and WebP by
-    Pillow, DICOM by pydicom (``pip install "sklearn-vae[dicom]"``). Of files with several frames or
-    pages, the first is read.
+    Pillow, AVIF and JPEG 2000 where it was built with them, HEIF (HEIC) where a plugin is
+    registered (``pillow_heif.register_heif_opener()``, in each process that reads), DICOM by
+    pydicom (``pip install "sklearn-vae[dicom]"``). Other formats that Pillow knows are refused:
+    some run external programs. Of files with several frames or pages, the first is read.
 
     - EXIF orientation is applied.
     - Transparent pixels of ``"L"`` and ``"RGB"`` are seen before white, as on a page.
@@ -82,7 +84,9 @@ class ImageReader(
       by 16 beforehand. Signed, 32-bit and floating-point greys, which have no white, are refused.
     - DICOM greys go through the file's modality LUT or rescale slope, then its first VOI LUT or
       window; without one, the whole range of the stored bits becomes 0 to 255. ``MONOCHROME1`` is
-      inverted, so that larger is brighter.
+      inverted, so that larger is brighter. Empty tags, a rescale slope of 0 (with its intercept)
+      and a window without a width count as absent, as they do for viewers; of several values, the
+      first is taken. Of a deflated file, 16 MiB are inflated before the pixels, at most.
     - Resizing is bilinear over the area that a new pixel covers (antialiased). Large JPEGs are
       decoded at a fraction of their size, though at least twice the one asked for.
     - A file that unpacks to more than ``PIL.Image.MAX_IMAGE_PIXELS`` counts as unreadable.
@@ -176,6 +180,8 @@ class ImageReader(
             unreadable files, unless ``errors="blank"``.
         ImportError
             For a DICOM file where pydicom is missing.
+        MemoryError
+            Naming the file, where memory runs out; such a file is not blanked.
         """
         self._validate_params()
         size = self._height_and_width()
@@ -342,7 +348,9 @@ def _try_to_read(
 
     try:
         return read_image(path, size, aspect, mode)
-    except (ImportError, MemoryError):  # not the file's fault
+    except ImportError:  # not the file's fault
         raise
+    except MemoryError as error:  # neither: no more is asked for than the file has, or its pixels
+        raise MemoryError(f"{path}: no memory left to read it ({error})") from error
     except Exception as error:  # decoders answer damage with exceptions of every kind
         return f"{error}" if type(error) is ValueError else f"{type(error).__name__}: {error}"

@@ -1,14 +1,18 @@
 """load_image_folder: which files, in which order, of which class."""
 
+import contextlib
 import os
 import pickle
+import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
-from PIL import Image
+from PIL import Image, ImageFile
 
 from sklearn_vae.datasets import ImageReader, load_image_folder
+from sklearn_vae.datasets._pixels import formats
 
 
 def write(root, *names, grey=0):
@@ -26,7 +30,8 @@ def relative(root, paths):
 def pets(tmp_path):
     write(tmp_path, "dog/b.png", "dog/a.JPG", "cat/x/1.tif", "cat/0.png", "new/z.bmp")
     write(tmp_path, ".hidden/a.png", "cat/.thumb.png", "cat/.git/a.png")
-    (tmp_path / "cat" / "notes.txt").write_text("not an image")
+    for name in ("Thumbs.db", "desktop.ini", ".DS_Store"):
+        (tmp_path / "cat" / name).write_text("not an image, and not worth a word")
     (tmp_path / "readme.txt").write_text("neither")
     return tmp_path
 
@@ -46,14 +51,13 @@ def test_a_class_per_subfolder(pets):
 
 def test_the_order_is_not_the_file_systems(pets, monkeypatch):
     kept = load_image_folder(pets).data
-    walk = os.walk
+    scandir = os.scandir
 
-    def backwards(*args, **kwargs):
-        for here, folders, files in walk(*args, **kwargs):
-            folders.sort(reverse=True)
-            yield here, folders, sorted(files, reverse=True)
+    def backwards(path):
+        with scandir(path) as entries:
+            return contextlib.nullcontext(sorted(entries, key=lambda entry: entry.name)[::-1])
 
-    monkeypatch.setattr(os, "walk", backwards)
+    monkeypatch.setattr(os, "scandir", backwards)
     assert_array_equal(load_image_folder(pets).data, kept)
 
 
@@ -135,6 +139,150 @@ def test_a_folder_that_may_not_be_read_is_an_error(pets, monkeypatch):
         load_image_folder(pets)
 
 
+# -- what is taken, what is left out ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        *((f"1.{ending}", "JPEG") for ending in ("jfif", "jpe", "JFIF", "jpeg")),
+        *((f"1.{ending}", "JPEG2000") for ending in ("jp2", "j2k", "jpx", "jpf", "jpc", "j2c")),
+        *(("1.avif", "AVIF"), ("1.webp", "WEBP"), ("1.apng", "PNG"), ("1.pnm", "PPM")),
+        *(("1.heic", "JPEG"), ("1.heif", "JPEG"), ("1.eps", "EPS"), ("1.ico", "ICO")),
+        *(("image", "PNG"), ("1.2.840.113619", "PNG"), ("notes", None), ("1.txt", None)),
+    ],
+)
+def test_every_file_is_read_or_counted(tmp_path, name, form):
+    if form == "AVIF" and form not in formats():
+        pytest.skip("Pillow was built without AVIF")
+    write(tmp_path, "cat/0.png", "dog/0.png", grey=7)
+    path = tmp_path / "cat" / name
+    if form is None:
+        path.write_text("no image, but long enough for a header. " * 9)
+    else:
+        Image.new("RGB", (10, 9), (7, 7, 7)).save(path, format=form)
+    if name in ("1.heic", "1.heif", "1.eps", "1.ico", "1.txt", "notes"):
+        why = "no image and without ending" if name == "notes" else f".{name[2:]}"
+        message = rf"1 files in .* are left out \(1 x {why}\)"
+        with pytest.warns(UserWarning, match=message) as caught:
+            bunch = load_image_folder(tmp_path)
+        assert caught[0].filename == __file__
+        assert ("pip install pillow-heif" in str(caught[0].message)) == name.startswith("1.he")
+        assert relative(tmp_path, bunch.data) == ["cat/0.png", "dog/0.png"]
+        assert bunch.DESCR.endswith(" 1 files are left out.")
+    else:
+        bunch = load_image_folder(tmp_path, reader=ImageReader(mode="L"))
+        assert relative(tmp_path, bunch.filenames) == ["cat/0.png", f"cat/{name}", "dog/0.png"]
+        assert np.abs(bunch.data.astype(int) - 7).max() <= 2
+        assert "left out" not in bunch.DESCR
+
+
+def test_what_is_left_out_is_counted_by_kind(tmp_path):
+    write(tmp_path, "cat/0.png", "dog/0.png")
+    for name in ("cat/a.txt", "cat/x/b.TXT", "dog/c.json", "outside.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    (tmp_path / "dog" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / "dog" / "self").symlink_to(tmp_path / "dog" / "self")
+    with pytest.warns(UserWarning, match="left out") as caught:
+        bunch = load_image_folder(tmp_path)
+    assert len(caught) == 1
+    message = str(caught[0].message)
+    assert "5 files in" in message
+    assert "(2 x .txt, 2 x broken link, 1 x .json)" in message
+    assert len(bunch.data) == 2
+
+
+def test_flat_folder_counts_too(tmp_path):
+    write(tmp_path, "0.png")
+    (tmp_path / "1.heic").write_bytes(b"")
+    with pytest.warns(UserWarning, match=r"1 x \.heic"):
+        bunch = load_image_folder(tmp_path)
+    assert relative(tmp_path, bunch.data) == ["0.png"]
+    (tmp_path / "0.png").unlink()
+    with pytest.raises(ValueError, match=r"holds no image(.|\n)*1 x \.heic.*pillow-heif"):
+        load_image_folder(tmp_path)
+
+
+class OwnFormat(ImageFile.ImageFile):
+    """What a plugin for HEIF registers: here, of one grey level."""
+
+    format = "HEIF"
+
+    def _open(self):
+        self.fp.read(12)
+        self._mode, self._size = "L", (10, 9)
+        self.tile = [("raw", (0, 0, 10, 9), 12, "L")]
+
+
+@pytest.fixture
+def heif_plugin(monkeypatch):
+    Image.init()
+    for registry in ("OPEN", "ID", "EXTENSION"):
+        monkeypatch.setattr(Image, registry, getattr(Image, registry).copy())
+    Image.register_open("HEIF", OwnFormat, lambda prefix: prefix[4:12] == b"ftypheic")
+    Image.register_extension("HEIF", ".heic")
+
+
+def heic(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"\0\0\0\x18ftypheic" + bytes([9]) * 90)
+    return path
+
+
+def test_heif_where_a_plugin_is_registered(tmp_path, heif_plugin):
+    heic(tmp_path / "cat" / "0.heic")
+    bunch = load_image_folder(tmp_path, reader=ImageReader(mode="L"))
+    assert_array_equal(bunch.data, np.full((1, 9, 10), 9, np.uint8), strict=True)
+
+
+def test_heif_without_a_plugin(tmp_path):
+    path = heic(tmp_path / "0.heic")
+    with pytest.raises(ValueError, match=r"0\.heic: HEIF .*pip install pillow-heif"):
+        ImageReader().transform([path])
+
+
+# -- links -----------------------------------------------------------------------------------------
+
+
+def test_links_are_followed(tmp_path):
+    root = tmp_path / "root"
+    write(tmp_path, "outside/0.png", "outside/deep/1.png", "owls/2.png")
+    write(root, "cat/0.png", "dog/0.png")
+    (root / "cat" / "more").symlink_to(tmp_path / "outside")
+    (root / "owl").symlink_to(tmp_path / "owls")
+    (root / "dog" / "one.png").symlink_to(tmp_path / "outside" / "0.png")
+    bunch = load_image_folder(root)
+    assert relative(root, bunch.data) == [
+        *("cat/0.png", "cat/more/0.png", "cat/more/deep/1.png"),
+        *("dog/0.png", "dog/one.png", "owl/2.png"),
+    ]
+    assert_array_equal(bunch.target, [0, 0, 0, 1, 1, 2])
+
+
+def test_links_in_circles_and_twice(tmp_path):
+    """Every image once, under its real folder's name where that is below the root."""
+    write(tmp_path, "cat/z/0.png", "dog/1.png")
+    for name, goal in (("a", "z"), ("b", ".."), ("c", "../cat"), ("z/up", ".."), ("z/on", "../a")):
+        (tmp_path / "cat" / name).symlink_to(goal)
+    bunch = load_image_folder(tmp_path)
+    assert relative(tmp_path, bunch.data) == ["cat/z/0.png", "dog/1.png"]
+
+
+def test_a_folder_of_two_classes(tmp_path):
+    """It is listed once; that it is left out of the other class is said."""
+    write(tmp_path, "cat/0.png", "dog/z/1.png")
+    (tmp_path / "cat" / "a").symlink_to(tmp_path / "dog" / "z")
+    with pytest.warns(UserWarning, match="1 x folder of 'cat' that is listed as 'dog'"):
+        bunch = load_image_folder(tmp_path)
+    assert relative(tmp_path, bunch.data) == ["cat/0.png", "dog/z/1.png"]
+    shutil.rmtree(tmp_path / "dog")
+    (tmp_path / "cat" / "a").unlink()
+    (tmp_path / "dog").symlink_to("cat")
+    with pytest.raises(ValueError, match=r"'dog' and 'cat' in .* are one, by a link"):
+        load_image_folder(tmp_path)
+
+
 # -- tables ----------------------------------------------------------------------------------------
 
 
@@ -177,12 +325,76 @@ def test_columns_and_names_of_a_table(pets):
         ("", ValueError, "no column 'path'"),
         ("path,label\n", ValueError, "no rows"),
         ("path,label\ncat/0.png,cat\n,cat", ValueError, "line 3: no path"),
-        ("path,label\ncat/0.png,cat\ngone.png,cat", FileNotFoundError, r"1 of 2 paths.*gone\.png"),
+        (
+            "path,label\ncat/0.png,cat\n\ngone.png,cat",
+            FileNotFoundError,
+            r"list\.csv: 1 of 2 paths are not files: gone\.png \(line 4\)",
+        ),
+        ("path,label,path\na,b,c", ValueError, "more than one column 'path'"),
+        ("path,label\ncat/0.png,cat, black", ValueError, "line 2: 3 values for 2 .*quotes"),
+        ('path,label\ncat/0.png,"cat\ndog/b.png,dog', ValueError, r"list\.csv, line 3: "),
     ],
 )
 def test_tables_that_are_refused(pets, text, error, message):
     with pytest.raises(error, match=message):
         load_image_folder(table(pets, text))
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "target"),
+    [
+        ("1.0 2.0 10.0 ''", ["1", "2", "10"], [0, 1, 2, -1]),  # pandas: integers, one missing
+        ("1 10.0 2 nan", ["1", "2", "10"], [0, 2, 1, -1]),
+        ("-1.0 -1 NaN 3", ["3"], [-1, -1, -1, 0]),
+        ("<NA> -1. cat dog", ["cat", "dog"], [-1, -1, 0, 1]),
+        ("10.0 2.0 v -1.0", ["10.0", "2.0", "v"], [0, 1, 2, -1]),  # names, not numbers
+        ("0.5 10 2.0 -3", ["-3", "0.5", "2", "10"], [1, 3, 2, 0]),
+        ("02 1 10 02", ["1", "02", "10"], [1, 0, 2, 1]),
+        ("none NA null None", ["NA", "None", "none", "null"], [2, 0, 3, 1]),
+    ],
+)
+def test_labels_of_a_table(pets, labels, names, target):
+    rows = [f"cat/0.png,{label}" for label in labels.replace("''", '""').split(" ")]
+    bunch = load_image_folder(table(pets, "\n".join(["path,label", *rows])))
+    assert_array_equal(bunch.target_names, names)
+    assert_array_equal(bunch.target, target)
+
+
+def test_labels_that_pandas_wrote(pets):
+    frame = pd.DataFrame({"path": ["cat/0.png"] * 4, "label": [2, None, 10, 1]})
+    frame.to_csv(pets / "list.csv", index=False)
+    bunch = load_image_folder(pets / "list.csv")
+    assert_array_equal(bunch.target_names, ["1", "2", "10"])
+    assert_array_equal(bunch.target, [1, -1, 2, 0])
+    for given in (["10", "2", "1"], [10.0, 2.0, 1.0], np.array([10, 2, 1])):
+        bunch = load_image_folder(pets / "list.csv", target_names=given)
+        assert_array_equal(bunch.target_names, ["10", "2", "1"])
+        assert_array_equal(bunch.target, [1, -1, 0, 2])
+    bunch = load_image_folder(pets / "list.csv", unlabelled="10")
+    assert_array_equal(bunch.target, [1, -1, -1, 0])
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "latin-1", "cp1252", "utf-16-le"]
+)
+def test_encodings(pets, encoding):
+    path = table(pets, "path,label\ncat/0.png,Kätzchen\ndog/b.png,Öhi\n", encoding)
+    marked = encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-32")
+    bunch = load_image_folder(path, encoding=None if marked else encoding)
+    assert_array_equal(bunch.target_names, ["Kätzchen", "Öhi"])
+    assert_array_equal(load_image_folder(path, encoding=encoding).target, [0, 1])
+    if not marked:
+        message = r"list\.csv, line \d: .*utf-8.*Pass the encoding .*encoding='latin-1'"
+        with pytest.raises(ValueError, match=message):
+            load_image_folder(path)
+
+
+def test_the_line_of_what_is_not_text(pets):
+    path = table(pets, "path,label\ncat/0.png,cat\ndog/b.png,Öhi\n", "latin-1")
+    with pytest.raises(ValueError, match=r"list\.csv, line 3: the text is not utf-8"):
+        load_image_folder(path)
+    with pytest.raises(ValueError, match=r"encoding='latin1x': unknown encoding"):
+        load_image_folder(path, encoding="latin1x")
 
 
 # -- pixels ----------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import pickle
 import struct
 import sys
+import tracemalloc
 import warnings
 import zlib
 from pathlib import Path
@@ -11,12 +12,12 @@ import numpy as np
 import pandas as pd
 import pydicom
 import pytest
-from helpers import tiny
+from helpers import budget, mutate, tiny
 from numpy.testing import assert_array_equal
 from PIL import Image, JpegImagePlugin
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, generate_uid
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import SkipTestWarning
@@ -28,6 +29,7 @@ from sklearn.utils import estimator_checks, get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_vae.datasets import ImageReader, load_image_folder
+from sklearn_vae.datasets._pixels import formats
 
 
 def pixels(*shape, seed=0, dtype=np.uint8):
@@ -66,6 +68,34 @@ def test_lossless_formats_are_exact(tmp_path, name):
 def test_jpeg_is_near(tmp_path):
     X = smooth(40, 60)
     assert np.abs(read(save(tmp_path / "a.jpg", X, quality=95)).astype(int) - X).mean() < 3
+
+
+@pytest.mark.parametrize(("name", "form"), [("a.avif", "AVIF"), ("a.jp2", "JPEG2000")])
+def test_formats_that_pillow_may_be_built_with(tmp_path, name, form):
+    if form not in formats():
+        pytest.skip(f"Pillow was built without {form}")
+    X = smooth(40, 60)
+    path = save(tmp_path / name, X, **({"quality": 95} if form == "AVIF" else {}))
+    worst = 8 if form == "AVIF" else 0  # JPEG 2000 is lossless by default
+    assert np.abs(read(path).astype(int) - X).max() <= worst
+    assert_array_equal(read(save(tmp_path / "misnamed.png", X, format=form)).shape, X.shape)
+
+
+def test_16_bits_of_jpeg_2000(tmp_path):
+    X = pixels(9, 10, dtype=np.uint16)
+    path = save(tmp_path / "a.jp2", X)
+    assert_array_equal(read(path, mode="L"), X >> 8)
+
+
+def test_a_format_that_this_pillow_cannot_read(tmp_path, monkeypatch):
+    """As a build without AVIF registers it: for a word of warning, but with no file endings."""
+    path = tmp_path / "a.avif"
+    path.write_bytes(b"\0\0\0\x20ftypavif" + bytes(200))
+    Image.init()
+    left = {ending: name for ending, name in Image.EXTENSION.items() if name != "AVIF"}
+    monkeypatch.setattr(Image, "EXTENSION", left)
+    with pytest.raises(ValueError, match=r"a\.avif: AVIF, which this build of Pillow cannot read"):
+        read(path)
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.tif", "a.png"])
@@ -387,7 +417,7 @@ def test_dicom_first_frame(tmp_path):
 def test_dicom_that_is_damaged_huge_or_no_image(tmp_path, monkeypatch):
     path = Path(dicom(tmp_path / "a.dcm", RAMP, 8))
     (tmp_path / "cut.dcm").write_bytes(path.read_bytes()[:-50])
-    with pytest.raises(ValueError, match=r"cut\.dcm: .*96"):  # bytes that are wanted
+    with pytest.raises(ValueError, match=r"cut\.dcm: cut short: 46 bytes .* has 96"):
         read(tmp_path / "cut.dcm")
     report = pydicom.dcmread(path)
     for name in ("PixelData", "Rows", "Columns"):
@@ -398,6 +428,152 @@ def test_dicom_that_is_damaged_huge_or_no_image(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 90)
     with pytest.raises(ValueError, match=r"12 x 8 pixels.*limit of 90"):
         read(path)
+
+
+WIDE = np.linspace(0, 4095, 96).round().astype(np.uint16).reshape(8, 12)
+
+
+def shown(part, low=0.0, high=4095.0):
+    return (part.astype(float) - low) / (high - low) * 255
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"RescaleSlope": None, "RescaleIntercept": None},
+        {"RescaleSlope": "", "RescaleIntercept": ""},
+        {"RescaleSlope": None, "RescaleIntercept": -1024},
+        {"RescaleSlope": 2, "RescaleIntercept": None},
+        {"RescaleSlope": 2},
+        {"RescaleSlope": 0, "RescaleIntercept": -1024},  # DCMTK, too, ignores the two
+        {"RescaleSlope": 0, "RescaleIntercept": 0},
+        {"ModalityLUTSequence": Sequence([]), "VOILUTSequence": Sequence([])},
+        {"VOILUTSequence": Sequence([Dataset()])},
+        {"WindowCenter": None, "WindowWidth": None},
+        {"WindowCenter": 40, "WindowWidth": None},
+        {"WindowCenter": 40, "WindowWidth": 0},
+        {"NumberOfFrames": None},
+    ],
+    ids=str,
+)
+def test_dicom_tags_that_say_nothing(tmp_path, tags):
+    path = dicom(tmp_path / "a.dcm", WIDE, 12, **tags)
+    assert np.abs(read(path, mode="L") - shown(WIDE)).max() <= 0.5 + 1e-6
+    window = {"WindowCenter": 1000, "WindowWidth": 400} | {
+        name: value for name, value in tags.items() if "Window" not in name
+    }
+    path = dicom(tmp_path / "b.dcm", WIDE, 12, **window)
+    wanted = np.clip((WIDE - (1000 - 0.5)) / (400 - 1) + 0.5, 0, 1) * 255
+    assert np.abs(read(path, mode="L") - wanted).max() <= 0.5 + 1e-6
+
+
+def test_dicom_tags_of_several_values(tmp_path):
+    """The first counts, as of windows."""
+    tags = {"WindowCenter": [40, 600], "WindowWidth": [400, 1600]}
+    one = dicom(tmp_path / "1.dcm", WIDE, 12, RescaleSlope=1, RescaleIntercept=-1024, **tags)
+    tags |= {"RescaleSlope": [1, 3], "RescaleIntercept": [-1024, 0]}
+    assert_array_equal(read(dicom(tmp_path / "2.dcm", WIDE, 12, **tags)), read(one))
+
+
+def test_dicom_negative_slope_turns_the_greys(tmp_path):
+    """Larger values of the modality are brighter, with a window and without."""
+    path = dicom(tmp_path / "a.dcm", WIDE, 12, RescaleSlope=-2, RescaleIntercept=100)
+    assert np.abs(read(path, mode="L") - (255 - shown(WIDE))).max() <= 0.5 + 1e-6
+    tags = {"WindowCenter": -4000, "WindowWidth": 2001}
+    path = dicom(tmp_path / "b.dcm", WIDE, 12, RescaleSlope=-2, RescaleIntercept=100, **tags)
+    wanted = np.clip((WIDE * -2.0 + 100 - (-4000 - 0.5)) / 2000 + 0.5, 0, 1) * 255
+    assert np.abs(read(path, mode="L") - wanted).max() <= 0.5 + 1e-6
+
+
+def deflated(path, stored, *, extra=b"", cut=None, **elements):
+    """Write stored values deflated; extra lies behind the pixels."""
+    ds = pydicom.dcmread(dicom(path, stored, stored.dtype.itemsize * 8, **elements))
+    whole = path.read_bytes()
+    ds.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    ds.save_as(path, enforce_file_format=True)
+    head = path.read_bytes()
+    length = int.from_bytes(head[140:144], "little") + 144  # the meta information's
+    at = int.from_bytes(whole[140:144], "little") + 144
+    packer = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    packed = packer.compress(whole[at:] + extra) + packer.flush()
+    path.write_bytes(head[:length] + packed[:cut])
+    return path
+
+
+@pytest.mark.parametrize("stored", [RAMP, WIDE, np.stack([RAMP] * 3, -1)])
+def test_dicom_deflated(tmp_path, stored):
+    kind = "RGB" if stored.ndim == 3 else "MONOCHROME2"
+    path = deflated(tmp_path / "a.dcm", stored, interpretation=kind)
+    wanted = read(dicom(tmp_path / "b.dcm", stored, stored.dtype.itemsize * 8, kind))
+    assert_array_equal(read(path), wanted)
+    frames = np.stack([stored, stored[::-1]])
+    if stored.ndim == 2:
+        assert_array_equal(read(deflated(tmp_path / "c.dcm", frames, NumberOfFrames=2)), wanted)
+    with pytest.raises(ValueError, match=r"d\.dcm: cut short: \d+ bytes of pixels"):
+        read(deflated(tmp_path / "d.dcm", pixels(30, 30), cut=-100))
+    with pytest.raises(ValueError, match=r"e\.dcm: "):
+        read(deflated(tmp_path / "e.dcm", stored, cut=20, interpretation=kind))
+
+
+@pytest.mark.parametrize("where", ["pixels", "behind", "before", "at first"])
+def test_dicom_bombs_are_not_inflated(tmp_path, where):
+    """No more than 16 MiB before the pixels, and the pixels of one frame."""
+    many = bytes(2**26)
+    if where == "pixels":
+        stored = np.zeros((1024, 256, 256), np.uint8)
+        path = deflated(tmp_path / "a.dcm", stored, NumberOfFrames=1024)
+    elif where == "behind":
+        path = deflated(tmp_path / "a.dcm", RAMP, extra=b"\xfc\xff\xfc\xffOB\0\0\0\0\0\x10" + many)
+    elif where == "before":
+        path = deflated(tmp_path / "a.dcm", RAMP, EncapsulatedDocument=many)
+    else:
+        path = deflated(tmp_path / "a.dcm", RAMP, PrivateDataElementDescription="a" * 2**25)
+    del many
+    assert path.stat().st_size < 2**20
+    tracemalloc.start()
+    try:
+        if where in ("before", "at first"):
+            with pytest.raises(ValueError, match=r"a\.dcm: its header inflates to more than"):
+                read(path)
+        else:
+            wanted = np.zeros((256, 256), np.uint8) if where == "pixels" else RAMP
+            assert_array_equal(read(path, mode="L"), wanted)
+        assert tracemalloc.get_traced_memory()[1] < 3 * 2**24
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("tag", [b"\x28\0\x04\0CS", b"\x08\0\x16\0UI"])
+@pytest.mark.parametrize("length", [2**32 - 2, 2**31, 2**28])
+def test_dicom_length_that_is_damaged(tmp_path, tag, length):
+    """No memory is asked for that the file does not fill; the other files are read."""
+    path = Path(dicom(tmp_path / "a.dcm", RAMP, 8))
+    data = path.read_bytes()
+    assert data.count(tag) == 1
+    at = data.index(tag)
+    longer = data[: at + 4] + b"OB\0\0" + length.to_bytes(4, "little") + data[at + 8 :]
+    path.write_bytes(longer)
+    good = dicom(tmp_path / "b.dcm", RAMP, 8)
+    tracemalloc.start()
+    try:
+        with pytest.warns(UserWarning, match=r"1 of 2 files cannot be read:\n.*a\.dcm: "):
+            X = ImageReader(mode="L", errors="blank").transform([path, good])
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
+    assert_array_equal(X, np.stack([0 * RAMP, RAMP]), strict=True)
+
+
+def test_out_of_memory_names_the_file_and_is_not_blanked(tmp_path, monkeypatch):
+    path = save(tmp_path / "a.png", pixels(9, 10))
+
+    def full(*args):
+        raise MemoryError("no 3 GB")
+
+    monkeypatch.setattr(Image.Image, "load", full)
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", full)
+    with pytest.raises(MemoryError, match=r"a\.png: no memory left to read it \(no 3 GB\)"):
+        read(path, size=8, errors="blank")
 
 
 def test_dicom_without_pydicom(tmp_path, monkeypatch):
@@ -442,8 +618,8 @@ def broken(tmp_path):
         "cut.jpg": "truncated",
         "cut.png": "truncated",
         "empty.png": "the file is empty",
-        "text.png": "neither DICOM nor intact BMP",
-        "page.eps": "neither DICOM nor intact BMP",  # Pillow would start a program
+        "text.png": "neither DICOM nor intact",
+        "page.eps": "neither DICOM nor intact",  # Pillow would start a program
         "bomb.png": "exceeds limit",
     }
 
@@ -555,6 +731,54 @@ def test_parameters_that_cannot_be(tmp_path, params, message, method):
     path = save(tmp_path / "a.png", pixels(9, 10))
     with pytest.raises(ValueError, match=message):
         getattr(ImageReader(**params), method)([path])
+
+
+# -- damage of every kind --------------------------------------------------------------------------
+
+
+def samples(folder):
+    """Return a small file of every format that is read here."""
+    X = pixels(24, 20, 3) // 4 + smooth(24, 20) // 2
+    files = [
+        save(folder / f"a.{ending}", X)
+        for ending in ("bmp", "gif", "jp2", "jpg", "png", "ppm", "tif", "webp")
+    ]
+    files.append(save(folder / "lzw.tif", X, compression="tiff_lzw"))
+    if "AVIF" in formats():
+        files.append(save(folder / "a.avif", X))
+    wide = {"RescaleSlope": 1, "RescaleIntercept": -10, "WindowCenter": 40, "WindowWidth": 400}
+    files.append(dicom(folder / "a.dcm", X[..., 0].astype(np.uint16), 12, **wide))
+    files.append(dicom(folder / "rgb.dcm", X, 8, "RGB"))
+    files.append(deflated(folder / "d.dcm", X[..., 0]))
+    files.append(dicom(folder / "lut.dcm", X[..., 0], 8, VOILUTSequence=lut([*range(256)], 0, 8)))
+    return [Path(path) for path in files]
+
+
+def test_mutations(tmp_path):
+    """A damaged file gives an image, or its name and a reason: never another error."""
+    rng = np.random.default_rng(0)
+    reader = ImageReader((12, 10), errors="blank")
+    refused = 0
+    for whole in samples(tmp_path):
+        data = whole.read_bytes()
+        assert read(whole).any()
+        broken = []
+        for k in range(budget(20)):
+            broken.append(whole.with_name(f"{k} {whole.name}"))
+            broken[-1].write_bytes(mutate(data, rng))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            X = reader.transform(broken)
+        assert X.shape == (len(broken), 12, 10, 3)
+        said = "\n".join(
+            str(each.message) for each in caught if "cannot be read" in str(each.message)
+        )
+        lines = {line.split(": ")[0].strip(): line for line in said.splitlines() if ": " in line}
+        for path, image in zip(broken, X, strict=True):
+            refused += str(path) in lines
+            assert str(path) not in lines or not image.any()
+            assert len(lines.get(str(path), "")) < 2000
+    assert refused > 20
 
 
 # -- containers, scikit-learn ----------------------------------------------------------------------
