@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from math import inf
 from typing import Any
@@ -11,9 +12,30 @@ from torch import Tensor, nn
 
 
 def zeros(model: nn.Module, *shape: int) -> Tensor:
-    """Return two samples of zeros in the dtype of the model's weights, on their device."""
+    """Return two samples of zeros in the dtype of the model's weights, on their device.
+
+    For a model on the meta device none, in host memory: see :func:`runnable`.
+    """
     like = next(model.parameters(), torch.zeros(()))
-    return torch.zeros(2, *shape, dtype=like.dtype, device=like.device)
+    n, device = (0, torch.device("cpu")) if like.is_meta else (2, like.device)
+    return torch.zeros(n, *shape, dtype=like.dtype, device=device)
+
+
+def runnable(module: nn.Module) -> nn.Module:
+    """Return the module; of one on the meta device a copy in host memory that takes no samples.
+
+    A run of no samples tells the same sizes, and no weights but one value for all of a tensor are
+    needed. A run on the meta device imports torch's compiler: 150 MB, and a second or more.
+    """
+    weights = module.state_dict()
+    if not any(tensor.is_meta for tensor in weights.values()):
+        return module
+    one = {
+        n: torch.zeros((), dtype=t.dtype, device="cpu").expand(t.shape) for n, t in weights.items()
+    }
+    module = copy.deepcopy(module)
+    module.load_state_dict(one, assign=True)
+    return module
 
 
 def narrowest_map(model: nn.Module, run: Callable[[], Any]) -> float:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..nn._mps import adaptive_avg_pool2d
 from ..nn._network import Network, stage_activations
 from ..nn._scaling import Scaling
-from ._dry_run import narrowest_map, zeros
+from ._dry_run import narrowest_map, runnable, zeros
 from ._elbo import ELBOTerms
 from ._likelihoods import Likelihood, joint_log_prob
 from ._posteriors import DiagonalNormal, Posterior, PosteriorFamily, draw_posterior, first_rows
@@ -294,12 +294,13 @@ class VAE(nn.Module):
         return activations.float().flatten(1)
 
     def _run_on_zeros(self) -> tuple[list[Tensor], Tensor]:
-        """Return the activations of two zero inputs and the decoder's output for two zero codes."""
+        """Return the activations of zero inputs and the decoder's output for zero codes."""
         training = self.encoder.training
         self.eval()
         with torch.no_grad():
-            activations = stage_activations(self.encoder, zeros(self, *self.scaling.shape))
-            decoded = self.decoder(zeros(self, self.z_dim + self.n_classes))
+            images = zeros(self, *self.scaling.shape)
+            activations = stage_activations(runnable(self.encoder), images)
+            decoded = runnable(self.decoder)(zeros(self, self.z_dim + self.n_classes))
         self.train(training)
         return activations, decoded
 
@@ -309,11 +310,11 @@ class VAE(nn.Module):
         Also gives lazy modules their sizes.
         """
         activations, decoded = self._run_on_zeros()
-        expected = (2, self.likelihood.n_params * shape[0], *shape[1:])
+        expected = (len(zeros(self)), self.likelihood.n_params * shape[0], *shape[1:])
         if decoded.shape != expected:
             raise ValueError(
                 f"The decoder returns shape {tuple(decoded.shape)} for two latent codes; "
                 f"{expected} is needed ({self.likelihood.n_params} per value of an input of "
                 f"shape {shape}, for likelihood {self.likelihood!r})."
             )
-        return activations[-1][0].numel(), [self._pooled(a).shape[1] for a in activations]
+        return activations[-1].shape[1:].numel(), [self._pooled(a).shape[1] for a in activations]

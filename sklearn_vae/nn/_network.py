@@ -154,5 +154,5 @@ class Reshape(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(n, prod(shape))`` to ``(n, *shape)``; maps in the fastest layout."""
-        x = x.reshape(-1, *self.shape)
+        x = x.unflatten(1, self.shape)
         return fastest_layout(x) if x.dim() == 4 else x
