@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -9,10 +10,12 @@ from pathlib import Path
 # pipeline's step: a cache is shared only by processes that have all imported it, or none.
 import imblearn  # noqa: F401
 import numpy as np
+import safetensors.numpy
 import torch
 from skorch.callbacks import Callback
 
 from sklearn_vae import VAETransformer
+from sklearn_vae._pretrained import _checksum
 from sklearn_vae.nn import MLP
 
 QUICK = {
@@ -56,6 +59,20 @@ def mutate(data, rng):
 def tiny(**changes):
     """Return an unfitted estimator that trains in a blink, with some parameters changed."""
     return VAETransformer(**{**QUICK, **changes})
+
+
+def read_saved(folder):
+    """Return the config and the weights of a saved model."""
+    path = folder / "model.safetensors"
+    with safetensors.safe_open(path, "numpy") as file:
+        return json.loads(file.metadata()["sklearn_vae"]), safetensors.numpy.load_file(path)
+
+
+def rewrite_saved(folder, config, arrays):
+    """Write a config, or any text, and weights as if they had been saved together."""
+    text = config if isinstance(config, str) else json.dumps(config)
+    metadata = {"format": "pt", "sklearn_vae": text, "sha256": _checksum(text, arrays)}
+    safetensors.numpy.save_file(arrays, folder / "model.safetensors", metadata)
 
 
 def weights(estimator):
