@@ -366,10 +366,14 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write the fitted model to a folder that can be shared and is read without executing code.
 
-        ``model.safetensors`` holds the weights, ``config.json`` the rest of the estimator and
-        ``README.md`` a model card in the form of model hubs; edit it, and remove its first comment,
-        so that saving again keeps it. The state of the optimiser is not saved: training that goes
-        on afterwards starts with a fresh one.
+        ``model.safetensors`` holds the weights and, in its metadata, the rest of the estimator. It
+        alone is read. ``config.json`` is a copy of the metadata, to be looked at, and ``README.md``
+        a model card in the form of model hubs; edit it, and remove its first comment, so that
+        saving again keeps it. The state of the optimiser is not saved: training that goes on
+        afterwards starts with a fresh one.
+
+        The save takes effect in one moment. Whoever loads beside it gets the old model or the new
+        one, and so does who loads after it was killed; the next save removes what that one left.
 
         Parameters
         ----------
@@ -381,8 +385,12 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         TypeError
             When the model could not be rebuilt without code of yours: torch modules as ``network``,
             own subclasses of Network, Likelihood, Prior or PosteriorFamily. joblib saves these.
+        ValueError
+            When history, column names and classes take more than 16 MB, and when the names of the
+            classes take more than 64 MB as an array.
         FileExistsError
-            When the folder holds a ``config.json`` or ``model.safetensors`` of another origin.
+            When the folder holds a ``config.json`` or ``model.safetensors`` of another origin. In
+            each case nothing is written.
 
         Warns
         -----
@@ -413,9 +421,9 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     def from_pretrained(cls: type[Self], folder: str | os.PathLike[str]) -> Self:
         """Return the fitted model that :meth:`save_pretrained` wrote.
 
-        No code is executed, and no more memory taken than the weights need, whatever the files
-        hold. ``device="auto"`` is resolved on this machine; a device that it lacks becomes the
-        CPU, with a warning.
+        Only ``model.safetensors`` is read. No code is executed, and no more memory taken than the
+        weights and at most 16 MB of settings need, whatever the file holds. ``device="auto"`` is
+        resolved on this machine; a device that it lacks becomes the CPU, with a warning.
 
         Parameters
         ----------
@@ -431,10 +439,10 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         Raises
         ------
         FileNotFoundError
-            When one of the two files is missing.
+            When there is no ``model.safetensors``.
         ValueError
-            When a file is damaged, of another format version, or names what is not in the package;
-            when the weights are not those of the model described, or not finite.
+            When it is no regular file, damaged, of another format version, or names what is not in
+            the package; when the weights are not those of the model described, or not finite.
         """
         return _pretrained.load(cls, folder)
 
