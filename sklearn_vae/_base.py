@@ -42,11 +42,9 @@ from .model import (
     POSTERIORS,
     PRIORS,
     VAE,
-    DiagonalNormal,
     Likelihood,
     PosteriorFamily,
     Prior,
-    StandardNormal,
 )
 from .nn import MLP, NETWORKS, Conv, Custom, Network, Patches
 from .nn._mps import is_limited
@@ -336,6 +334,7 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
             if self.label_weight > 0 and model.class_head is None:  # trained without labels so far
                 model.add_class_head(len(self.classes_))
             self._check_batch_size(model)
+            self._check_free_bits(model)
             net = self._make_net(model.to(device), device, split, data, partial)
             if again:
                 self._resume(net)
@@ -413,15 +412,14 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
                 f"of its own, but beta={self.beta}, kl_warmup={self.kl_warmup}, "
                 f"free_bits={self.free_bits} change the KL term. Leave them at 1, 0 and 0."
             )
-        if self.free_bits == 0:
-            return
-        for name, kind in (("prior", StandardNormal), ("posterior", DiagonalNormal)):
-            if not isinstance(getattr(self, name + "_"), kind):
-                raise ValueError(
-                    f"free_bits={self.free_bits} is per latent dimension, which "
-                    f"{name}={getattr(self, name)!r} does not tell apart. Use free_bits=0 or "
-                    f"{name}='normal'."
-                )
+
+    def _check_free_bits(self, model: VAE) -> None:
+        if self.free_bits > 0 and not model.has_kl_per_dimension():
+            raise ValueError(
+                f"free_bits={self.free_bits} is per latent dimension, which "
+                f"prior={self.prior!r:.100} with posterior={self.posterior!r:.100} does not tell "
+                "apart. Use free_bits=0, or prior='normal' with posterior='normal'."
+            )
 
     def _new_model(self, data: Rows) -> VAE:
         with torch.device("cpu"):  # whatever torch's default is
@@ -856,17 +854,16 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
         module = state.pop("module_", None)
         state.pop("net_", None)
         if module is not None:
-            state["_weights"] = weights_to_arrays(module)
+            state["_weights"], state["_z_dim"] = weights_to_arrays(module), module.z_dim
             if self._resumable:
                 state["_loaded_optimizer"] = to_cpu(self._optimizer_state())
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
-        weights = state.pop("_weights", None)
+        weights, z_dim = state.pop("_weights", None), state.pop("_z_dim", None)
         super().__setstate__(state)
         if weights is not None:
-            z_dim = weights["posterior_head.weight"].shape[0] // 2
             self.device_ = resolve_device(self.device, fallback=True)
             # The initial weights are replaced at once, and take no memory in from_pretrained;
             # training may go on with those loaded.

@@ -35,9 +35,8 @@ def build_model(
         rows = np.linspace(0, len(X) - 1, k).round().astype(int)
         return scaling(to_tensor(X[rows]))
 
-    built = prior.build(z_dim, examples, bounded=likelihood.bounded)
     try:
-        model = VAE(scaling, network, z_dim, fresh, n_classes, built, n_labels, posterior)
+        model = VAE(scaling, network, z_dim, fresh, n_classes, prior, n_labels, posterior, examples)
         model.float()  # whatever torch's default is
     except RuntimeError as error:  # torch's word for modules that do not fit together
         raise ValueError(
@@ -45,6 +44,8 @@ def build_model(
             f"{error}"
         ) from error
     with generators_restored():  # training is what it would be without them
+        if X is not None:
+            model.check_latent()
         for module in model.modules():
             if X is not None and isinstance(module, WhitenedPatches):
                 module.take_from(examples(min(len(X), PATCHED_IMAGES)))
@@ -61,7 +62,7 @@ def load_arrays(model: VAE, arrays: dict[str, np.ndarray]) -> VAE:
     # np.array copies: arrays from a memory-mapped joblib file are read-only.
     state = {name: torch.from_numpy(np.array(a, order="C")) for name, a in arrays.items()}
     # A model without memory takes the tensors themselves; others keep theirs, tied ones included.
-    model.load_state_dict(state, assign=model.posterior_head.weight.is_meta)
+    model.load_state_dict(state, assign=model.feature_loc.is_meta)
     return model
 
 

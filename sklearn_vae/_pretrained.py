@@ -604,6 +604,7 @@ def _rebuild(cls: type[Any], path: Path, file: BinaryIO) -> Any:
         state["classes_"] = classes
     _check_model(path, found, spec, parts, 0 if classes is None else len(classes))
     state["_weights"] = _read_weights(path, file, found, places, metadata)
+    state["_z_dim"] = len(state["_weights"]["posterior_head.weight"]) // 2
     try:
         with torch.device("meta"):  # modules to be filled: no memory of their own
             vae.__setstate__(state)

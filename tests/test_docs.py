@@ -5,7 +5,9 @@ import re
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
+from helpers import synthetic_images
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
@@ -49,6 +51,19 @@ def test_an_example_compiles_and_can_be_found(path):
     assert title
     assert rule == "=" * len(title)
     assert f"(../examples/{path.name})" in (ROOT / "docs/user_guide.md").read_text(encoding="utf-8")
+
+
+def test_the_guides_own_parts_train():
+    """A prior, a posterior and a likelihood as the guide writes them."""
+    text = (ROOT / "docs/user_guide.md").read_text(encoding="utf-8")
+    code = re.search(r"### Parts of your own.*?```python\n(.*?)```", text, flags=re.S)[1]
+    names, images = {"__name__": "guide"}, synthetic_images(60, 8, 8)
+    exec(code, names)
+    vae = names["vae"].set_params(network="mlp", max_epochs=100, device="cpu", random_state=0)
+    vae.set_params(z_dim=2, prior__mean=4.0, lr=1e-2).fit(images)
+    assert np.isfinite(vae.score_samples(images)).all()
+    assert abs(vae.transform(images).mean() - 4) < 1
+    assert abs(vae.module_.draw(2000, np.random.RandomState(0)).mean() - 4) < 0.1
 
 
 def _documented():

@@ -10,7 +10,14 @@ from ._likelihoods import (
     Gaussian,
     Likelihood,
 )
-from ._posteriors import IAF, POSTERIORS, DiagonalNormal, PosteriorFamily
+from ._posteriors import (
+    IAF,
+    POSTERIORS,
+    DiagonalNormal,
+    NormalPosterior,
+    Posterior,
+    PosteriorFamily,
+)
 from ._priors import PRIORS, Mixture, Prior, StandardNormal, Vamp
 from ._vae import VAE
 
@@ -29,6 +36,8 @@ __all__ = [
     "Likelihood",
     "Mixture",
     "NegativeELBO",
+    "NormalPosterior",
+    "Posterior",
     "PosteriorFamily",
     "Prior",
     "StandardNormal",

@@ -230,7 +230,9 @@ LIKELIHOODS: dict[str, type[Likelihood]] = {
 
 def joint_log_prob(p: td.Distribution, x: Tensor) -> Tensor:
     """Return the log-probability of n samples (n, ...) of independent values, shape (n,)."""
-    return p.joint_log_prob(x) if isinstance(p, _Bernoulli) else _per_sample(p.log_prob(x))
+    if hasattr(p, "joint_log_prob"):  # its own, faster way
+        return p.joint_log_prob(x)
+    return _per_sample(p.log_prob(x))
 
 
 def _per_sample(values: Tensor) -> Tensor:

@@ -1,15 +1,17 @@
 """Posteriors q(z|x): recipes that build what turns an encoder's activations into a distribution.
 
 A recipe holds hyperparameters only; ``build`` returns a fresh module, called with flat activations
-(n, k), which returns q(z|x) of n samples: a ``torch.distributions.Normal``, or a :class:`Flowed`.
+(n, k), which returns q(z|x) of n samples: a :class:`Posterior`, which says how it is drawn from.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from math import log, pi
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributions as td
@@ -19,20 +21,105 @@ from torch import Tensor, nn
 from .._recipes import Recipe
 from ..nn._counts import is_count
 
+if TYPE_CHECKING:
+    from ._priors import Prior
+
+
+class Posterior(ABC):
+    """q(z|x) of n samples: base of what a family's module returns.
+
+    A subclass defines :meth:`draw`. Its constructor takes ``loc`` and ``scale``, or it defines
+    :meth:`first`, too.
+
+    Parameters
+    ----------
+    loc : Tensor of shape (n, z_dim)
+        The code of each sample.
+    scale : Tensor of shape (n, z_dim)
+        How widely draws lie around it.
+    """
+
+    loc: Tensor
+    scale: Tensor
+
+    def __init__(self, loc: Tensor, scale: Tensor) -> None:
+        self.loc, self.scale = loc, scale
+
+    @abstractmethod
+    def draw(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the draws z that standard normal noise stands for, and log q(z|x).
+
+        ``noise`` and z have shape (..., n, z_dim), the densities (..., n). With ``torch.special``'s
+        ``ndtr`` the noise becomes uniform, for distributions that have quantiles.
+        """
+
+    def codes(self, noise: Tensor) -> Tensor:
+        """Return the draws alone, for a KL term that is known without their densities."""
+        return self.draw(noise)[0]
+
+    def first(self, n: int) -> Posterior:
+        """Return the posteriors of the first n samples."""
+        return type(self)(self.loc[:n], self.scale[:n])
+
+    def kl_divergence(self, prior: Prior, p_z: Callable[[], td.Distribution]) -> Tensor | None:
+        """Return KL(q(z|x) || p(z)), or None, the default, to estimate it from draws.
+
+        Parameters
+        ----------
+        prior : Prior
+            The recipe of p(z).
+        p_z : callable
+            Returns p(z).
+
+        Returns
+        -------
+        kl : Tensor of shape (n, z_dim) or (n, 1), or None
+            Per latent dimension, or their sum.
+        """
+        return None
+
+
+class NormalPosterior(Posterior, td.Normal):
+    """Independent normals; the prior may know its KL term exactly.
+
+    Parameters
+    ----------
+    loc, scale : Tensor of shape (n, z_dim)
+        Means and standard deviations.
+    """
+
+    def __init__(self, loc: Tensor, scale: Tensor) -> None:
+        td.Normal.__init__(self, loc, scale, validate_args=False)
+
+    def draw(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the draws z that standard normal noise stands for, and log q(z|x)."""
+        return self.loc + self.scale * noise, _log_density(noise, self.scale.log())
+
+    def codes(self, noise: Tensor) -> Tensor:
+        """Return the draws alone, in one operation."""
+        return torch.addcmul(self.loc, self.scale, noise)
+
+    def kl_divergence(self, prior: Prior, p_z: Callable[[], td.Distribution]) -> Tensor | None:
+        """Return what the prior knows of its KL from independent normals."""
+        return prior.kl_divergence(self, p_z)
+
 
 class PosteriorFamily(Recipe, ABC):
     """Base of all families of posteriors. Subclasses are frozen dataclasses."""
 
     @abstractmethod
-    def build(self, n_activations: int, z_dim: int) -> PosteriorHead:
-        """Return a module from activations (n, n_activations) to q(z|x), codes of (z_dim,)."""
+    def build(self, n_activations: int, z_dim: int) -> nn.Module:
+        """Return a module from activations (n, n_activations) to q(z|x).
+
+        It returns a :class:`Posterior` over codes of (z_dim,); :class:`NormalPosterior` is one.
+        """
 
 
 @dataclass(frozen=True)
 class DiagonalNormal(PosteriorFamily):
     """Independent normals; with a standard normal prior the KL term is exact."""
 
-    def build(self, n_activations: int, z_dim: int) -> PosteriorHead:
+    def build(self, n_activations: int, z_dim: int) -> nn.Module:
         """Return a linear layer to means and log-variances."""
         return PosteriorHead(n_activations, z_dim)
 
@@ -82,7 +169,7 @@ class IAF(PosteriorFamily):
         if not is_count(self.n_steps) or not is_count(self.n_hidden):
             raise ValueError(f"{self!r}: give ints >= 1.")
 
-    def build(self, n_activations: int, z_dim: int) -> PosteriorHead:
+    def build(self, n_activations: int, z_dim: int) -> nn.Module:
         """Return the linear layer with the flow behind it, which starts close to the identity."""
         return _FlowHead(n_activations, z_dim, self.n_steps, self.n_hidden)
 
@@ -97,23 +184,23 @@ class PosteriorHead(nn.Linear):
     def __init__(self, n_activations: int, z_dim: int) -> None:
         super().__init__(n_activations, 2 * z_dim)
 
-    def normal(self, activations: Tensor) -> td.Normal:
+    def normal(self, activations: Tensor) -> NormalPosterior:
         """Return independent normals (n, z_dim)."""
         loc, log_var = super().forward(activations).float().chunk(2, dim=1)
         log_var = F.hardtanh(log_var, -20, 20)  # a clamp whose gradient is one operation, not five
-        return td.Normal(loc, (0.5 * log_var).exp(), validate_args=False)
+        return NormalPosterior(loc, (0.5 * log_var).exp())
 
     def forward(self, activations: Tensor) -> Posterior:  # type: ignore[override]
         """Return q(z|x)."""
         return self.normal(activations)
 
 
-class Flowed:
+class Flowed(Posterior):
     """Independent normals, pushed through a flow.
 
     Parameters
     ----------
-    base : torch.distributions.Normal
+    base : NormalPosterior
         Before the flow, (n, d).
     contexts : tuple of Tensor
         What each step sees of the activations, (n, n_hidden).
@@ -121,16 +208,18 @@ class Flowed:
         The flow.
     """
 
-    def __init__(self, base: td.Normal, contexts: tuple[Tensor, ...], steps: nn.ModuleList) -> None:
+    def __init__(
+        self, base: NormalPosterior, contexts: tuple[Tensor, ...], steps: nn.ModuleList
+    ) -> None:
         self.base, self.contexts, self.steps = base, contexts, steps
 
     @property
-    def loc(self) -> Tensor:
+    def loc(self) -> Tensor:  # type: ignore[override]
         """The code of each sample, (n, d): where the flow takes the mean of the normals."""
         return self._centre[0]
 
     @property
-    def scale(self) -> Tensor:
+    def scale(self) -> Tensor:  # type: ignore[override]
         """Standard deviations around ``loc`` by the flow's own scales there, (n, d)."""
         return self._centre[1].exp()
 
@@ -152,30 +241,33 @@ class Flowed:
             z, log_scale = z.flip(-1), log_scale.flip(-1)
         return z, log_scale
 
+    def draw(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the draws z that standard normal noise stands for, and log q(z|x)."""
+        z, log_scale = self.push(noise)
+        return z, _log_density(noise, log_scale)
 
-Posterior = td.Normal | Flowed
-
-
-def first_rows(q: Posterior, n: int) -> Posterior:
-    """Return the posteriors of the first n samples."""
-    normal = q.base if isinstance(q, Flowed) else q
-    first = td.Normal(normal.loc[:n], normal.scale[:n], validate_args=False)
-    if isinstance(q, Flowed):
-        return Flowed(first, tuple(context[:n] for context in q.contexts), q.steps)
-    return first
+    def first(self, n: int) -> Flowed:
+        """Return the posteriors of the first n samples."""
+        base = NormalPosterior(self.base.loc[:n], self.base.scale[:n])
+        return Flowed(base, tuple(context[:n] for context in self.contexts), self.steps)
 
 
-def draw_posterior(q: Posterior, noise: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the draws z that standard normal noise stands for, and log q(z|x).
+def _log_density(noise: Tensor, log_scale: Tensor) -> Tensor:
+    """Return the log density (..., n) of what noise (..., n, d) becomes, scaled on its way."""
+    return -(0.5 * (noise.square() + log(2 * pi)) + log_scale).sum(-1)
 
-    ``noise`` and z have shape (..., n, d), the densities (..., n).
-    """
-    if isinstance(q, Flowed):
-        z, log_scale = q.push(noise)
-    else:
-        z, log_scale = q.loc + q.scale * noise, q.scale.log()
-    log_q = -(0.5 * (noise.square() + log(2 * pi)) + log_scale).sum(-1)
-    return z, log_q
+
+def as_posterior(q: Any, family: PosteriorFamily) -> Posterior:
+    """Return what a family's module returned; torch's own normals are independent ones."""
+    if isinstance(q, Posterior):
+        return q
+    if isinstance(q, td.Normal):
+        return NormalPosterior(q.loc, q.scale)
+    raise TypeError(
+        f"posterior={family!r:.100}: its module returns {type(q).__name__}, of which is not known "
+        "how noise becomes a draw. Return a subclass of model.Posterior that defines draw(noise); "
+        "for independent normals model.NormalPosterior(loc, scale)."
+    )
 
 
 class _FlowHead(PosteriorHead):

@@ -1,7 +1,8 @@
 """Priors p(z): recipes that build what a VAE's latent codes are held against.
 
 A prior holds hyperparameters only; ``build`` returns a fresh module, called with the VAE's
-``posterior`` function, which returns a ``torch.distributions.Distribution`` of codes (d,).
+``posterior`` function, which returns p(z), a ``torch.distributions.Distribution`` of codes (d,).
+That owns the density; the recipe says how codes are drawn and which KL term is known exactly.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from dataclasses import dataclass
 from math import log, pi
 from typing import Any
 
-import numpy as np
 import torch
 import torch.distributions as td
 from torch import Tensor, nn
@@ -26,7 +26,36 @@ Examples = Callable[[int], Tensor]
 
 
 class Prior(Recipe, ABC):
-    """Base of all priors. Subclasses are frozen dataclasses: they compare by value."""
+    """Base of all priors. Subclasses are frozen dataclasses: they compare by value.
+
+    A subclass defines :meth:`build`. Codes are drawn by the distribution's own ``sample``, and the
+    KL term is estimated from draws, where it does not define :meth:`draw` and
+    :meth:`kl_divergence`.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> import numpy as np
+    >>> import torch
+    >>> from sklearn_vae import VAETransformer
+    >>> from sklearn_vae.model import Prior
+    >>> class Normals(torch.nn.Module):
+    ...     def __init__(self, z_dim, mean):
+    ...         super().__init__()
+    ...         self.register_buffer("loc", torch.full((z_dim,), mean))
+    ...     def forward(self, posterior):
+    ...         normals = torch.distributions.Normal(self.loc, 1.0)
+    ...         return torch.distributions.Independent(normals, 1)
+    >>> @dataclass(frozen=True)
+    ... class Shifted(Prior):
+    ...     mean: float = 5.0
+    ...     def build(self, z_dim, examples, *, bounded):
+    ...         return Normals(z_dim, self.mean)
+    >>> X = np.random.default_rng(0).random((20, 8, 8))
+    >>> vae = VAETransformer(2, network="mlp", prior=Shifted(), max_epochs=1, device="cpu").fit(X)
+    >>> vae.module_.draw(1000, np.random.RandomState(0)).mean(0).round()
+    array([5., 5.], dtype=float32)
+    """
 
     @abstractmethod
     def build(self, z_dim: int, examples: Examples, *, bounded: bool) -> nn.Module:
@@ -45,8 +74,61 @@ class Prior(Recipe, ABC):
         -------
         p_z : torch.nn.Module
             Called with the function from scaled x to q(z|x), returns the distribution of codes,
-            of event shape ``(z_dim,)``.
+            of event shape ``(z_dim,)``: for codes (n, z_dim) its ``log_prob`` has shape (n,).
         """
+
+    def draw(self, p: td.Distribution, n: int, generator: torch.Generator) -> Tensor:
+        """Return n codes from p(z): those of its ``sample``.
+
+        Parameters
+        ----------
+        p : torch.distributions.Distribution
+            What the module returns.
+        n : int
+            How many.
+        generator : torch.Generator
+            On the CPU. ``sample`` takes none: torch's own generators get its seed meanwhile.
+
+        Returns
+        -------
+        z : Tensor of shape (n, z_dim)
+            On any device.
+
+        Raises
+        ------
+        NotImplementedError
+            When the distribution cannot be drawn from.
+        """
+        try:
+            with _seeded(generator.initial_seed()):
+                return p.sample(torch.Size((n,)))
+        except (AttributeError, NotImplementedError) as error:
+            name = type(p).__name__
+            if hasattr(p, "sample") and isinstance(error, AttributeError):
+                raise  # of what it does
+            raise NotImplementedError(
+                f"prior={self!r:.100} cannot be drawn from: {name} defines no "
+                f"sample(sample_shape). Define it, or {type(self).__name__}.draw(p, n, generator)."
+            ) from error
+
+    def kl_divergence(self, q: td.Normal, p_z: Callable[[], td.Distribution]) -> Tensor | None:
+        """Return KL(q(z|x) || p(z)) of independent normals where it is known, else None.
+
+        None, the default, leaves it to draws. ``free_bits`` needs it per latent dimension.
+
+        Parameters
+        ----------
+        q : torch.distributions.Normal
+            Of shape (n, z_dim).
+        p_z : callable
+            Returns p(z), what the module returns.
+
+        Returns
+        -------
+        kl : Tensor of shape (n, z_dim) or (n, 1), or None
+            Per latent dimension, or their sum.
+        """
+        return None
 
 
 @dataclass(frozen=True)
@@ -57,9 +139,36 @@ class StandardNormal(Prior):
         """Return a module without parameters."""
         return _StandardNormal(z_dim)
 
+    def draw(self, p: td.Distribution, n: int, generator: torch.Generator) -> Tensor:
+        """Return n codes, drawn on the CPU: the same on every device."""
+        return torch.randn(n, *p.event_shape, generator=generator, device="cpu")
+
+    def kl_divergence(self, q: td.Normal, p_z: Callable[[], td.Distribution]) -> Tensor:
+        """Return the KL of independent normals per dimension, (n, z_dim)."""
+        return kl_from_standard_normal(q)
+
+
+class _OfComponents(Prior):
+    """Base of priors whose p(z) is a :class:`GaussianMixture`."""
+
+    n_components: int
+
+    def __post_init__(self) -> None:
+        if not is_count(self.n_components):
+            raise ValueError(f"{self!r}: give an int >= 1.")
+
+    def draw(self, p: td.Distribution, n: int, generator: torch.Generator) -> Tensor:
+        """Return n codes, drawn on the CPU: the same on every device."""
+        assert isinstance(p, GaussianMixture)
+        noise = torch.randn(n, *p.event_shape, generator=generator, device="cpu")
+        weights = p.log_weights.detach().cpu().double().softmax(0)
+        which = torch.multinomial(weights, n, replacement=True, generator=generator)
+        loc, scale = (t.detach().cpu()[which] for t in (p.loc, p.scale))
+        return loc + scale * noise
+
 
 @dataclass(frozen=True)
-class Mixture(Prior):
+class Mixture(_OfComponents):
     """Mixture of Gaussians with learnt weights, means and standard deviations, as in VaDE [1]_.
 
     The means start at random.
@@ -82,16 +191,13 @@ class Mixture(Prior):
 
     n_components: int = 100
 
-    def __post_init__(self) -> None:
-        _check_components(self)
-
     def build(self, z_dim: int, examples: Examples, *, bounded: bool) -> nn.Module:
         """Return a module with means drawn from a standard normal."""
         return _Mixture(self.n_components, z_dim)
 
 
 @dataclass(frozen=True)
-class Vamp(Prior):
+class Vamp(_OfComponents):
     """VampPrior: the mixture of the posteriors of learnt pseudo-inputs [1]_.
 
     It follows the encoder, so that codes need not be spread like a normal, and regularises it.
@@ -125,17 +231,9 @@ class Vamp(Prior):
 
     n_components: int = 500
 
-    def __post_init__(self) -> None:
-        _check_components(self)
-
     def build(self, z_dim: int, examples: Examples, *, bounded: bool) -> nn.Module:
         """Return a module whose pseudo-inputs are training samples."""
         return _Vamp(examples(self.n_components), bounded)
-
-
-def _check_components(prior: Mixture | Vamp) -> None:
-    if not is_count(prior.n_components):
-        raise ValueError(f"{prior!r}: give an int >= 1.")
 
 
 PRIORS: dict[str, type[Prior]] = {"normal": StandardNormal, "mixture": Mixture, "vamp": Vamp}
@@ -173,22 +271,16 @@ class GaussianMixture(td.Distribution):
             return (self.log_weights - log_norm - 0.5 * distance).logsumexp(-1)
 
 
-def draw(prior: td.Distribution, n: int, rng: np.random.RandomState) -> np.ndarray:
-    """Return n codes from p(z), (n, d), float32, drawn on the CPU: the same on every device."""
-    generator = torch.Generator("cpu").manual_seed(rng.randint(2**31 - 1))  # far faster than rng
-    noise = torch.randn(n, *prior.event_shape, generator=generator, device="cpu")
-    if not isinstance(prior, GaussianMixture):
-        return noise.numpy()
-    weights = prior.log_weights.detach().cpu().double().softmax(0)
-    which = torch.multinomial(weights, n, replacement=True, generator=generator)
-    loc, scale = (t.detach().cpu()[which] for t in (prior.loc, prior.scale))
-    return (loc + scale * noise).numpy()
+def _seeded(seed: int) -> Any:
+    """Return the context in which torch's generators start from a seed."""
+    from ..training import seeded  # above this room
+
+    device = "cuda" if torch.cuda.is_initialized() else "cpu"
+    return seeded(seed, torch.device("mps" if torch.backends.mps.is_available() else device))
 
 
-def exact_kl_divergence(q: Posterior, prior: nn.Module) -> Tensor | None:
-    """Return KL(q(z|x) || p(z)) per dimension, (n, d), where it has a closed form; else None."""
-    if not isinstance(q, td.Normal) or not isinstance(prior, _StandardNormal):
-        return None
+def kl_from_standard_normal(q: td.Normal) -> Tensor:
+    """Return KL(q(z|x) || N(0, 1)) per dimension, (n, d)."""
     if torch.compiler.is_compiling():  # which has no need of a gradient written out
         return _kl_from_standard_normal(q.loc, q.scale)
     kl: Tensor = _KLFromStandardNormal.apply(q.loc, q.scale)

@@ -17,8 +17,8 @@ from ..nn._scaling import Scaling
 from ._dry_run import narrowest_map, runnable, zeros
 from ._elbo import ELBOTerms
 from ._likelihoods import Likelihood, joint_log_prob
-from ._posteriors import DiagonalNormal, Posterior, PosteriorFamily, draw_posterior, first_rows
-from ._priors import _StandardNormal, draw, exact_kl_divergence
+from ._posteriors import DiagonalNormal, Posterior, PosteriorFamily, as_posterior
+from ._priors import Examples, Prior, StandardNormal
 
 POOLED = 4
 """Side of the grid that hidden feature maps are averaged to."""
@@ -39,12 +39,15 @@ class VAE(nn.Module):
         Decoder output to the distribution of x, from :meth:`Likelihood.for_data`.
     n_classes : int, default=0
         Above 0 the decoder sees the class, too: p(x|z, y) [2]_. The encoder need not: x tells.
-    prior : torch.nn.Module, default=None
-        What :meth:`Prior.build` returned; None for the standard normal.
+    prior : Prior, default=StandardNormal()
+        p(z).
     n_labels : int, default=0
         Above 0 there is a class head, a linear layer on the posterior mean.
     posterior : PosteriorFamily, default=DiagonalNormal()
         The family of q(z|x).
+    examples : callable, default=None
+        Returns as many training samples as asked for, scaled, for a prior that starts from them;
+        None for zeros.
 
     Raises
     ------
@@ -79,12 +82,16 @@ class VAE(nn.Module):
         z_dim: int,
         likelihood: Likelihood,
         n_classes: int = 0,
-        prior: nn.Module | None = None,
+        prior: Prior = StandardNormal(),  # noqa: B008 (frozen)
         n_labels: int = 0,
         posterior: PosteriorFamily = DiagonalNormal(),  # noqa: B008 (frozen)
+        examples: Examples | None = None,
     ) -> None:
         super().__init__()
         shape = scaling.shape
+        p_z = prior.build(
+            z_dim, examples or (lambda k: torch.zeros(k, *shape)), bounded=likelihood.bounded
+        )
         self.z_dim = z_dim
         self.n_classes = n_classes
         self.scaling = scaling
@@ -92,30 +99,30 @@ class VAE(nn.Module):
         decoded = (likelihood.n_params * shape[0], *shape[1:])
         self.decoder = network.decoder(z_dim + n_classes, decoded)
         self.likelihood = likelihood
-        self.prior = _StandardNormal(z_dim) if prior is None else prior
+        self.prior_recipe, self.prior = prior, p_z
         n_activations, self._n_pooled = self._check_sizes(shape)
         n_features = sum(self._n_pooled)
+        self.posterior_recipe = posterior
         self.posterior_head = posterior.build(n_activations, z_dim)
         self.class_head: nn.Linear | None = None
-        if n_labels:
-            self.add_class_head(n_labels)
         self.register_buffer("feature_loc", torch.zeros(n_features))
         self.register_buffer("feature_scale", torch.ones(n_features))
+        if n_labels:
+            self.add_class_head(n_labels)
 
     def add_class_head(self, n_labels: int) -> None:
         """Put a linear layer from the posterior mean to ``n_labels`` classes on the model."""
-        device = self.posterior_head.weight.device
-        self.class_head = nn.Linear(self.z_dim, n_labels, device=device)
+        self.class_head = nn.Linear(self.z_dim, n_labels, device=self.feature_loc.device)
 
     def posterior(self, x: Tensor) -> Posterior:
-        """Return q(z|x) of n samples: what has ``loc`` and ``scale``, both (n, z_dim).
+        """Return q(z|x) of n samples, which has ``loc`` and ``scale``, both (n, z_dim).
 
         Independent normals; with ``IAF`` these behind the flow, ``loc`` being where it takes their
         mean and ``scale`` their standard deviations by the flow's own scales there. ``x`` is
         scaled, as ``scaling`` returns it: (n, c, h, w) in [0, 1], or (n, d).
         """
-        q: Posterior = self.posterior_head(self.encoder(x).flatten(1))
-        return q
+        q = self.posterior_head(self.encoder(x).flatten(1))
+        return as_posterior(q, self.posterior_recipe)
 
     def conditional(self, z: Tensor, y: Tensor | None = None) -> td.Distribution:
         """Return p(x|z) over scaled x, for z of shape (n, z_dim); p(x|z, y) with ``n_classes``.
@@ -158,14 +165,13 @@ class VAE(nn.Module):
         q = self.posterior(x)
         logits = None if self.class_head is None else self.class_head(q.loc).float()
         if len(x) > len(target):
-            q = first_rows(q, len(target))
-        kl = exact_kl_divergence(q, self.prior) if n_samples == 1 else None
+            q = q.first(len(target))
+        kl = q.kl_divergence(self.prior_recipe, self.p_z) if n_samples == 1 else None
         shape = n_samples, len(target), self.z_dim
         noise = torch.randn(shape, dtype=torch.float32, device=x.device)
         if kl is not None:
-            z = torch.addcmul(q.loc, q.scale, noise[0])
-            return ELBOTerms(self.log_likelihood(target, z, y), kl, logits)
-        z, log_q = draw_posterior(q, noise)
+            return ELBOTerms(self.log_likelihood(target, q.codes(noise[0]), y), kl, logits)
+        z, log_q = q.draw(noise)
         many = self.log_likelihood(  # in one batch: large products use the hardware better
             target.repeat(n_samples, *[1] * (target.dim() - 1)),
             z.flatten(0, 1),
@@ -194,8 +200,10 @@ class VAE(nn.Module):
 
     def draw(self, n: int, rng: np.random.RandomState) -> np.ndarray:
         """Return n codes from p(z), shape (n, z_dim), float32, seeded by NumPy's generator."""
-        with torch.inference_mode():
-            return draw(self.p_z(), n, rng)
+        generator = torch.Generator("cpu").manual_seed(rng.randint(2**31 - 1))
+        with torch.inference_mode():  # rng itself would take far longer
+            z = self.prior_recipe.draw(self.p_z(), n, generator)
+            return z.float().cpu().numpy()
 
     def _posterior_in_evaluation(self, x: Tensor) -> Posterior:
         """Return q(z|x) as after training: a prior's inputs stay out of BatchNorm's statistics."""
@@ -224,10 +232,10 @@ class VAE(nn.Module):
             Of standardised vectors in the units of the raw ones.
         """
         q = self.posterior(x)
-        kl = exact_kl_divergence(q, self.prior)
+        kl = q.kl_divergence(self.prior_recipe, self.p_z)
         if kl is None:
             return self._log_weights(x, q, self.p_z(), noise).mean(0)
-        log_px = [self.log_likelihood(x, q.loc + q.scale * e) for e in noise]
+        log_px = [self.log_likelihood(x, q.draw(e)[0]) for e in noise]
         return torch.stack(log_px).mean(0) - kl.sum(1)
 
     def importance_weighted(self, x: Tensor, noise: Iterable[Tensor]) -> Tensor:
@@ -247,7 +255,7 @@ class VAE(nn.Module):
     ) -> Tensor:
         """Return log p(x, z) / q(z|x) at each draw, shape (k, n)."""
         log_w = []
-        for z, log_q in (draw_posterior(q, e) for e in noise):
+        for z, log_q in map(q.draw, noise):
             log_w.append(self.log_likelihood(x, z) + p.log_prob(z) - log_q)
         return torch.stack(log_w)
 
@@ -285,6 +293,34 @@ class VAE(nn.Module):
     def narrowest_map(self) -> float:
         """Return the width of the narrowest map that a convolution takes or makes; inf for none."""
         return narrowest_map(self, self._run_on_zeros)
+
+    @torch.no_grad()
+    def has_kl_per_dimension(self) -> bool:
+        """Return whether the KL term is known exactly and per latent dimension."""
+        q = self._posterior_in_evaluation(zeros(self, *self.scaling.shape))
+        kl = q.kl_divergence(self.prior_recipe, self.p_z)
+        return kl is not None and kl.shape[1] == self.z_dim
+
+    @torch.no_grad()
+    def check_latent(self) -> None:
+        """Raise a ValueError for a prior or posterior that does not give one density per code."""
+        q = self._posterior_in_evaluation(zeros(self, *self.scaling.shape))
+        z, log_q = q.draw(zeros(self, self.z_dim))
+        log_p = self.p_z().log_prob(z)
+        kl = q.kl_divergence(self.prior_recipe, self.p_z)
+        for name, what, found, wanted in (
+            ("posterior", "draws", z, {(2, self.z_dim)}),
+            ("posterior", "densities", log_q, {(2,)}),
+            ("prior", "densities", log_p, {(2,)}),
+            ("prior", "a kl_divergence", kl, {(2, self.z_dim), (2, 1)}),
+        ):
+            if found is not None and tuple(found.shape) not in wanted:
+                recipe = self.prior_recipe if name == "prior" else self.posterior_recipe
+                raise ValueError(
+                    f"{name}={recipe!r:.100} gives {what} of shape {tuple(found.shape)} for two "
+                    f"codes of {self.z_dim} dimensions; {max(wanted)} is needed. Of a distribution "
+                    "of independent dimensions make one: torch.distributions.Independent(p, 1)."
+                )
 
     @staticmethod
     def _pooled(activations: Tensor) -> Tensor:

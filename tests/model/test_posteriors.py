@@ -1,5 +1,7 @@
 """Posteriors: densities of the flow against its Jacobian, what it sees, life in an estimator."""
 
+from dataclasses import dataclass
+
 import joblib
 import numpy as np
 import pytest
@@ -9,8 +11,14 @@ from helpers import same_weights, synthetic_images, tiny
 from torch.func import jacrev, vmap
 
 from sklearn_vae import VAEAugmenter, VAEDetector
-from sklearn_vae.model import IAF, POSTERIORS, Vamp
-from sklearn_vae.model._posteriors import draw_posterior, first_rows
+from sklearn_vae.model import (
+    IAF,
+    POSTERIORS,
+    NormalPosterior,
+    Posterior,
+    PosteriorFamily,
+    Vamp,
+)
 from sklearn_vae.nn import Conv
 
 N, K = 4, 6
@@ -33,7 +41,7 @@ def images():
 
 def of_one(head, row):
     """Return the function from one sample's noise (d,) to its draw."""
-    return lambda noise: draw_posterior(head(row[None]), noise[None])[0][0]
+    return lambda noise: head(row[None]).draw(noise[None])[0][0]
 
 
 @pytest.mark.parametrize("n_steps", [1, 2, 3])
@@ -41,7 +49,7 @@ def of_one(head, row):
 def test_density_is_that_of_the_jacobian(d, n_steps):
     head, activations = posterior(d, n_steps)
     noise = torch.randn(N, d)
-    _, log_q = draw_posterior(head(activations), noise)
+    _, log_q = head(activations).draw(noise)
     for row, e, found in zip(activations, noise, log_q, strict=True):
         jacobian = jacrev(of_one(head, row))(e)
         expected = td.Normal(0.0, 1.0).log_prob(e).sum() - torch.linalg.slogdet(jacobian)[1]
@@ -51,7 +59,7 @@ def test_density_is_that_of_the_jacobian(d, n_steps):
 def test_density_integrates_to_one():
     head, activations = posterior(2, 3)
     q = head(activations[:1].expand(200_000, K))
-    z, log_q = draw_posterior(q, torch.randn(200_000, 2))
+    z, log_q = q.draw(torch.randn(200_000, 2))
     inside = td.Normal(z.mean(0), 0.3 * z.std(0)).log_prob(z).sum(1)  # a density within q's
     assert float((inside - log_q).exp().mean().detach()) == pytest.approx(1, abs=0.03)
 
@@ -81,7 +89,7 @@ def test_two_steps_make_all_dimensions_depend_on_each_other():
 def test_centre_and_scale_are_those_of_the_flow():
     head, activations = posterior(5, 1)
     q = head(activations)
-    z, _ = draw_posterior(q, torch.zeros(N, 5))
+    z, _ = q.draw(torch.zeros(N, 5))
     torch.testing.assert_close(q.loc, z)
     for row, scale in zip(activations, q.scale, strict=True):
         jacobian = jacrev(of_one(head, row))(torch.zeros(5))
@@ -101,14 +109,14 @@ def test_first_rows_are_the_posteriors_of_the_first_samples(images, posterior_):
     model = tiny(posterior=posterior_).fit(images).module_
     x = torch.from_numpy(images[:, None])
     noise = torch.randn(7, 3)
-    found = draw_posterior(first_rows(model.posterior(x), 7), noise)
-    for a, b in zip(found, draw_posterior(model.posterior(x[:7]), noise), strict=True):
+    found = model.posterior(x).first(7).draw(noise)
+    for a, b in zip(found, model.posterior(x[:7]).draw(noise), strict=True):
         torch.testing.assert_close(a, b)
 
 
 def test_normals_have_the_density_of_torchs():
-    q = td.Normal(torch.randn(N, 3), torch.rand(N, 3) + 0.1)
-    z, log_q = draw_posterior(q, torch.randn(2, N, 3))
+    q = NormalPosterior(torch.randn(N, 3), torch.rand(N, 3) + 0.1)
+    z, log_q = q.draw(torch.randn(2, N, 3))
     torch.testing.assert_close(log_q, q.log_prob(z).sum(-1))
 
 
@@ -123,12 +131,12 @@ def test_a_flow_learns_what_independent_normals_cannot():
             head, one = family().build(1, 2), torch.ones(1, 1)
             optimizer = torch.optim.Adam(head.parameters(), lr=0.01)
             for _ in range(400):
-                z, log_q = draw_posterior(head(one), torch.randn(256, 1, 2))
+                z, log_q = head(one).draw(torch.randn(256, 1, 2))
                 loss = (log_q - target.log_prob(z)).mean()
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
-            z, log_q = draw_posterior(head(one), torch.randn(20_000, 1, 2))
+            z, log_q = head(one).draw(torch.randn(20_000, 1, 2))
             missed[name] = float((log_q - target.log_prob(z)).mean().detach())
     assert missed["normal"] == pytest.approx(-0.5 * np.log(1 - 0.9**2), abs=0.03)
     assert missed["iaf"] < 0.03
@@ -211,3 +219,96 @@ def test_what_a_flow_cannot_do_is_refused(images):
     vae = tiny(warm_start=True).fit(images)
     with pytest.raises(ValueError, match=r"posterior is now IAF.*DiagonalNormal"):
         vae.set_params(posterior="iaf").fit(images)
+
+
+class Laplace(Posterior):
+    """A user's own: independent Laplace distributions."""
+
+    def __init__(self, loc, scale):
+        self.loc, self.scale = loc, scale
+
+    def draw(self, noise):
+        p = td.Laplace(self.loc, self.scale)
+        z = p.icdf(torch.special.ndtr(noise).clamp(1e-6, 1 - 1e-6))
+        return z, p.log_prob(z).sum(-1)
+
+
+@dataclass(frozen=True)
+class Family(PosteriorFamily):
+    """Builds a linear layer behind which ``kind`` stands."""
+
+    kind: type = Laplace
+
+    def build(self, n_activations, z_dim):
+        family = self
+
+        class Head(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.layer = torch.nn.Linear(n_activations, 2 * z_dim)
+
+            def forward(self, activations):
+                loc, log_scale = self.layer(activations).float().chunk(2, dim=1)
+                return family.kind(loc, log_scale.exp())
+
+        return Head()
+
+
+def test_a_users_posterior_is_drawn_as_what_it_is(images, tmp_path):
+    vae = tiny(posterior=Family(), max_epochs=4, lr=1e-2, warm_start=True).fit(images)
+    assert vae.history_[-1]["train_loss"] < vae.history_[0]["train_loss"]
+    model = vae.module_
+    x = model.scaling(torch.from_numpy(images[:5]))
+    q = model.posterior(x)
+    assert isinstance(q, Laplace)
+    z, log_q = q.draw(torch.randn(20_000, 5, 3))
+    torch.testing.assert_close(z.mean(0), q.loc, atol=0.05, rtol=0.05)
+    torch.testing.assert_close(z.std(0), 2**0.5 * q.scale, atol=0.05, rtol=0.05)
+    p = td.Laplace(q.loc, q.scale)
+    kl = (log_q - td.Normal(0.0, 1.0).log_prob(z).sum(-1)).mean(0)
+    exact = -p.entropy() + 0.5 * (p.variance + q.loc**2 + np.log(2 * np.pi))
+    torch.testing.assert_close(kl, exact.sum(1), atol=0.1, rtol=0.02)
+    noise = torch.randn(1000, 5, 3)
+    likelihood = torch.stack([model.log_likelihood(x, z) for z in q.draw(noise)[0]]).mean(0)
+    torch.testing.assert_close(model.elbo(x, noise), likelihood - exact.sum(1), atol=0.5, rtol=0)
+    again = joblib.load(joblib.dump(vae, tmp_path / "vae.joblib")[0])
+    np.testing.assert_array_equal(again.transform(images), vae.transform(images))
+    np.testing.assert_array_equal(again.score_samples(images), vae.score_samples(images))
+    assert vae.fit(images).n_iter_ == 8
+
+
+def test_the_parts_of_the_package_take_a_users_posterior(images):
+    y = (images.mean((1, 2)) > 0.5).astype(int)
+    y[::3] = -1
+    settings = {"posterior": Family(), "label_weight": 1.0, "augment": lambda x: x + 0.01}
+    vae = tiny(**settings, max_epochs=15, lr=1e-2).fit(images, y)
+    assert vae.history_[-1]["train_label_loss"] < vae.history_[0]["train_label_loss"]
+    for method in ("posterior", "interpolation", "density", "conditional"):
+        vae = tiny(posterior=Family(), prior=Vamp(4))
+        X_more, _ = VAEAugmenter(vae=vae, method=method, random_state=0, n_new=2).fit_resample(
+            images, np.repeat([0, 1], 30)
+        )
+        assert X_more.shape == (64, 8, 8)
+    with pytest.raises(ValueError, match=r"free_bits=1.0 .*posterior=Family"):
+        tiny(posterior=Family(), free_bits=1.0).fit(images)
+
+
+def test_torchs_normals_are_the_packages(images):
+    ours, theirs = (tiny(posterior=Family(k)).fit(images) for k in (NormalPosterior, td.Normal))
+    assert same_weights(ours, theirs)
+    np.testing.assert_array_equal(ours.score_samples(images), theirs.score_samples(images))
+
+
+def test_what_cannot_be_drawn_from_is_refused_before_training(images):
+    vae = tiny(posterior=Family(td.Laplace))
+    with pytest.raises(TypeError, match=r"returns Laplace.*model\.Posterior that defines draw"):
+        vae.fit(images)
+    assert not hasattr(vae, "module_")
+
+    class Wide(Laplace):
+        def draw(self, noise):
+            z, _ = super().draw(noise)
+            return z, td.Laplace(self.loc, self.scale).log_prob(z)
+
+    with pytest.raises(ValueError, match=r"posterior=Family.*densities of shape \(2, 3\)"):
+        tiny(posterior=Family(Wide)).fit(images)
