@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ._compat import as_arrays
 from .training import spread_rows
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ MAD_OF_NORMAL = 0.67449
 """Median absolute deviation of the standard normal."""
 
 
+@as_arrays
 def fit_mixture(X: np.ndarray, n_components: int, reg_covar: float) -> GaussianMixture:
     """Return a mixture of as many Gaussians as X, n rows of d columns, carries; fitted to it.
 
@@ -43,6 +45,7 @@ class Density:
     a standard deviation (of a normal with the same median absolute deviation) below it.
     """
 
+    @as_arrays
     def fit(self, X: np.ndarray) -> Density:
         """Fit the mixture to standardised columns."""
         from sklearn.preprocessing import StandardScaler
@@ -60,6 +63,7 @@ class Density:
         scores: np.ndarray = (self._log_density(X) - self.median_) / self.spread_
         return scores
 
+    @as_arrays
     def _log_density(self, X: np.ndarray) -> np.ndarray:
         return np.asarray(self.mixture_.score_samples(self.scaler_.transform(X)))
 

@@ -148,12 +148,13 @@ class PosteriorViews(_Views):
         if isinstance(vae, FrozenEstimator):
             vae = vae.estimator
         check_is_fitted(vae)
-        if not isinstance(vae.module_, VAE) or vae.module_.n_classes:
+        module = getattr(vae, "module_", None)
+        if not isinstance(module, VAE) or module.n_classes:
             raise TypeError(
                 f"vae={vae!r} is a {type(vae).__name__}, which has no codes of single images "
                 "alone. Pass a fitted VAETransformer."
             )
-        super().__init__(vae.module_, spread)
+        super().__init__(module, spread)
         self.residual = residual
 
     def forward(self, x: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.utils import check_array
 
 from .._detector import VAEDetector
-from .._images import check_count
+from .._images import check_count, from_torch
 from ._estimators import first, image_shape_of, resolve, to_array
 from ._plotting import TileDisplay, as_pairs, check_matplotlib, merged, mosaic
 
@@ -105,7 +105,9 @@ class ErrorMapDisplay(TileDisplay):
             Where matplotlib is missing.
         """
         pairs = as_pairs(self.images, self.reconstructions, self.image_shape)
-        errors = check_array(self.errors, dtype=np.float32, allow_nd=True, input_name="errors")
+        errors = check_array(
+            from_torch(self.errors), dtype=np.float32, allow_nd=True, input_name="errors"
+        )
         if errors.shape != pairs.shape[1:4]:
             raise ValueError(
                 f"errors have shape {errors.shape}; {pairs.shape[1:4]}, one per pixel, is needed."

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.utils import check_array, check_consistent_length
 
+from .._compat import as_arrays
+from .._images import from_torch
 from .._transformer import VAETransformer
 from ._estimators import resolve
 from ._plotting import as_labels, check_matplotlib, merged
@@ -184,9 +186,10 @@ class LatentDisplay:
         return cls(codes, y).plot(ax=ax, **kwargs)
 
 
+@as_arrays
 def _project(codes: Any) -> tuple[np.ndarray, np.ndarray | None]:
     """Return two coordinates per code and, where they are projections, their variance shares."""
-    Z = check_array(codes, ensure_min_samples=2, input_name="codes")
+    Z = check_array(from_torch(codes), ensure_min_samples=2, input_name="codes")
     if Z.shape[1] == 1:
         raise ValueError(
             "The codes have one dimension; a scatter plot needs two. Draw a histogram: "

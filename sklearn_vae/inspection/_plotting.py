@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.utils import check_array, column_or_1d
 
-from .._images import check_count, check_values, read_spec
+from .._images import check_count, check_values, from_torch, read_spec
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,13 +44,13 @@ def check_steps(n_steps: Any) -> int:
 
 def as_labels(y: Any) -> np.ndarray:
     """Return labels as an array that can be sorted, names beside a -1 as text."""
-    y = column_or_1d(y)
+    y = column_or_1d(from_torch(y))
     return y.astype(str) if y.dtype == object else y
 
 
 def as_images(X: Any, image_shape: tuple[int, ...] | None = None) -> np.ndarray:
     """Return images in any form as (n, h, w) or (n, h, w, c), float32 in [0, 1]."""
-    X = check_array(X, dtype="numeric", allow_nd=True, input_name="images")
+    X = check_array(from_torch(X), dtype="numeric", allow_nd=True, input_name="images")
     spec = read_spec(X, image_shape)
     if not spec.is_image:
         raise ValueError(
