@@ -42,7 +42,9 @@ from .augmentation import (
     QualityGate,
     append_labels,
     append_rows,
+    check_can_append,
     dense,
+    is_table,
     new_rows,
     transform_rows,
 )
@@ -231,7 +233,7 @@ class VAEAugmenter(
 
         Parameters
         ----------
-        X : array-like, data frame or torch.Tensor
+        X : array-like, data frame of pandas or polars, or torch.Tensor
             Images or rows in the form that :meth:`VAETransformer.fit` takes.
         y : array-like of shape (n,)
             Classes; -1 is unlabelled.
@@ -260,7 +262,7 @@ class VAEAugmenter(
 
         Parameters
         ----------
-        X : array-like, data frame or torch.Tensor
+        X : array-like, data frame of pandas or polars, or torch.Tensor
             Images or rows in the form that :meth:`VAETransformer.fit` takes.
         y : array-like of shape (n,), (n, 1), or one-hot (n, n_classes)
             Classes; -1 is unlabelled.
@@ -268,7 +270,8 @@ class VAEAugmenter(
         Returns
         -------
         X_resampled, y_resampled
-            In the containers and dtypes of X and y. The first rows are those of X, unchanged.
+            In the containers and dtypes of X and y; a list of images gets images of their type.
+            The first rows are those of X, unchanged.
 
         Raises
         ------
@@ -276,13 +279,15 @@ class VAEAugmenter(
             As :meth:`fit`: for a y without classes, an ``n_new`` of negative numbers or unknown
             classes, a class with too few rows for ``method``, and what the VAE refuses.
         TypeError
-            For a torch ``Dataset``, to which no rows can be appended.
+            For a torch ``Dataset`` and tables of other packages than pandas and polars, to which
+            no rows can be appended.
 
         Warns
         -----
         UserWarning
             When ``n_new`` comes to no rows, and when the gate leaves fewer than asked for.
         """
+        check_can_append("y", y)
         with fitted_at_once(self) as unseen:
             data = unseen._read(X, y)
             rng = unseen._fit_generator(data)
@@ -336,6 +341,7 @@ class VAEAugmenter(
                 "VAEAugmenter needs X as an array, a data frame or a tensor: synthetic rows are "
                 "appended to it. Load the Dataset's images into one."
             )
+        check_can_append("X", X)
         labels = read_labels(y, warn=self.estimator is not None)
         for name in ("feature_names_in_", "is_synthetic_", "source_indices_"):
             self.__dict__.pop(name, None)  # of another fit
@@ -468,7 +474,7 @@ class VAEAugmenter(
     def _fit_estimator(self, X: Any, data: _Labelled, rng: np.random.RandomState) -> None:
         real = np.flatnonzero(data.codes >= 0)
         new, codes = self._generate(self.sampling_strategy_, rng, real)
-        if isinstance(X, torch.Tensor) or not hasattr(X, "iloc"):
+        if not is_table(X):
             X = data.X
         rows = append_rows(X if len(real) == len(data.X) else _safe_indexing(X, real), new)
         labels = np.concatenate([data.labels[real], self.classes_[codes]])

@@ -7,11 +7,15 @@ import warnings
 import joblib
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 import torch
 from helpers import QUICK, Trained, synthetic_images, tiny
 from imblearn.pipeline import make_pipeline as make_imblearn_pipeline
+from polars.testing import assert_frame_equal, assert_series_equal
 from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier
+from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_digits
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier, VotingClassifier
@@ -196,6 +200,75 @@ def test_lists_and_tensors_come_back_as_such(rows, labels):
     assert X_torch.dtype == torch.float64
     np.testing.assert_array_equal(X_torch, expected)
     np.testing.assert_array_equal(y_torch, y_expected)
+
+
+@pytest.fixture(scope="module")
+def tables(rows, labels):
+    """The same 60 rows of two classes as frames of pandas and of polars, with a column of names."""
+    X, y = rows[:60], np.where(labels[:60] > 5, "high", "low")
+    names = [f"p{i}" for i in range(64)]
+    pandas = pd.DataFrame(X, columns=names), pd.Series(y, name="size")
+    return pandas, (pl.DataFrame(X, schema=names), pl.Series("size", y))
+
+
+def test_polars_goes_in_and_comes_out(tables):
+    (X, y), (X_polars, y_polars) = tables
+    expected, y_expected = augmenter(n_new=2).fit_resample(X, y)
+    sampler = augmenter(n_new=2)
+    X_out, y_out = sampler.fit_resample(X_polars, y_polars)
+    assert_frame_equal(X_out, pl.DataFrame(expected.to_numpy(), schema=list(X), orient="row"))
+    assert_series_equal(y_out, pl.Series("size", y_expected.to_numpy()))
+    assert sampler.feature_names_in_.tolist() == list(X)
+
+
+@pytest.mark.parametrize("share", [0, 0.3], ids=["labelled", "part"])
+def test_columns_are_found_by_name_inside_and_behind(tables, share):
+    names = list(tables[0][0])
+    found = []
+    for X, y in tables:
+        part = np.where(np.arange(60) < 60 * share, -1, np.asarray(y).astype(object) == "low")
+        classifier = make_pipeline(
+            make_column_transformer((tiny(image_shape=(8, 8)), names)), LogisticRegression()
+        )
+        wrapper = augmenter(estimator=classifier, n_new=2).fit(X, part)
+        found.append(wrapper.predict_proba(X))
+        plain = augmenter(estimator=LogisticRegression(), n_new=2).fit(X, part)
+        plain.predict(X)  # without a warning about names, which would be an error here
+        assert plain.estimator_.feature_names_in_.tolist() == names
+        behind = make_imblearn_pipeline(augmenter(n_new=2), classifier).fit(X, y)
+        found.append(behind.predict_proba(X))
+    np.testing.assert_allclose(found[0], found[2])
+    np.testing.assert_allclose(found[1], found[3])
+
+
+def test_tables_that_cannot_grow_are_refused_before_training(tables):
+    (X, y), (X_polars, y_polars) = tables
+    Trained.trainings = 0
+    for changes in ({}, {"estimator": SVC()}):
+        estimator = augmenter(vae=tiny(callbacks=[Trained()]), **changes)
+        with pytest.raises(TypeError, match=r"polars LazyFrame.*X\.collect\(\)"):
+            estimator.fit(X_polars.lazy(), y_polars)
+        with pytest.raises(TypeError, match=r"pyarrow Table.*X\.to_pandas\(\)"):
+            estimator.fit(pa.Table.from_pandas(X), y)
+    with pytest.raises(TypeError, match=r"pyarrow \w*StringArray.*y\.to_pandas\(\)"):
+        augmenter(vae=tiny(callbacks=[Trained()])).fit_resample(X, pa.array(y))
+    assert Trained.trainings == 0
+
+
+@pytest.mark.parametrize("kind", ["arrays", "tensors"])
+def test_what_is_behind_takes_a_list_of_images(kind, unbalanced):
+    X, y = unbalanced
+    X = (X * 255).astype(np.uint8)
+    given = list(X) if kind == "arrays" else list(torch.from_numpy(X))
+    out, _ = augmenter(n_new=2).fit_resample(given, y)
+    expected, _ = augmenter(n_new=2).fit_resample(X, y)
+    found = np.asarray(out) if kind == "arrays" else torch.stack(out).numpy()
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, expected)
+    pipeline = make_imblearn_pipeline(augmenter(n_new=2), tiny(), LogisticRegression())
+    np.testing.assert_array_equal(
+        clone(pipeline).fit(given, y).predict(X), clone(pipeline).fit(X, y).predict(X)
+    )
 
 
 def test_columns_and_one_hot_labels_keep_their_shape(rows, labels):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from math import prod
 from typing import Any
 
 import numpy as np
 import torch
+
+from .._images import from_torch
 
 
 def dense(X: Any) -> Any:
@@ -16,15 +20,34 @@ def dense(X: Any) -> Any:
     return X.astype(sparse) if sparse else X
 
 
+def is_table(X: Any) -> bool:
+    """Return whether X is a data frame, or a column of one, of pandas or polars."""
+    return hasattr(X, "iloc") or _is_polars(X)
+
+
+def check_can_append(name: str, data: Any) -> None:
+    """Refuse, before any training, containers of which no longer one can be made."""
+    kind, package = type(data).__name__, type(data).__module__.partition(".")[0]
+    if kind == "LazyFrame":
+        raise TypeError(f"{name} is a {package} LazyFrame, without rows. Pass {name}.collect().")
+    if hasattr(data, "to_pandas") and not is_table(data):
+        raise TypeError(
+            f"{name} is a {package} {kind}; synthetic rows are appended to data frames of pandas "
+            f"and polars, arrays, tensors and lists. Pass {name}.to_pandas()."
+        )
+
+
 def append_rows(X: Any, new: np.ndarray) -> Any:
     """Return the user's X with new rows behind its own, in X's container and dtype.
 
     Parameters
     ----------
-    X : ndarray, list, torch.Tensor or data frame, of shape (n, ...)
-        The user's rows. A frame's integer index goes on counting; others get ``synthetic_0``, ...
+    X : ndarray, list, tuple, torch.Tensor or data frame of pandas or polars, of shape (n, ...)
+        The user's rows; or lists, arrays and columns whose elements are images: arrays, tensors,
+        Pillow's, or nested lists. A pandas frame's integer index goes on counting; others get
+        ``synthetic_0``, ...
     new : ndarray of shape (m, ...)
-        Rows of X's shape; rounded where X is an array or a frame of integers.
+        Rows of X's shape; rounded where X is of integers.
 
     Returns
     -------
@@ -32,13 +55,16 @@ def append_rows(X: Any, new: np.ndarray) -> Any:
         A copy.
     """
     if isinstance(X, torch.Tensor):
-        if new.dtype.kind == "f" and not X.is_floating_point():
-            new = np.rint(new)  # torch's cast cuts the decimals off
-        return torch.cat([X, torch.from_numpy(new).to(X.device, X.dtype)])
-    if isinstance(X, list):
-        return X + new.tolist()
+        return torch.cat([X, _as_tensor(new, X)])
+    if isinstance(X, list | tuple):
+        return X + type(X)(_elements(X, new))
+    columns = np.shape(X)[1:]
+    if prod(columns) != prod(new.shape[1:]):  # images in the cells of one column
+        new = _in_cells(_elements(np.asarray(X, object).ravel(), new)).reshape(-1, *columns)
     if hasattr(X, "iloc"):
-        return _append_frame(X, new)
+        return _append_pandas(X, new)
+    if _is_polars(X):
+        return _append_polars(X, new)
     X = np.asarray(X)
     return np.concatenate([X, _cast(new, X.dtype)])
 
@@ -48,7 +74,8 @@ def append_labels(y: Any, new: np.ndarray, X: Any = None) -> Any:
 
     Parameters
     ----------
-    y : array, list, torch.Tensor, Series or data frame of shape (n,), (n, 1), or one-hot (n, k)
+    y : array, list, tuple, torch.Tensor, Series or data frame of shape (n,), (n, 1), or one-hot \
+            (n, k)
         The user's labels.
     new : ndarray of shape (m,)
         Labels; for a one-hot y, numbers of its columns.
@@ -64,17 +91,107 @@ def append_labels(y: Any, new: np.ndarray, X: Any = None) -> Any:
     one_hot = len(shape) == 1 and shape[0] > 1
     tail = np.eye(shape[0])[new] if one_hot else new.reshape(-1, *shape)
     if isinstance(y, torch.Tensor):
-        return torch.cat([y, torch.from_numpy(tail).to(y.device, y.dtype)])
-    if isinstance(y, list):
-        return y + tail.astype(tail.dtype if tail.dtype == object else np.asarray(y).dtype).tolist()
+        return torch.cat([y, _as_tensor(tail, y)])
+    if isinstance(y, list | tuple):
+        return y + type(y)(_elements(y, tail))
     if hasattr(y, "iloc"):
         index = X.index[len(y) :] if hasattr(X, "index") and hasattr(X, "iloc") else None
-        return _append_frame(y, tail, index)
+        return _append_pandas(y, tail, index)
+    if _is_polars(y):
+        return _append_polars(y, tail)
     y = np.asarray(y)
     return np.concatenate([y, tail.astype(y.dtype)])
 
 
-def _append_frame(frame: Any, new: np.ndarray, index: Any = None) -> Any:
+# -- elements of lists, and of arrays and columns of objects ---------------------------------------
+
+
+def _elements(X: Any, new: np.ndarray) -> list[Any]:
+    """Return new rows as elements like those of the sequence X."""
+    if isinstance(X[0], torch.Tensor) or is_pil(X[0]):
+        # Of images of several types, those that have the type in which all are read together.
+        alike = (x for x in X if np.asarray(from_torch(x)).dtype == new.dtype)
+        example = next(alike, X[0])
+        return [_like(example, row) for row in new]
+    dtype = np.result_type(*{x.dtype for x in X}) if _are_arrays(X) else np.asarray(X).dtype
+    if new.dtype != object:
+        new = _cast(new, dtype)
+    return [_like(X[0], row) for row in new]
+
+
+def _are_arrays(X: Any) -> bool:
+    return all(isinstance(x, np.ndarray) for x in X)
+
+
+def _like(example: Any, row: Any) -> Any:
+    """Return a row in the type of a sample of the user's."""
+    if isinstance(example, torch.Tensor):
+        return _as_tensor(row, example)
+    if is_pil(example):
+        return _as_pil(row, example.mode)
+    if isinstance(example, list | tuple):
+        return type(example)(map(_like, example, row))
+    if isinstance(row, np.generic) and not isinstance(example, np.generic):
+        return row.item()
+    return row
+
+
+def _as_tensor(values: Any, like: torch.Tensor) -> torch.Tensor:
+    values = np.asarray(values)
+    if values.dtype.kind == "f" and not like.is_floating_point():
+        values = np.rint(values)  # torch's cast cuts the decimals off
+    return torch.from_numpy(values).to(like.device, like.dtype)
+
+
+def is_pil(x: Any) -> bool:
+    """Return whether x is an image of Pillow's, which is not imported for that."""
+    return isinstance(x, getattr(sys.modules.get("PIL.Image"), "Image", ()))
+
+
+def _as_pil(pixels: np.ndarray, mode: str) -> Any:
+    from PIL import Image
+
+    image = Image.fromarray(pixels)
+    if image.mode == mode:
+        return image
+    return Image.frombytes(mode, image.size, pixels.tobytes())  # HSV, say, which are read as RGB
+
+
+def _in_cells(elements: list[Any]) -> np.ndarray:
+    """Return a column of objects, which NumPy does not look into."""
+    cells = np.empty(len(elements), object)
+    for i, element in enumerate(elements):
+        cells[i] = element
+    return cells
+
+
+# -- tables ----------------------------------------------------------------------------------------
+
+
+def _is_polars(X: Any) -> bool:
+    polars = sys.modules.get("polars")
+    return polars is not None and isinstance(X, polars.DataFrame | polars.Series)
+
+
+def _append_polars(table: Any, new: np.ndarray) -> Any:
+    """Append to a frame or a series of polars; its dtypes and names stay."""
+    import polars as pl
+
+    if isinstance(table, pl.DataFrame):
+        columns = new.reshape(len(new), table.width).T
+        return pl.DataFrame(list(map(_append_polars, table.get_columns(), columns)))
+    values = new
+    if new.dtype.kind == "f" and table.dtype == pl.Boolean:
+        values = new > 0.5
+    elif new.dtype.kind == "f" and table.dtype.is_integer():
+        values = np.rint(new)
+    tail = pl.Series(table.name, values if values.dtype != object else values.tolist())
+    if table.dtype == pl.Categorical:  # whose numbers of categories are each series' own
+        return pl.concat([table.cast(pl.String), tail]).cast(table.dtype)
+    return pl.concat([table, tail.cast(table.dtype)])
+
+
+def _append_pandas(frame: Any, new: np.ndarray, index: Any = None) -> Any:
     """Append to a pandas object; its dtypes, names and index stay."""
     import pandas as pd
 
