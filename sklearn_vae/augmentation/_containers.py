@@ -57,7 +57,8 @@ def append_rows(X: Any, new: np.ndarray) -> Any:
     if isinstance(X, torch.Tensor):
         return torch.cat([X, _as_tensor(new, X)])
     if isinstance(X, list | tuple):
-        return X + type(X)(_elements(X, new))
+        more: Any = type(X)(_elements(X, new))
+        return X + more
     columns = np.shape(X)[1:]
     if prod(columns) != prod(new.shape[1:]):  # images in the cells of one column
         new = _in_cells(_elements(np.asarray(X, object).ravel(), new)).reshape(-1, *columns)
@@ -93,7 +94,8 @@ def append_labels(y: Any, new: np.ndarray, X: Any = None) -> Any:
     if isinstance(y, torch.Tensor):
         return torch.cat([y, _as_tensor(tail, y)])
     if isinstance(y, list | tuple):
-        return y + type(y)(_elements(y, tail))
+        end: Any = type(y)(_elements(y, tail))
+        return y + end
     if hasattr(y, "iloc"):
         index = X.index[len(y) :] if hasattr(X, "index") and hasattr(X, "iloc") else None
         return _append_pandas(y, tail, index)
