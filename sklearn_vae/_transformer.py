@@ -41,7 +41,9 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         - ``"resnet"``: three stages of 64, 128 and 256 channels with a residual block each; for
           ``label_weight`` with many labels.
         - ``"auto"``: see Notes.
-        - a :class:`~sklearn_vae.nn.Network` such as ``nn.MLP(hidden=(400,))``.
+        - a :class:`~sklearn_vae.nn.Network` such as ``nn.MLP(hidden=(400,))``; a search then tunes
+          ``network__hidden``, and likewise ``likelihood__scale``, ``prior__n_components``,
+          ``posterior__n_steps`` and ``augment__rotate`` where these parameters hold objects.
         - a pair of torch modules: the encoder maps ``(n, c, h, w)`` (or ``(n, d)``) to any
           activations, the decoder ``(n, z_dim)`` to ``(n, c, h, w)`` without a final sigmoid.
           Each fit trains copies. See :class:`~sklearn_vae.nn.Custom`. joblib's caches do not
@@ -78,7 +80,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
 
     free_bits : float, default=0.0
         Nats per latent dimension, 0 or more, that the KL term does not charge; against posterior
-        collapse.
+        collapse. The prior must know its KL term per dimension, as ``"normal"`` does, and the
+        posterior be ``"normal"``.
 
     importance_samples : int, default=1
         Posterior draws per sample and step, 1 or more. Above 1 training maximises the

@@ -89,9 +89,11 @@ class VAE(nn.Module):
     ) -> None:
         super().__init__()
         shape = scaling.shape
-        p_z = prior.build(
-            z_dim, examples or (lambda k: torch.zeros(k, *shape)), bounded=likelihood.bounded
-        )
+        examples = examples or (lambda k: torch.zeros(k, *shape))
+        try:
+            p_z = prior.build(z_dim, examples, bounded=likelihood.bounded)
+        except RuntimeError as error:  # torch's word for shapes that do not fit
+            raise ValueError(f"prior={prior!r:.100} cannot be built: {error}") from error
         self.z_dim = z_dim
         self.n_classes = n_classes
         self.scaling = scaling

@@ -281,6 +281,16 @@ def test_densities_per_dimension_are_refused_before_training(images):
     assert not hasattr(vae, "module_")
 
 
+def test_a_prior_that_cannot_be_built_is_named(images):
+    @dataclass(frozen=True)
+    class Broken(Prior):
+        def build(self, z_dim, examples, *, bounded):
+            return torch.ones(2) @ torch.ones(3)
+
+    with pytest.raises(ValueError, match=r"^prior=.*Broken\(\) cannot be built: "):
+        tiny(prior=Broken()).fit(images)
+
+
 def test_a_prior_must_say_how_it_is_built():
     class Nothing(Prior):
         def log_prob(self, z):
