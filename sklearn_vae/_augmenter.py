@@ -42,12 +42,11 @@ from .augmentation import (
     QualityGate,
     append_labels,
     append_rows,
-    check_can_append,
     dense,
-    is_table,
     new_rows,
     transform_rows,
 )
+from .augmentation._containers import check_can_append, is_table
 from .training import AUGMENTATIONS, ArrayDataset, Augment
 
 RESIDUAL_BYTES = 2**22

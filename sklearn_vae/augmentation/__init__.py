@@ -1,6 +1,6 @@
 """Synthetic rows: how many, drawn how, which to keep, in whose container."""
 
-from ._containers import append_labels, append_rows, check_can_append, dense, is_table
+from ._containers import append_labels, append_rows, dense
 from ._counts import N_NEW, new_rows
 from ._gate import QualityGate
 from ._methods import (
@@ -35,9 +35,7 @@ __all__ = [
     "QualityGate",
     "append_labels",
     "append_rows",
-    "check_can_append",
     "dense",
-    "is_table",
     "new_rows",
     "transform_rows",
 ]

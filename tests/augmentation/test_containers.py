@@ -10,7 +10,8 @@ from helpers import synthetic_images
 from PIL import Image
 from polars.testing import assert_frame_equal, assert_series_equal
 
-from sklearn_vae.augmentation import append_labels, append_rows, check_can_append, dense
+from sklearn_vae.augmentation import append_labels, append_rows, dense
+from sklearn_vae.augmentation._containers import check_can_append
 
 LABELS = np.array([3, 0, 2])
 """Of new rows; the columns' numbers where y is one-hot with four columns."""
