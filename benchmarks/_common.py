@@ -19,6 +19,7 @@ from sklearn.semi_supervised import LabelSpreading
 
 import sklearn_vae
 from sklearn_vae.nn import Conv
+from sklearn_vae.training import has_fast_bfloat16
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -35,7 +36,18 @@ def environment() -> dict[str, Any]:
         "device": device,
         "threads": torch.get_num_threads(),
         "machine": platform.machine(),
+        "cpu": cpu_name(),
+        "fast bfloat16": has_fast_bfloat16(torch.device("cpu")),
     }
+
+
+def cpu_name() -> str:
+    """Return what the CPU calls itself, where the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "")
 
 
 UNTRAINED: dict[str, Any] = {"max_epochs": 1, "lr": 1e-12, "augment": None}

@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--variants", nargs="+", default=[PUBLISHED, *VARIANTS])
     parser.add_argument("--out", default="likelihood")
-    parser.add_argument("--cuda-graph", action="store_true", help="compile='cuda-graph', on a GPU")
+    parser.add_argument("--compile", action="store_true", help="train through torch.compile")
     args = parser.parse_args()
     pixels, X, X_valid, X_test = binarised()
     weighted = {"n_samples": 200, "importance_weighted": True}
@@ -137,7 +137,7 @@ def main() -> None:
                     batch_size=args.batch_size,
                     lr=args.lr,
                     likelihood="bernoulli",
-                    compile="cuda-graph" if args.cuda_graph else False,
+                    compile=args.compile,
                     **{"augment": None, **VARIANTS[name]},
                     random_state=seed,
                 ).fit(X)

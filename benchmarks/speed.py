@@ -124,6 +124,11 @@ def installed() -> dict[str, Callable[..., Any]]:
     return found
 
 
+def compilations(args: argparse.Namespace) -> list[bool | str]:
+    """Return the values of ``compile`` that are compared beside False."""
+    return [True, "reduce-overhead"][: 1 + (args.device == "cuda")] if args.compile else []
+
+
 def part_train(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Compare images per second in training."""
     peers, rows, roofline = installed(), [], product_rate(args.device)
@@ -141,13 +146,9 @@ def part_train(args: argparse.Namespace) -> list[dict[str, Any]]:
         if args.device == "cuda":
             fast = "bfloat16"
             contenders[f"{OURS}, precision='bfloat16'"] = partial(fit, recipe, X, precision=fast)
-            for precision in ("float32", fast):
-                contenders[f"{OURS}, precision={precision!r}, compile='cuda-graph'"] = partial(
-                    fit, recipe, X, precision=precision, compile="cuda-graph"
-                )
-        if args.compile:
-            contenders[f"{OURS}, precision={fast!r}, compile=True"] = partial(
-                fit, recipe, X, precision=fast, compile=True
+        for mode in compilations(args):
+            contenders[f"{OURS}, precision={fast!r}, compile={mode!r}"] = partial(
+                fit, recipe, X, precision=fast, compile=mode
             )
         for name, train in peers.items():
             if name != "PyOD" or net.startswith("mlp"):  # PyOD has no convolutions
@@ -236,10 +237,11 @@ def part_modes(args: argparse.Namespace) -> list[dict[str, Any]]:
     modes: dict[str, dict[str, Any]] = {
         "float32": {"precision": "float32"},
         "bfloat16": {"precision": "bfloat16"},
-        "bfloat16, compile=True": {"precision": "bfloat16", "compile": True},
+        **{
+            f"bfloat16, compile={mode!r}": {"precision": "bfloat16", "compile": mode}
+            for mode in compilations(args)
+        },
     }
-    if args.device == "cuda":
-        modes["float32, compile='cuda-graph'"] = {"compile": "cuda-graph"}
     rows = []
     for net, network, train, valid in (
         ("mlp 784-400-40", MLP((400,)), flat, flat_valid),
@@ -247,8 +249,6 @@ def part_modes(args: argparse.Namespace) -> list[dict[str, Any]]:
     ):
         recipe = Recipe(network, 40, args.batch_size, args.epochs, device=args.device)
         for mode, settings in modes.items():
-            if settings.get("compile") is True and not args.compile:
-                continue
             scores = [
                 fit(recipe, train, lr_schedule="cosine", random_state=seed, **settings).score(valid)
                 for seed in range(args.seeds)
