@@ -3,13 +3,16 @@
 #   make test                                                 lint, types, tests and doctests
 # And, with the gallery's examples run anew, in minutes:
 #   make docs [INTERSPHINX=1]                                 these pages as HTML, in docs/_build/html
+#   make fuzz [FUZZ=20]                                       the tests with so many times the random cases: mutated files,
+#                                                             interrupts, inputs that nobody thought of
 #   make lowest                                               the tests on the oldest versions that pyproject.toml
 #                                                             allows (Python 3.10 or 3.11)
 PYTHON ?= python3
 PY := .venv/bin/python
 DATA ?= digits
+FUZZ ?= 20
 
-.PHONY: demo test docs lint types lowest clean
+.PHONY: demo test fuzz docs lint types lowest clean
 
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -26,6 +29,9 @@ demo: .venv/.installed
 
 test: lint types
 	$(PY) -m pytest -n 2
+
+fuzz: .venv/.installed
+	SKLEARN_VAE_FUZZ=$(FUZZ) $(PY) -m pytest -n 2
 
 docs: .venv/.installed-docs
 	INTERSPHINX=$(INTERSPHINX) $(PY) -m sphinx -b html -W --keep-going docs docs/_build/html

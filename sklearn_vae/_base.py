@@ -369,7 +369,9 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
         except ValueError:  # ragged: whatever it is, it need not be learnt from
             return None
         if y.shape[:1] != (n,):
-            raise ValueError(f"X has {n} samples, but y has shape {y.shape}.")
+            raise ValueError(
+                f"X has {n} samples, but y has shape {y.shape}. Give one label for each sample."
+            )
         return y
 
     def _set_classes(self, data: Rows, y: np.ndarray | None, again: bool) -> None:
