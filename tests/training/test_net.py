@@ -607,6 +607,21 @@ def test_a_compiled_training_is_the_same_training(images, labels, monkeypatch, s
     assert weights(compiled).keys() == weights(plain).keys()
 
 
+@pytest.mark.parametrize("mode", ["reduce-overhead", "max-autotune"])
+def test_a_name_is_the_mode_of_torchs_compiler(images, monkeypatch, mode):
+    given = []
+
+    def compiled(function, **how):
+        given.append(how)
+        return function
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    assert same_weights(tiny(compile=mode).fit(images), tiny().fit(images))
+    assert given == [{"mode": mode, "dynamic": False}]
+    with pytest.raises(ValueError, match=rf"'compile' parameter.*{mode}"):
+        tiny(compile="cuda-graph").fit(images)
+
+
 # -- training that goes on ----------------------------------------------------------------------
 
 
