@@ -45,7 +45,7 @@ def build_model(
         ) from error
     with generators_restored():  # training is what it would be without them
         if X is not None:
-            model.check_latent()
+            model.check_parts(examples(2))
         for module in model.modules():
             if X is not None and isinstance(module, WhitenedPatches):
                 module.take_from(examples(min(len(X), PATCHED_IMAGES)))

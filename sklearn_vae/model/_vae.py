@@ -304,25 +304,31 @@ class VAE(nn.Module):
         return kl is not None and kl.shape[1] == self.z_dim
 
     @torch.no_grad()
-    def check_latent(self) -> None:
-        """Raise a ValueError for a prior or posterior that does not give one density per code."""
-        q = self._posterior_in_evaluation(zeros(self, *self.scaling.shape))
+    def check_parts(self, x: Tensor) -> None:
+        """Raise a ValueError for a part that does not give one density per sample.
+
+        ``x``, two scaled training samples, pass through the new model.
+        """
+        self.eval()
+        q, p_z = self.posterior(x), self.p_z()
         z, log_q = q.draw(zeros(self, self.z_dim))
-        log_p = self.p_z().log_prob(z)
-        kl = q.kl_divergence(self.prior_recipe, self.p_z)
-        for name, what, found, wanted in (
-            ("posterior", "draws", z, {(2, self.z_dim)}),
-            ("posterior", "densities", log_q, {(2,)}),
-            ("prior", "densities", log_p, {(2,)}),
-            ("prior", "a kl_divergence", kl, {(2, self.z_dim), (2, 1)}),
+        p_x = self.conditional(z, torch.full((2,), -1, device=x.device))
+        one, codes, parts = {(2,)}, {(2, self.z_dim)}, (self.prior_recipe, self.posterior_recipe)
+        for name, recipe, what, found, wanted in (
+            ("posterior", parts[1], "draws", z, codes),
+            ("posterior", parts[1], "densities", log_q, one),
+            ("prior", parts[0], "densities", p_z.log_prob(z), one),
+            ("prior", parts[0], "KL terms", q.kl_divergence(parts[0], self.p_z), codes | {(2, 1)}),
+            ("likelihood", self.likelihood, "densities", joint_log_prob(p_x, x), one),
         ):
             if found is not None and tuple(found.shape) not in wanted:
-                recipe = self.prior_recipe if name == "prior" else self.posterior_recipe
                 raise ValueError(
                     f"{name}={recipe!r:.100} gives {what} of shape {tuple(found.shape)} for two "
-                    f"codes of {self.z_dim} dimensions; {max(wanted)} is needed. Of a distribution "
-                    "of independent dimensions make one: torch.distributions.Independent(p, 1)."
+                    f"samples with codes of {self.z_dim} dimensions; {max(wanted)} is needed. Of "
+                    "independent dimensions make one distribution: "
+                    "torch.distributions.Independent(p, 1)."
                 )
+        self.train()
 
     @staticmethod
     def _pooled(activations: Tensor) -> Tensor:

@@ -239,3 +239,21 @@ def test_instances_survive_clone_as_parameters(likelihood):
 def test_a_likelihood_without_forward_says_what_to_define():
     with pytest.raises(TypeError, match=r"must define forward\(params\)"):
         Likelihood()(torch.zeros(1))
+
+
+def test_one_density_for_all_samples_is_refused_before_training():
+    class Total(torch.distributions.Bernoulli):
+        def log_prob(self, value):
+            return super().log_prob(value).sum()
+
+    class OfAll(Likelihood):
+        needs_bounded = True
+
+        def forward(self, params):
+            return Total(logits=params, validate_args=False)
+
+    vae = VAETransformer(2, network="mlp", likelihood=OfAll(), device="cpu")
+    message = r"likelihood=OfAll\(\) gives densities of shape \(\) .* \(2,\) is needed"
+    with pytest.raises(ValueError, match=message):
+        vae.fit(np.full((5, 8, 8), 0.5))
+    assert not hasattr(vae, "module_")
