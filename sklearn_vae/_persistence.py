@@ -62,7 +62,7 @@ def load_arrays(model: VAE, arrays: dict[str, np.ndarray]) -> VAE:
     # np.array copies: arrays from a memory-mapped joblib file are read-only.
     state = {name: torch.from_numpy(np.array(a, order="C")) for name, a in arrays.items()}
     # A model without memory takes the tensors themselves; others keep theirs, tied ones included.
-    model.load_state_dict(state, assign=model.feature_loc.is_meta)
+    model.load_state_dict(state, assign=any(p.is_meta for p in model.parameters()))
     return model
 
 
