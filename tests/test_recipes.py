@@ -114,6 +114,15 @@ def test_recipes_are_frozen_and_shared_by_clones(recipe):
     assert clone(recipe) is recipe
 
 
+def test_settings_of_a_likelihood_are_frozen():
+    likelihood = Gaussian(0.1)
+    with pytest.raises(FrozenInstanceError):
+        likelihood.scale = 0.2
+    copied = clone(likelihood)
+    assert copied == likelihood
+    assert copied.changed(scale=0.2) == Gaussian(0.2) != likelihood
+
+
 def test_custom_modules_are_the_same_after_clone():
     recipe = Custom(torch.nn.Flatten(), torch.nn.Linear(2, 2))
     vae = VAETransformer(network=recipe)

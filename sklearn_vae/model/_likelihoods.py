@@ -8,6 +8,7 @@ shape of x. ``bounded`` tells that x lies in [0, 1], where means pass through a 
 from __future__ import annotations
 
 import copy
+from dataclasses import FrozenInstanceError
 from math import inf, log
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch.distributions as td
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .._recipes import Recipe
+from .._recipes import Recipe, param_names
 
 MIN_LOG_SCALE = -6.0
 """Floor of learnt log standard deviations: a constant image must not make the density infinite."""
@@ -86,8 +87,14 @@ class Likelihood(Recipe, nn.Module):
     def _location(self, params: Tensor) -> Tensor:
         return torch.sigmoid(params) if self.bounded else params
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuse to change a setting: estimators and caches rely on it."""
+        if name in self.__dict__ and name in param_names(type(self)):
+            raise FrozenInstanceError(f"cannot assign to field {name!r}")
+        super().__setattr__(name, value)
+
     def __sklearn_clone__(self) -> Likelihood:
-        """Return a copy: a torch module, unlike other recipes, can be changed."""
+        """Return a copy: what else a torch module holds can be changed."""
         return copy.deepcopy(self)
 
     def __repr__(self) -> str:
