@@ -36,7 +36,7 @@ from ._images import InputSpec, read_spec
 from ._persistence import build_model
 from .model import LIKELIHOODS, POSTERIORS, PRIORS, Likelihood, PosteriorFamily, Prior
 from .nn import NETWORKS, Network, Patches
-from .training import Augment, resolve_augment
+from .training import Augment
 
 try:
     import fcntl
@@ -258,6 +258,7 @@ def save(vae: Any, folder: str | os.PathLike[str]) -> None:
     _refuse_foreign(folder)
     state = vae.__getstate__()
     config = _config(vae, state)
+    _read_params(type(vae), config["params"], "params")  # what was set since may not be allowed
     text = json.dumps(config, indent=2, allow_nan=False) + "\n"
     files: dict[str, list[bytes | memoryview]]
     files = {WEIGHTS: _model_file(state["_weights"], text), CONFIG: [text.encode()]}
@@ -502,7 +503,7 @@ def _card(vae: Any, config: dict[str, Any]) -> str:
         if {f"{part}_log_likelihood", f"{part}_kl"} <= last.keys()
     ]
     rows = [f"| {part} | {fit - kl:.2f} | {fit:.2f} | {kl:.2f} |" for part, fit, kl in terms]
-    augmented = resolve_augment(vae.augment, spec.shape) is not None
+    augmented = callable(vae.augment) or (spec.is_image and vae.augment not in (None, 0))
     lines = [
         "---",
         "library_name: sklearn-vae",

@@ -389,8 +389,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
             When the model could not be rebuilt without code of yours: torch modules as ``network``,
             own subclasses of Network, Likelihood, Prior or PosteriorFamily. joblib saves these.
         ValueError
-            When history, column names and classes take more than 16 MB, and when the names of the
-            classes take more than 64 MB as an array.
+            When a parameter has been set to what it cannot be; when history, column names and
+            classes take more than 16 MB, or the names of the classes more than 64 MB as an array.
         FileExistsError
             When the folder holds a ``config.json`` or ``model.safetensors`` of another origin. In
             each case nothing is written.

@@ -756,6 +756,20 @@ def test_a_history_too_long_to_be_read_is_not_written(images, tmp_path, monkeypa
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("change", [{"lr": "fast"}, {"z_dim": 0}, {"image_shape": 8}])
+def test_parameters_that_could_not_be_read_again_are_not_written(images, tmp_path, change):
+    vae = tiny().fit(images).set_params(**change)
+    with pytest.raises(ValueError, match=f"params: The '{next(iter(change))}' parameter"):
+        vae.save_pretrained(tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+def test_parameters_for_another_fit_do_not_hinder(rng, tmp_path):
+    vae = tiny().fit(rng.normal(size=(30, 3))).set_params(augment=0.5)
+    vae.save_pretrained(tmp_path)
+    assert load(tmp_path).augment == 0.5
+
+
 def test_parameters_that_are_no_numbers_of_json_are_named(images, tmp_path):
     vae = tiny().fit(images).set_params(beta=np.inf)
     with pytest.raises(TypeError, match="beta=inf cannot be written"):
