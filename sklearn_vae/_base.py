@@ -34,6 +34,7 @@ from ._images import (
     read_spec,
 )
 from ._labels import class_numbers, read_labels
+from ._memory import explains_memory, megabytes
 from ._noise import row_noise
 from ._persistence import build_model, load_arrays, to_cpu, weights_to_arrays
 from ._recipes import NestedParamsMixin
@@ -60,15 +61,22 @@ from .training import (
     ProgressBar,
     ResidentDataset,
     VAENet,
+    check_callbacks,
+    check_picklable,
     exact_inference,
     generators_restored,
+    history_keys,
+    nested_params,
     resolve_augment,
     resolve_device,
     resolve_precision,
     seeded,
+    shallow_copies,
     spread_rows,
     to_device,
     to_host,
+    usual_dtype,
+    with_params,
 )
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
@@ -99,6 +107,38 @@ estimate, not measured."""
 
 
 Rows = ArrayDataset | ItemDataset | ResidentDataset
+
+
+def _to_build(vae: BaseVAE, data: Rows) -> str:
+    """Return what was asked for when there was no memory to build a model, and a remedy."""
+    smaller = "smaller images, " if vae.spec_.is_image else ""
+    return (
+        f"building the model of samples of shape {vae.spec_.shape} with z_dim={vae.z_dim}. Take "
+        f"{smaller}a smaller network or z_dim."
+    )
+
+
+def _to_train(vae: BaseVAE, data: Rows, *args: Any, **kwargs: Any) -> str:
+    """Return what was asked for when there was no memory to train, and a remedy."""
+    n = min(vae.batch_size, len(data))
+    smaller = ", smaller images" if vae.spec_.is_image else ""
+    return (
+        f"training with batch_size={vae.batch_size}: a batch of {n} samples of shape "
+        f"{vae.spec_.shape} is {megabytes(n * vae.spec_.n_features)}, its activations are many "
+        f"times that. Set a smaller batch_size{smaller} or a smaller network."
+    )
+
+
+def _to_infer(vae: BaseVAE, data: Rows, *args: Any, **kwargs: Any) -> str:
+    """Return what was asked for when there was no memory to encode or decode, and a remedy."""
+    remedies = ["pass fewer samples at once"]
+    remedies += ["fit on smaller images"] if vae.spec_.is_image else []
+    remedies += ["set device='cpu'"] if vae.device_.type != "cpu" else []
+    return (
+        f"encoding or decoding {len(data)} samples of shape {vae.spec_.shape}, "
+        f"{chunk_rows(vae.spec_)} at a time, which fit's batch_size has no part in. You can "
+        f"{', or '.join(remedies)}."
+    )
 
 
 class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
@@ -240,6 +280,57 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
+    # -- callbacks, which are shared by reference ------------------------------------------------
+
+    def __sklearn_clone__(self) -> Any:
+        """Return an unfitted estimator with the same parameters, and the very same callbacks.
+
+        A copy of a callback would write to another list, run or study than its owner reads.
+        """
+        bare = object.__new__(type(self))
+        bare.__dict__.update(self.__dict__, callbacks=None)
+        new = super(BaseVAE, bare).__sklearn_clone__()
+        return new.set_params(callbacks=copy.copy(self.callbacks))
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters by name; with ``deep`` those of parts, such as callbacks, too.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to add ``callbacks__name`` and ``callbacks__name__parameter``. A callback
+            without a name goes by its class's.
+
+        Returns
+        -------
+        params : dict
+        """
+        params: dict[str, Any] = super().get_params(deep)
+        if deep:
+            nested = nested_params(self.callbacks)
+            params |= {f"callbacks__{key}": value for key, value in nested.items()}
+        return params
+
+    def set_params(self, **params: Any) -> Any:
+        """Set parameters; those of callbacks by putting changed copies in their places.
+
+        Parameters
+        ----------
+        **params : dict
+            Names as :meth:`get_params` returns them, and values.
+
+        Returns
+        -------
+        self : object
+        """
+        prefix = "callbacks__"
+        nested = {key: params.pop(key) for key in [*params] if key.startswith(prefix)}
+        if nested:
+            changes = {key.removeprefix(prefix): value for key, value in nested.items()}
+            params["callbacks"] = with_params(params.get("callbacks", self.callbacks), changes)
+        super().set_params(**params)
+        return self
+
     # -- training ------------------------------------------------------------------------------
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -318,6 +409,7 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
             unseen._train(data, y, epochs=1, again=again, partial=True)
         return self
 
+    @explains_memory(_to_train)
     def _train(
         self, data: Rows, y: Any, *, epochs: int, again: bool, partial: bool = False
     ) -> None:
@@ -423,9 +515,9 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
                 "apart. Use free_bits=0, or prior='normal' with posterior='normal'."
             )
 
+    @explains_memory(_to_build)
     def _new_model(self, data: Rows) -> VAE:
-        with torch.device("cpu"):  # whatever torch's default is
-            return self._build(self.z_dim, data.take(spread_rows(len(data))).numpy())
+        return self._build(self.z_dim, data.take(spread_rows(len(data))).numpy())
 
     def _build(self, z_dim: int, X: np.ndarray | None = None) -> VAE:
         """Return a new model, made for the training samples X or to load weights into."""
@@ -487,18 +579,25 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
             lr=self.lr,
             batch_size=self.batch_size,
             train_split=None if valid is None else predefined_split(valid),
-            callbacks=self._make_callbacks(stop=not partial),
+            callbacks=self._make_callbacks(partial=partial, validation=valid is not None),
             device=device,
             compile=bool(self.compile),  # NumPy's True from an array of candidates, too
             verbose=self.verbose,
         )
 
-    def _make_callbacks(self, *, stop: bool) -> list[Any]:
+    def _make_callbacks(self, *, partial: bool, validation: bool) -> list[Any]:
         # Copies: training must not change what the user passed (read them off net_.callbacks_).
-        callbacks = copy.deepcopy(list(self.callbacks or []))
+        callbacks = shallow_copies(self.callbacks)
+        remedy = "partial_fit never does: use" if partial else "Set validation_fraction=0.1, or"
+        check_callbacks(
+            callbacks,
+            keys=history_keys(labels=self.label_weight > 0, validation=validation),
+            schedule="constant" if partial else self.lr_schedule,
+            remedy=remedy,
+        )
         if self.verbose:  # first, so that the bar is closed whatever the others do
             callbacks.insert(0, ProgressBar() if self.verbose == 1 else EpochLog())
-        if stop and self.patience is not None:
+        if not partial and self.patience is not None:
             callbacks.append(
                 EarlyStopping(
                     patience=self.patience,
@@ -582,6 +681,11 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
                 total += hidden.sum(0)
                 squares += hidden.square().sum(0)
             self.module_.set_feature_scale(total / len(rows), squares / len(rows))
+        if not bool(torch.stack([total, squares]).isfinite().all()):
+            raise FloatingPointError(
+                f"After training the network's activations are infinite or NaN. Use a smaller "
+                f"learning rate (lr={self.lr}), or scale X. The estimator was left as it was."
+            )
 
     # -- input ---------------------------------------------------------------------------------
 
@@ -715,6 +819,7 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
             raw = raw.float()  # MPS has no float64
         return to_device(raw, self.device_)
 
+    @explains_memory(_to_infer)
     def _apply(
         self,
         data: Rows,
@@ -773,6 +878,7 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
         codes = ArrayDataset(np.ascontiguousarray(Z, dtype=np.float32))
         return self._decoded(codes, self._on_device)
 
+    @explains_memory(_to_infer)
     def _decoded(self, data: Rows, codes: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:
         """Return what the decoder makes of the codes of all raw samples, in X's form."""
         return self.spec_.restore(self._apply(data, lambda raw: self._decode(codes(raw))))
@@ -851,6 +957,11 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
 
     # -- persistence ---------------------------------------------------------------------------
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Be pickled, if the callbacks can be; save_pretrained leaves them out."""
+        check_picklable(self.callbacks, protocol)
+        return super().__reduce_ex__(protocol)
+
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
         module = state.pop("module_", None)
@@ -870,7 +981,7 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
             # The initial weights are replaced at once, and take no memory in from_pretrained;
             # training may go on with those loaded.
             home = torch.device("meta" if torch.empty(0).is_meta else "cpu")
-            with home, generators_restored(), torch.inference_mode(False):
+            with home, generators_restored(), usual_dtype(), torch.inference_mode(False):
                 model = load_arrays(self._build(z_dim), weights)
                 self.module_ = model.to(self.device_).eval()
 

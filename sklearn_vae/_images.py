@@ -79,6 +79,7 @@ class InputSpec:
             rounding = len(X) * np.finfo(np.float64).eps * np.abs(mean)  # of a constant column
             scale = torch.from_numpy(np.where(std > rounding, std, 1.0))
             loc = torch.from_numpy(mean)
+            _check_scale(loc, scale)
         return Scaling(
             self.shape,
             self.raw_shape,
@@ -91,13 +92,27 @@ class InputSpec:
     def restore(self, x: Array) -> Array:
         """Return decoded values (raw range; uint8 or float) in the dtype of the fitted X.
 
-        Of integers other than uint8 in the float type that holds them.
+        Of integers other than uint8 in the float type that holds them. Values beyond the range of
+        a narrower type become its largest.
         """
         if self.dtype == "bool":
             return x > 0.5
         same = self.dtype in ("uint8", "float16")
-        dtype = self.dtype if same else np.result_type(self.dtype, np.float32)
+        dtype = np.dtype(self.dtype if same else np.result_type(self.dtype, np.float32))
+        if dtype.itemsize < x.dtype.itemsize:
+            x = x.clip(np.finfo(dtype).min, np.finfo(dtype).max)
         return x.astype(dtype, copy=False)
+
+
+def _check_scale(loc: torch.Tensor, scale: torch.Tensor) -> None:
+    """Refuse columns that cannot be standardised in float32."""
+    held = loc.float().isfinite() & scale.float().isfinite() & (scale.float() > 0)
+    if not held.all():
+        i = int((~held).nonzero()[0, 0])
+        raise ValueError(
+            f"Column {i} of X has mean {loc[i]:.3g} and standard deviation {scale[i]:.3g}, which "
+            "float32 cannot hold. Scale X, for example with StandardScaler."
+        )
 
 
 def read_array(estimator: Any, X: Any, *, reset: bool, at_least: int = 1) -> Array:

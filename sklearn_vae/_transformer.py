@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from . import _pretrained
 from ._base import FEATURES, SYMMETRIES, BaseVAE
 from ._images import check_count, from_torch
+from ._memory import memory_explained
 
 Self = TypeVar("Self", bound="VAETransformer")
 
@@ -364,7 +365,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         check_is_fitted(self)
         n = check_count("n_samples", n_samples)
         rng = check_random_state(self.random_state if random_state is None else random_state)
-        return self._generate(self.module_.draw(n, rng))
+        with memory_explained(lambda: f"drawing {n} samples. Draw fewer at once."):
+            return self._generate(self.module_.draw(n, rng))
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write the fitted model to a folder that can be shared and is read without executing code.

@@ -9,6 +9,14 @@ from ._batches import (
     spread_rows,
     to_tensor,
 )
+from ._callbacks import (
+    check_callbacks,
+    check_picklable,
+    history_keys,
+    nested_params,
+    shallow_copies,
+    with_params,
+)
 from ._device import (
     ASYNCHRONOUS,
     exact_inference,
@@ -19,6 +27,7 @@ from ._device import (
     seeded,
     to_device,
     to_host,
+    usual_dtype,
 )
 from ._net import VAENet
 from ._progress import EpochLog, ProgressBar
@@ -36,17 +45,24 @@ __all__ = [
     "ProgressBar",
     "ResidentDataset",
     "VAENet",
+    "check_callbacks",
+    "check_picklable",
     "exact_inference",
     "generators_restored",
     "has_fast_bfloat16",
+    "history_keys",
     "kl_weight",
     "learning_rate_factor",
+    "nested_params",
     "resolve_augment",
     "resolve_device",
     "resolve_precision",
     "seeded",
+    "shallow_copies",
     "spread_rows",
     "to_device",
     "to_host",
     "to_tensor",
+    "usual_dtype",
+    "with_params",
 ]

@@ -195,10 +195,36 @@ def generators_restored(*devices: torch.device) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def usual_dtype() -> Iterator[None]:
+    """Let tensors be float32 where nothing else is said, whatever the caller has set.
+
+    Initial weights are drawn in this type, and other draws follow. It is the process's, too: one
+    thread at a time is let in.
+    """
+    with _lock:
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(before)
+
+
+@contextlib.contextmanager
+def _usual_device() -> Iterator[None]:
+    """Let tensors be on the CPU where nothing else is said, whatever the caller has set."""
+    if torch.get_default_device().type == "cpu":  # a context costs time in every operation
+        yield
+        return
+    with torch.device("cpu"):
+        yield
+
+
+@contextlib.contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch inside the block; the caller's generators are restored afterwards."""
+    """Seed torch inside the block, under its usual defaults; all is restored afterwards."""
     devices = [device] if device.type == "cuda" else []
-    with generators_restored(*devices):
+    with generators_restored(*devices), usual_dtype(), _usual_device():
         if device.type == "mps":
             state = torch.mps.get_rng_state()
         torch.manual_seed(seed)

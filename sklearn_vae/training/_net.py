@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import warnings
 from collections.abc import Callable
 from math import inf, isfinite
 from typing import Any
@@ -20,6 +21,7 @@ from ..model import VAE, ELBOTerms, NegativeELBO, label_loss
 from ..nn._mps import is_limited
 from ._augment import Augment
 from ._batches import Batches, batch_bounds, spread_rows, without_subsets
+from ._callbacks import check_picklable
 from ._interrupts import Interrupts
 from ._progress import ProgressBar
 from ._schedules import kl_weight, learning_rate_factor
@@ -110,8 +112,10 @@ class VAENet(NeuralNet):
         return module
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what is of one training, which callbacks that save nets need not keep."""
-        return {k: v for k, v in super().__getstate__().items() if k not in FLEETING}
+        """Leave out what is of one training, the images above all: callbacks save nets."""
+        check_picklable(self.callbacks)
+        state = {k: v for k, v in super().__getstate__().items() if k not in FLEETING}
+        return {**state, "train_split": None}
 
     # -- the whole of a training ---------------------------------------------------------------
 
@@ -145,18 +149,19 @@ class VAENet(NeuralNet):
         return self
 
     def _train(self, dataset: Any, epochs: int) -> None:
+        self._rates = self._present_rates()
         self.notify("on_train_begin", X=dataset, y=None)
         try:
             with contextlib.suppress(_Stop):
                 self.fit_loop(dataset, None, epochs=epochs)
-            self._check_weights()
             if not self.train_split:  # else the last validation has done it
                 self._refresh_batch_norm()
         except BaseException:
             with contextlib.suppress(Exception):  # which a callback may raise for want of an epoch
                 self.notify("on_train_end", X=dataset, y=None)
             raise
-        self.notify("on_train_end", X=dataset, y=None)
+        self.notify("on_train_end", X=dataset, y=None)  # where the best weights come back
+        self._check_weights()
 
     def _count_labels(self, dataset: Any) -> None:
         """Settle how many rows with labels each batch needs on top of its own."""
@@ -351,9 +356,20 @@ class VAENet(NeuralNet):
     def _apply_schedule(self) -> None:
         if self.lr_schedule == "constant":
             return  # a callback may have its own
+        if self._present_rates() != self._rates:
+            warnings.warn(
+                f"A callback has set the learning rate, but lr_schedule={self.lr_schedule!r} sets "
+                "it at every step. Use lr_schedule='constant' with it.",
+                UserWarning,
+                stacklevel=2,
+            )
         factor = learning_rate_factor(self.lr_schedule, self.step / self.n_steps)
         for group in self.optimizer_.param_groups:
             group["lr"] = self.lr * factor
+        self._rates = self._present_rates()
+
+    def _present_rates(self) -> list[float]:
+        return [group["lr"] for group in self.optimizer_.param_groups]
 
     def _check_finite(self, prefix: str) -> None:
         """Stop at a loss that is not a number, once an epoch (a check per step would sync)."""
@@ -362,10 +378,15 @@ class VAENet(NeuralNet):
             raise self._diverged(f"{prefix} loss became {row[f'{prefix}_loss']}")
 
     def _check_weights(self) -> None:
-        """Look at what the last step left, which no loss has seen."""
-        finite = torch.stack([p.isfinite().all() for p in self.module_.parameters()])
-        if not bool(finite.all()):
-            raise self._diverged("weights became infinite or NaN")
+        """Look at what no loss has seen: the last step's weights, and statistics of their outputs.
+
+        With an infinite variance BatchNorm returns the same for every input.
+        """
+        model = self.module_
+        values = {"weights": [*model.parameters()], "running statistics": [*model.buffers()]}
+        for what, tensors in values.items():
+            if tensors and not bool(torch.stack([t.isfinite().all() for t in tensors]).all()):
+                raise self._diverged(f"{what} became infinite or NaN")
 
     def _diverged(self, what: str) -> FloatingPointError:
         return FloatingPointError(

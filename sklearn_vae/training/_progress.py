@@ -19,6 +19,10 @@ SHOWN = (
 class ProgressBar(Callback):
     """A tqdm bar over all steps of a fit, with the losses of the last epoch beside it."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the bar, which is on the screen."""
+        return {k: v for k, v in vars(self).items() if k != "bar_"}
+
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         """Open a bar as long as the planned training."""
         self.bar_ = tqdm(total=net.n_steps, desc=f"VAE ({_where(net)})", unit="step", leave=True)

@@ -133,6 +133,53 @@ def test_a_loss_that_explodes_leaves_the_estimator_unfitted(images, network):
         estimator.transform(images)
 
 
+class Times(nn.Module):
+    """Brings activations to where their variance is no float32 any more."""
+
+    def forward(self, x):
+        return x * 1e22
+
+
+@pytest.mark.parametrize("validation_fraction", [0, 0.2])
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_statistics_that_explode_leave_no_dead_model(images, validation_fraction, warm_start):
+    # The variance of a batch is infinite, and what is divided by its root is 0: a finite loss.
+    encoder = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), Times(), nn.BatchNorm1d(16))
+    decoder = nn.Sequential(nn.Linear(3, 64), nn.Unflatten(1, (1, 8, 8)))
+    estimator = tiny(warm_start=warm_start)
+    before = weights(estimator.fit(images)) if warm_start else None
+    estimator.set_params(network=(encoder, decoder), validation_fraction=validation_fraction)
+    if warm_start:
+        estimator.set_params(warm_start=False)
+    with pytest.raises(FloatingPointError, match=r"running statistics became .* epoch 2.*lr="):
+        estimator.fit(images)
+    assert hasattr(estimator, "module_") == warm_start
+    assert before is None or same_weights(weights(estimator), before)
+
+
+def test_activations_that_explode_after_training_leave_no_dead_model(images):
+    class Poison(Callback):
+        """Changes the model when all is over: what it computes, not its weights."""
+
+        def on_train_end(self, net, **kwargs):
+            net.module_.encoder.append(Times()).append(Times())
+
+    with pytest.raises(FloatingPointError, match=r"activations are infinite or NaN.*lr="):
+        tiny(callbacks=[Poison()]).fit(images)
+
+
+def test_weights_that_the_end_of_training_brings_are_looked_at(images):
+    class Worst(Callback):
+        """Loads what it has saved, as early stopping does."""
+
+        def on_train_end(self, net, **kwargs):
+            with torch.no_grad():
+                next(net.module_.parameters()).fill_(np.nan)
+
+    with pytest.raises(FloatingPointError, match="weights became infinite or NaN"):
+        tiny(callbacks=[Worst()]).fit(images)
+
+
 def test_a_validation_loss_that_explodes_is_told_apart(images):
     # The training loss is taken before each step, the validation loss after the last.
     estimator = tiny(batch_size=1000, validation_fraction=0.2, **EXPLODING)

@@ -1,0 +1,89 @@
+"""Out of memory: an error that says what was asked for, and what asks for less."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+PHRASES = re.compile(
+    r"(can't|unable to) allocate|not enough memory|out of memory|bad_alloc|alloc_failed"
+    r"|storage size calculation overflowed|invalid buffer size"
+    r"|could not (create a primitive|create a memory object|execute a primitive)(?! desc)"  # oneDNN
+    r"|array is too big|maximum allowed dimension exceeded",  # NumPy
+    re.IGNORECASE,
+)
+"""How libraries word that they were refused memory, in errors that have no type of their own."""
+MOST_WORDS = 200
+"""Characters of a library's own words that a message repeats, at most."""
+
+
+class OutOfMemory(MemoryError):  # noqa: N818 (its kinds are also what the library raised)
+    """What was asked for, what asks for less, and the library's own words."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error, of whatever type, says that there was not enough memory."""
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, (RuntimeError, ValueError)) and bool(PHRASES.search(str(error)))
+
+
+@functools.cache
+def _kind(base: Any) -> type[OutOfMemory]:
+    """Return the type of error that is also a ``base``, which callers may wait for."""
+
+    def __init__(self: Any, message: str) -> None:  # noqa: N807
+        Exception.__init__(self, message)
+
+    body = {
+        "__doc__": OutOfMemory.__doc__,
+        "__init__": __init__,
+        "__str__": Exception.__str__,
+        "__reduce__": lambda self: (_made, (base, str(self))),
+    }
+    bases = (OutOfMemory,) if issubclass(OutOfMemory, base) else (OutOfMemory, base)
+    return type("OutOfMemory", bases, body)
+
+
+def _made(base: Any, message: str) -> OutOfMemory:
+    return _kind(base)(message)
+
+
+@contextlib.contextmanager
+def memory_explained(asked: Callable[[], str]) -> Iterator[None]:
+    """Let what runs out of memory in the block say what was asked for, and a remedy.
+
+    The error is a MemoryError and an instance of what was raised.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, OutOfMemory) or not is_out_of_memory(error):
+            raise
+        words = " ".join(str(error).split())[:MOST_WORDS]
+        message = f"Out of memory in {asked()}" + (f" ({words})" if words else "")
+        raise _made(type(error), message) from error
+
+
+def explains_memory(asked: Callable[..., str]) -> Callable[[Function], Function]:
+    """Return a decorator; ``asked`` gets the arguments of the call that ran out of memory."""
+
+    def decorate(function: Function) -> Function:
+        @functools.wraps(function)
+        def explained(*args: Any, **kwargs: Any) -> Any:
+            with memory_explained(lambda: asked(*args, **kwargs)):
+                return function(*args, **kwargs)
+
+        return explained  # type: ignore[return-value]
+
+    return decorate
+
+
+def megabytes(n_values: int, itemsize: int = 4) -> str:
+    """Return the size of so many values, float32 unless said, in words."""
+    return f"{n_values * itemsize / 1e6:,.1f} MB"

@@ -1,0 +1,219 @@
+"""skorch's callbacks as a parameter: their names, copies for a fit, and what is refused."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from joblib import wrap_non_picklable_objects
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LRScheduler
+
+TERMS = ("loss", "loss_best", "log_likelihood", "kl")
+"""What an epoch's row has of each side of the validation split."""
+
+
+def history_keys(*, labels: bool, validation: bool) -> list[str]:
+    """Return the keys of an epoch's row that training records by itself."""
+    terms = [*TERMS, "label_loss"] if labels else TERMS
+    sides = ("train", "valid") if validation else ("train",)
+    return [f"{side}_{term}" for side in sides for term in terms] + ["epoch", "lr", "dur"]
+
+
+def named(callbacks: Iterable[Any] | None) -> list[tuple[str, Any]]:
+    """Return names and callbacks; who has none is called by its class, as in skorch."""
+    pairs = [item if _has_name(item) else (None, item) for item in callbacks or ()]
+    kinds = [_kind(cb).__name__ for name, cb in pairs if name is None]
+    many, seen = Counter(kinds), Counter[str]()
+    names = []
+    for name, cb in pairs:
+        if name is None:
+            name = _kind(cb).__name__
+            seen[name] += 1
+            name = f"{name}_{seen[name]}" if many[name] > 1 else name
+        names.append((name, cb))
+    return names
+
+
+def _has_name(item: Any) -> bool:
+    return isinstance(item, (tuple, list)) and len(item) == 2
+
+
+def _kind(callback: Any) -> type:
+    return callback if isinstance(callback, type) else type(callback)
+
+
+def _renewed(item: Any, callback: Any) -> Any:
+    """Return an item of a list of callbacks with another callback in its place."""
+    return (item[0], callback) if _has_name(item) else callback
+
+
+def shallow_copies(callbacks: Iterable[Any] | None) -> list[Any]:
+    """Return what a fit calls: copies, so that it changes no parameter, of the same attributes.
+
+    What is live, such as a logger, a lock or the caller's list, is shared.
+    """
+    pairs = zip(callbacks or (), named(callbacks), strict=True)
+    return [_renewed(item, _shallow_copy(cb)) for item, (_, cb) in pairs]
+
+
+def _shallow_copy(callback: Any) -> Any:
+    """Return a copy that shares all attributes, and an instance of a class.
+
+    copy.copy would ask ``__getstate__``, which may leave out what is live.
+    """
+    if isinstance(callback, type):
+        return callback()
+    if not isinstance(callback, Callback) or hasattr(callback, "__copy__"):
+        return copy.copy(callback)
+    new = object.__new__(type(callback))
+    new.__dict__.update(vars(callback))
+    return new
+
+
+# -- nested parameters ----------------------------------------------------------------------------
+
+
+def nested_params(callbacks: Any) -> dict[str, Any]:
+    """Return ``name`` and ``name__parameter`` of all callbacks, for a search to set."""
+    params: dict[str, Any] = {}
+    if not isinstance(callbacks, (list, tuple)):  # which fit will refuse
+        return params
+    for name, cb in named(callbacks):
+        params[name] = cb
+        if isinstance(cb, Callback):
+            params |= {f"{name}__{key}": value for key, value in cb.get_params().items()}
+    return params
+
+
+def with_params(callbacks: Any, params: dict[str, Any]) -> list[Any]:
+    """Return a new list, with changed copies of the callbacks that ``params`` names."""
+    items = list(callbacks or ())
+    names = [name for name, _ in named(items)]
+    for key in sorted(params):  # a callback before its parameters
+        name, _, parameter = key.partition("__")
+        if name not in names:
+            raise ValueError(
+                f"callbacks has no {name!r}; it has {', '.join(map(repr, names)) or 'none'}."
+            )
+        i = names.index(name)
+        value = params[key]
+        if parameter:
+            _, old = named(items)[i]
+            value = _shallow_copy(old)
+            value.set_params(**{parameter: params[key]})
+        items[i] = _renewed(items[i], value)
+    return items
+
+
+# -- what is refused before training --------------------------------------------------------------
+
+
+def check_callbacks(callbacks: Any, *, keys: list[str], schedule: str, remedy: str) -> None:
+    """Refuse callbacks that would end the training, or that it would take no notice of.
+
+    Parameters
+    ----------
+    callbacks : list
+        Instances.
+    keys : list of str
+        What the epoch's row has.
+    schedule : str
+        The learning rate's.
+    remedy : str
+        Where nothing is held out for validation, what to do instead of monitoring it: the
+        beginning of a sentence.
+    """
+    pairs = [(name, cb) for name, cb in named(callbacks) if cb is not None]
+    for name, cb in pairs:
+        if not isinstance(cb, Callback):
+            raise TypeError(
+                f"callbacks has {name!r}, which is no skorch callback. Pass instances or classes "
+                "of skorch.callbacks.Callback, or tuples (name, callback)."
+            )
+        if isinstance(cb, LRScheduler) and schedule != "constant":
+            raise ValueError(
+                f"{name} sets the learning rate, and so does lr_schedule={schedule!r}, at every "
+                "step. Set lr_schedule='constant'."
+            )
+    for name, cb in pairs:
+        monitored = _monitored(cb)
+        if monitored in (None, *keys):
+            continue
+        if monitored in history_keys(labels=True, validation=True) and "valid_" in monitored:
+            raise ValueError(
+                f"{name} monitors {monitored!r}, but nothing is held out for validation. "
+                f"{remedy} monitor={monitored.replace('valid_', 'train_')!r}."
+            )
+        others = [other for _, other in pairs if other is not cb]
+        reads = isinstance(cb, (Checkpoint, EarlyStopping))
+        if reads and not any(_may_record(other) for other in others):
+            raise ValueError(
+                f"{name} monitors {monitored!r}, which is not recorded. There are "
+                f"{', '.join(keys)}."
+            )
+
+
+def _monitored(callback: Any) -> str | None:
+    """Return the key of the history that a callback looks at, where that can be told."""
+    # Optuna's has an underscore.
+    monitor = getattr(callback, "monitor", getattr(callback, "_monitor", None))
+    return monitor if isinstance(monitor, str) else None
+
+
+def _may_record(callback: Any) -> bool:
+    """Whether a callback may add to the history: one of the user's own, or one that scores."""
+    of_skorch = type(callback).__module__.startswith("skorch.")
+    return not of_skorch or hasattr(callback, "name") or hasattr(callback, "event_name")
+
+
+FIRST_OF_JOBS = 4
+"""Of pickle's protocols, the oldest that is used to send objects to processes."""
+
+
+class _Nowhere:
+    """A file that keeps nothing."""
+
+    def write(self, data: Any) -> int:
+        return len(data)
+
+
+_checking = threading.local()
+
+
+def check_picklable(callbacks: Any, protocol: int = pickle.DEFAULT_PROTOCOL) -> None:
+    """Name the callback that cannot be pickled, instead of the part of it that cannot."""
+    if getattr(_checking, "busy", False):  # of a callback that holds the estimator or the net
+        return
+    _checking.busy = True
+    try:
+        for name, error in _unpicklable(callbacks, protocol):
+            raise TypeError(
+                f"The callback {name} cannot be pickled ({str(error)[:200]}), as saving, "
+                "Pipeline(memory=...) and n_jobs need. Leave out in its __getstate__ what is live, "
+                "give functions a name, or set callbacks=None."
+            ) from error
+    finally:
+        _checking.busy = False
+
+
+def _unpicklable(callbacks: Any, protocol: int) -> Iterator[tuple[str, Exception]]:
+    for name, cb in named(callbacks):
+        # Functions without a name of their own, such as lambdas, are what joblib sends to
+        # processes, but not what its caches take, which ask for an old protocol.
+        error = _pickling_error(cb)
+        if error is not None and protocol >= FIRST_OF_JOBS:
+            error = _pickling_error(wrap_non_picklable_objects(cb))
+        if error is not None:
+            yield name, error
+
+
+def _pickling_error(callback: Any) -> Exception | None:
+    try:
+        pickle.Pickler(_Nowhere()).dump(callback)
+    except Exception as error:
+        return error
+    return None
