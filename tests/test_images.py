@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from helpers import tiny
+from helpers import Trained, tiny
 from sklearn.preprocessing import MinMaxScaler
 
+from sklearn_vae import VAEAugmenter
 from sklearn_vae._images import check_same, check_values, chunk_rows, read_spec
 
 
@@ -111,3 +112,56 @@ def test_a_rounding_error_beyond_one_is_no_other_range():
     np.testing.assert_array_equal(Z, tiny(image_shape=(8, 8)).fit(X.clip(0, 1)).transform(X))
     with pytest.raises(ValueError, match=r"1\.00001"):
         tiny(image_shape=(8, 8)).fit(np.where(X >= 1, 1.00001, X))
+
+
+# -- out of the model ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("dtype", "out"),
+    [("float16", "float16"), ("float32", "float32"), ("float64", "float64"), ("int64", "float64")],
+)
+def test_what_a_type_does_not_hold_becomes_its_largest_value(dtype, out):
+    spec = read_spec(np.zeros((5, 2), dtype), None)
+    x = np.array([[1e300, -1e300], [0.5, -2.0]])
+    restored = spec.restore(x)
+    assert restored.dtype == out
+    largest = float(np.finfo(out).max)
+    np.testing.assert_array_equal(restored, [[min(1e300, largest), -min(1e300, largest)], x[1]])
+
+
+def test_rows_of_half_precision_come_back_finite(rng):
+    X = (3e4 * rng.normal(size=(60, 5))).clip(-65000, 65000).astype(np.float16)
+    vae = tiny().fit(X)
+    far = vae.inverse_transform(np.array([[40.0, 40.0, 40.0], [-40.0, 40.0, 0.0]]))
+    assert far.dtype == np.float16
+    assert np.isfinite(far).all()
+    assert np.abs(far).max() == np.finfo(np.float16).max
+    full = tiny().fit(X.astype(np.float32))
+    for half, single in (
+        (vae.reconstruct(X), full.reconstruct(X.astype(np.float32))),
+        (vae.sample(500), full.sample(500)),
+    ):
+        assert half.dtype == np.float16
+        limited = single.clip(-65504, 65504).astype(np.float16)
+        np.testing.assert_array_equal(half, limited)
+
+
+@pytest.mark.parametrize("method", ["posterior", "interpolation", "density", "conditional"])
+def test_new_rows_of_half_precision_are_finite_and_within_the_old(rng, method):
+    X = (3e4 * rng.normal(size=(60, 5))).clip(-65000, 65000).astype(np.float16)
+    sampler = VAEAugmenter(vae=tiny(), method=method, n_new=50, random_state=0)
+    new, _ = sampler.fit_resample(X, np.arange(60) % 2)
+    assert new.dtype == np.float16
+    assert (new.min(0) == X.min(0)).all()
+    assert (new.max(0) == X.max(0)).all()
+
+
+@pytest.mark.parametrize("factor", [1e-60, 1e60])
+def test_columns_that_float32_cannot_hold_are_refused_before_training(rng, factor):
+    X = rng.normal(size=(60, 5))
+    X[:, 3] *= factor
+    trained = Trained.trainings
+    with pytest.raises(ValueError, match=r"Column 3 of X has mean .* StandardScaler"):
+        tiny(callbacks=[Trained()]).fit(X)
+    assert Trained.trainings == trained

@@ -141,7 +141,7 @@ class StandardNormal(Prior):
 
     def draw(self, p: td.Distribution, n: int, generator: torch.Generator) -> Tensor:
         """Return n codes, drawn on the CPU: the same on every device."""
-        return torch.randn(n, *p.event_shape, generator=generator, device="cpu")
+        return _noise(n, p, generator)
 
     def kl_divergence(self, q: td.Normal, p_z: Callable[[], td.Distribution]) -> Tensor:
         """Return the KL of independent normals per dimension, (n, z_dim)."""
@@ -160,7 +160,7 @@ class _OfComponents(Prior):
     def draw(self, p: td.Distribution, n: int, generator: torch.Generator) -> Tensor:
         """Return n codes, drawn on the CPU: the same on every device."""
         assert isinstance(p, GaussianMixture)
-        noise = torch.randn(n, *p.event_shape, generator=generator, device="cpu")
+        noise = _noise(n, p, generator)
         weights = p.log_weights.detach().cpu().double().softmax(0)
         which = torch.multinomial(weights, n, replacement=True, generator=generator)
         loc, scale = (t.detach().cpu()[which] for t in (p.loc, p.scale))
@@ -269,6 +269,12 @@ class GaussianMixture(td.Distribution):
             )
             log_norm = self.scale.log().sum(1) + 0.5 * self.loc.shape[1] * log(2 * pi)
             return (self.log_weights - log_norm - 0.5 * distance).logsumexp(-1)
+
+
+def _noise(n: int, p: td.Distribution, generator: torch.Generator) -> Tensor:
+    """Return standard normal draws of p's shape, whatever torch's default dtype is."""
+    shape = n, *p.event_shape
+    return torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu")
 
 
 def _seeded(seed: int) -> Any:

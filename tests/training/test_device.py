@@ -1,6 +1,7 @@
 """Devices, precision, seeds and inference: nothing leaks out of the block."""
 
 import os
+import pickle
 import platform
 import signal
 import threading
@@ -13,7 +14,9 @@ from helpers import synthetic_images, tiny
 from joblib import Parallel, delayed
 
 from sklearn_vae import VAETransformer
-from sklearn_vae.nn import MLP, Conv
+from sklearn_vae._base import FEATURES
+from sklearn_vae.model import Vamp
+from sklearn_vae.nn import MLP, Conv, Patches
 from sklearn_vae.training import (
     _device,
     exact_inference,
@@ -227,3 +230,86 @@ def test_a_forked_child_does_not_wait_for_the_parents_threads():
     finally:
         done.set()
         thread.join()
+
+
+# -- torch's defaults ---------------------------------------------------------------------------
+
+NO_DEFAULTS = [torch.float64, torch.float16, torch.bfloat16]
+
+
+@pytest.fixture
+def default_dtype():
+    """What sets torch's default dtype; the usual one is back after the test."""
+    yield torch.set_default_dtype
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("dtype", NO_DEFAULTS)
+def test_a_seeded_block_has_torchs_usual_defaults(default_dtype, dtype):
+    default_dtype(dtype)
+    with torch.device("meta"), seeded(0, CPU):
+        assert (torch.rand(1).dtype, torch.rand(1).device) == (torch.float32, CPU)
+    assert torch.get_default_dtype() == dtype
+    with pytest.raises(ZeroDivisionError), seeded(0, CPU):
+        _ = 1 / 0
+    assert torch.get_default_dtype() == dtype
+
+
+def test_a_thread_that_waits_restores_the_right_dtype(default_dtype):
+    default_dtype(torch.float64)
+    inside, done = threading.Event(), threading.Event()
+
+    def first():
+        with seeded(0, CPU):
+            inside.set()
+            done.wait(0.2)  # the other is at the door meanwhile
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    inside.wait()
+    with seeded(1, CPU):
+        assert torch.get_default_dtype() == torch.float32
+    done.set()
+    thread.join()
+    assert torch.get_default_dtype() == torch.float64
+
+
+MODELS = {
+    "mlp": {},
+    "conv": {"network": Conv(channels=(4, 8), batch_norm=True), "augment": "auto"},
+    "patches": {"network": Patches(MLP(hidden=(8,)), n_filters=4, size=3)},
+    "vamp": {"prior": Vamp(n_components=5)},
+    "iaf": {"posterior": "iaf", "importance_samples": 2},
+    "labels": {"label_weight": 1.0, "validation_fraction": 0.2},
+}
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_another_default_dtype_changes_nothing(images, labels, default_dtype, kind):
+    def results():
+        vae = tiny(**MODELS[kind]).fit(images, labels)
+        vae.partial_fit(images, labels)
+        loaded = pickle.loads(pickle.dumps(vae))
+        return [
+            *(vae.set_params(features=name).transform(images) for name in FEATURES),
+            vae.set_params(features="mean").reconstruct(images),
+            vae.sample(3, random_state=0),
+            vae.score_samples(images),
+            loaded.transform(images),
+            loaded.partial_fit(images, labels).transform(images),
+        ]
+
+    expected = results()
+    for dtype in NO_DEFAULTS:
+        default_dtype(dtype)
+        for seen, right in zip(results(), expected, strict=True):
+            assert seen.dtype == right.dtype
+            np.testing.assert_array_equal(seen, right)
+        assert torch.get_default_dtype() == dtype
+
+
+def test_an_error_in_a_fit_leaves_the_default_dtype(images, default_dtype):
+    default_dtype(torch.float64)
+    with pytest.raises(FloatingPointError):
+        tiny(lr=1e30, optimizer="sgd").fit(images)
+    assert torch.get_default_dtype() == torch.float64
