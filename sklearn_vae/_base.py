@@ -358,8 +358,10 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
         ValueError
             For input that cannot work, before any training.
         FloatingPointError
-            When the loss becomes infinite or NaN. In either case, and on Ctrl-C, the estimator
-            is as it was before the call.
+            When the loss, the weights or BatchNorm's running statistics become infinite or NaN.
+        MemoryError
+            When memory runs out; also an instance of what torch or NumPy raised. In all these
+            cases, and on Ctrl-C, the estimator is as it was before the call.
         """
         with fitted_at_once(self) as unseen:
             again = unseen.warm_start and hasattr(unseen, "module_")
@@ -396,9 +398,8 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
             For input that cannot work; for a chunk that differs from the first in shape, dtype or
             range, or has a class that the first had not; and when ``z_dim``, ``network``,
             ``likelihood``, ``prior`` or ``posterior`` has changed since the first.
-        FloatingPointError
-            When the loss becomes infinite or NaN. In either case the estimator is as it was before
-            the call.
+        FloatingPointError, MemoryError
+            As in :meth:`fit`. In all these cases the estimator is as it was before the call.
         """
         with fitted_at_once(self) as unseen:
             again = hasattr(unseen, "module_")

@@ -170,7 +170,10 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         ``"reduce-overhead"`` is for small networks on an NVIDIA GPU: torch records CUDA graphs.
 
     callbacks : list, default=None
-        skorch callbacks. Each fit works on copies; see ``net_.callbacks_``.
+        skorch callbacks, their classes, or tuples of a name and either. Clones share them, and each
+        fit works on shallow copies: what a callback holds, such as a logger or your list, is used
+        as it is, and what it sets of its own is in ``net_.callbacks_``. ``callbacks__name__parameter``
+        can be searched.
 
     random_state : int, RandomState instance or None, default=None
         Weights, shuffling, posterior noise, augmentation and samples. The same int gives the
