@@ -172,8 +172,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     callbacks : list, default=None
         skorch callbacks, their classes, or tuples of a name and either. Clones share them, and each
         fit works on shallow copies: what a callback holds, such as a logger or your list, is used
-        as it is, and what it sets of its own is in ``net_.callbacks_``. ``callbacks__name__parameter``
-        can be searched.
+        as it is, and what it sets of its own is in ``net_.callbacks_``. A search reaches
+        ``callbacks__name__parameter``.
 
     random_state : int, RandomState instance or None, default=None
         Weights, shuffling, posterior noise, augmentation and samples. The same int gives the
