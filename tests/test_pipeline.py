@@ -5,7 +5,7 @@ from collections import Counter
 import joblib
 import numpy as np
 import pytest
-from helpers import CountFits, same_weights, tiny, weights
+from helpers import Anonymous, CountFits, Log, Run, Trained, same_weights, tiny, weights
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
@@ -244,3 +244,15 @@ def test_clone_keeps_every_parameter(name, value):
 
 def test_clone_of_a_fitted_estimator_is_unfitted(fitted):
     assert not [name for name in vars(clone(fitted)) if name.endswith("_")]
+
+
+@pytest.mark.parametrize("callback", [Log(Run()), Anonymous()])
+def test_a_cached_step_names_the_callback_that_cannot_be_pickled(
+    images, labels, tmp_path, callback
+):
+    trained = Trained.trainings
+    vae = tiny(callbacks=[Trained(), ("mine", callback)])
+    with pytest.raises(TypeError, match=r"callback mine cannot be pickled .*callbacks=None"):
+        make_pipeline(vae, SVC(), memory=str(tmp_path)).fit(images, labels)
+    assert Trained.trainings == trained
+    make_pipeline(vae.set_params(callbacks=None), SVC(), memory=str(tmp_path)).fit(images, labels)

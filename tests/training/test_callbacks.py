@@ -2,13 +2,12 @@
 
 import copy
 import pickle
-import threading
 
 import joblib
 import numpy as np
 import pytest
 import torch
-from helpers import Trained, same_weights, tiny, weights
+from helpers import Anonymous, Log, Run, Trained, same_weights, tiny, weights
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -23,30 +22,6 @@ from skorch.callbacks import (
 )
 
 from sklearn_vae import VAEAugmenter, VAEDetector, VAETransformer
-
-
-class Run:
-    """What a logger's run is like: alive, and not to be copied."""
-
-    def __init__(self):
-        self.lock = threading.Lock()
-        self.rows = []
-
-    def log(self, row):
-        with self.lock:
-            self.rows.append(row)
-
-
-class Log(Callback):
-    """Reports to a run, and counts for itself."""
-
-    def __init__(self, run):
-        self.run = run
-        self.count = 0
-
-    def on_epoch_end(self, net, **kwargs):
-        self.count += 1
-        self.run.log(net.history[-1]["train_loss"])
 
 
 class Restorable(Log):
@@ -226,26 +201,7 @@ def test_unknown_names_set_nothing(params, words):
 # -- pickling -----------------------------------------------------------------------------------
 
 
-class Anonymous(Callback):
-    """Holds a function that has no name."""
-
-    def __init__(self):
-        self.sink = lambda row: row
-
-
 NAMED = r"callback {} cannot be pickled .*callbacks=None"
-
-
-@pytest.mark.parametrize("callback", [Log(Run()), Anonymous()])
-def test_a_cached_step_names_the_callback_that_cannot_be_pickled(
-    images, labels, tmp_path, callback
-):
-    trained = Trained.trainings
-    vae = tiny(callbacks=[Trained(), ("mine", callback)])
-    with pytest.raises(TypeError, match=NAMED.format("mine")):
-        make_pipeline(vae, SVC(), memory=str(tmp_path)).fit(images, labels)
-    assert Trained.trainings == trained
-    make_pipeline(vae.set_params(callbacks=None), SVC(), memory=str(tmp_path)).fit(images, labels)
 
 
 def test_saving_names_the_callback_that_cannot_be_pickled(images, tmp_path):
