@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ._base import BaseVAE, Rows
-from ._memory import is_out_of_memory
 from .model._deformation import DeformationModel
 from .training import ArrayDataset
 
@@ -51,8 +50,6 @@ class DeformationVAE(BaseVAE):
         try:
             return DeformationModel(scaling, self.network_, z_dim).float()
         except RuntimeError as error:
-            if is_out_of_memory(error):
-                raise
             raise ValueError(
                 f"network={self.network_!r} cannot encode a pair of images as "
                 f"{2 * self.spec_.shape[0]} channels, which method='deformation' needs: {error}"

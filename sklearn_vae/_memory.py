@@ -62,9 +62,12 @@ def memory_explained(asked: Callable[[], str]) -> Iterator[None]:
     """
     try:
         yield
-    except Exception as error:
+    except Exception as caught:
+        error: BaseException = caught
         if isinstance(error, OutOfMemory) or not is_out_of_memory(error):
             raise
+        while error.__cause__ is not None and is_out_of_memory(error.__cause__):
+            error = error.__cause__  # not what another thing was made of it on the way
         words = " ".join(str(error).split())[:MOST_WORDS]
         message = f"Out of memory in {asked()}" + (f" ({words})" if words else "")
         raise _made(type(error), message) from error

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from ._images import InputSpec
-from ._memory import is_out_of_memory
 from .model import VAE, Likelihood, PosteriorFamily, Prior
 from .nn import Network
 from .nn._patches import PATCHED_IMAGES, WhitenedPatches
@@ -40,8 +39,6 @@ def build_model(
         model = VAE(scaling, network, z_dim, fresh, n_classes, prior, n_labels, posterior, examples)
         model.float()  # whatever torch's default is
     except RuntimeError as error:  # torch's word for modules that do not fit together
-        if is_out_of_memory(error):
-            raise
         raise ValueError(
             f"network={network!r} cannot process inputs of shape {spec.shape} with z_dim={z_dim}: "
             f"{error}"
