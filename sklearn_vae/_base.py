@@ -33,7 +33,7 @@ from ._images import (
     read_array,
     read_spec,
 )
-from ._labels import class_numbers, read_labels
+from ._labels import are_among, class_numbers, read_labels
 from ._memory import explains_memory, megabytes
 from ._noise import row_noise
 from ._persistence import build_model, load_arrays, to_cpu, weights_to_arrays
@@ -415,7 +415,8 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
         self, data: Rows, y: Any, *, epochs: int, again: bool, partial: bool = False
     ) -> None:
         self._check_objective()
-        self._set_classes(data, y, again)
+        known = getattr(self, "classes_", None) if again else None
+        self._set_classes(data, y, None if not partial and self._has_new(y, known) else known)
         device = resolve_device(self.device)
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         split = None if partial else self._split(len(data), y, seed)
@@ -424,13 +425,14 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
         # Whatever the caller has switched off: training takes gradients.
         with seeded(seed_of_call, device), torch.inference_mode(False), torch.enable_grad():
             model = copy.deepcopy(self.module_) if again else self._new_model(data)
-            if self.label_weight > 0 and model.class_head is None:  # trained without labels so far
+            new_head = again and self.label_weight > 0 and self.classes_ is not known
+            if new_head:  # trained without labels so far, or with others
                 model.add_class_head(len(self.classes_))
             self._check_batch_size(model)
             self._check_free_bits(model)
             net = self._make_net(model.to(device), device, split, data, partial)
             if again:
-                self._resume(net)
+                self._resume(net, with_optimizer=not new_head)
             net.train(data if split is None else Subset(data, split[0]), epochs)
             net.train_split = None  # it holds the validation images
         rows = [
@@ -467,14 +469,20 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
             )
         return y
 
-    def _set_classes(self, data: Rows, y: np.ndarray | None, again: bool) -> None:
-        """Learn the classes and hand each row's number to the batches."""
-        if not again:
+    def _has_new(self, y: np.ndarray | None, known: np.ndarray | None) -> bool:
+        """Whether there are labels to learn that are not among the known classes."""
+        if self.label_weight == 0 or y is None or known is None:
+            return False
+        return not are_among(y, known)
+
+    def _set_classes(self, data: Rows, y: np.ndarray | None, known: np.ndarray | None) -> None:
+        """Learn the classes, if none are known, and hand each row's number to the batches."""
+        if known is None:
             self.__dict__.pop("classes_", None)
         if self.label_weight == 0:
             return
         assert y is not None
-        self.classes_, numbers = class_numbers(y, getattr(self, "classes_", None))
+        self.classes_, numbers = class_numbers(y, known)
         if len(self.classes_) < 2:
             raise ValueError(
                 f"label_weight={self.label_weight} needs two classes or more, but y has "
@@ -610,12 +618,12 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
             )
         return callbacks
 
-    def _resume(self, net: VAENet) -> None:
+    def _resume(self, net: VAENet, *, with_optimizer: bool) -> None:
         """Continue with the history and, where it was kept, the state of the optimiser."""
         net.initialize()
         net.history.extend([*map(dict, self.history_)])
-        kind, state = self._optimizer_state()
-        # Another optimiser starts afresh, and so does one with other settings or another head.
+        kind, state = self._optimizer_state() if with_optimizer else ("", {})
+        # Another optimiser starts afresh, and so does one with other settings or a new head.
         if kind == type(net.optimizer_).__name__ and _same_groups(
             state["param_groups"], net.optimizer_.state_dict()["param_groups"]
         ):

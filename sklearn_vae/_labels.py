@@ -57,6 +57,11 @@ def unlabelled_rows(labels: np.ndarray) -> np.ndarray:
     return np.asarray(labels == UNLABELLED, bool)
 
 
+def are_among(labels: np.ndarray, classes: np.ndarray) -> bool:
+    """Whether all labels, where there are any, are of these classes."""
+    return set(labels[~unlabelled_rows(labels)].tolist()) <= set(classes.tolist())
+
+
 def class_numbers(
     labels: np.ndarray, classes: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -82,7 +87,8 @@ def class_numbers(
         new = sorted(set(found.tolist()) - set(classes.tolist()))
         raise ValueError(
             f"y has the classes {new}, but training would go on with a class head for "
-            f"{classes.tolist()}. Begin with all classes, or fit anew with warm_start=False."
+            f"{classes.tolist()}. Begin with all classes, or call fit with warm_start=True, which "
+            "puts a new head on the model."
         )
     numbers = np.full(len(labels), -1, np.int64)
     numbers[known] = np.searchsorted(classes, labels[known])

@@ -176,6 +176,61 @@ def test_without_label_weight_no_y_can_end_a_fit(y):
     )
 
 
+@pytest.mark.parametrize("names", [["no", "yes"], [0, 2], [1, 0, 2], ["1", "0"]])
+def test_other_classes_get_a_head_of_their_own(spots, names):
+    X, y = spots
+    vae = tiny(label_weight=1, warm_start=True).fit(X, y)
+    others = np.array(names)[y if len(names) == 2 else np.arange(400) % 3]
+    before, how = weights(vae), {"lr": 1e-12, "lr_schedule": "constant", "max_epochs": 1}
+    vae.set_params(**how).fit(X, others)
+    assert vae.classes_.tolist() == sorted(names)
+    assert vae.n_iter_ == 3
+    after = weights(vae)
+    assert after["class_head.weight"].shape == (len(names), 3)
+    assert not np.array_equal(after["class_head.weight"], before["class_head.weight"])
+    for name, value in before.items():  # the rest went on, by steps of next to nothing
+        if "class_head" not in name and "feature" not in name:
+            np.testing.assert_allclose(after[name], value, atol=1e-6)
+    state = vae.net_.optimizer_.state_dict()["state"]
+    assert {float(s["step"]) for s in state.values()} == {7}  # begins with the new head
+    vae.fit(X, others)  # and goes on with it
+    assert {float(s["step"]) for s in vae.net_.optimizer_.state_dict()["state"].values()} == {14}
+
+
+def test_a_new_head_learns_and_is_saved(spots):
+    X, y = spots
+    vae = tiny(label_weight=1, warm_start=True).fit(X, y % 2)
+    names = np.array(["dark", "light"])[y]
+    vae.set_params(max_epochs=20, lr=0.01).fit(X, names)
+    loaded = pickle.loads(pickle.dumps(vae))
+    assert loaded.classes_.tolist() == ["dark", "light"]
+    assert same_weights(loaded, vae)
+    assert accuracy(loaded, X, y) > 0.9
+
+
+@pytest.mark.parametrize("y", [[0] * 400, [-1] * 400])
+def test_known_classes_keep_their_head(spots, y):
+    X, labels = spots
+    vae = tiny(label_weight=1, warm_start=True).fit(X, labels)
+    before = weights(vae)
+    vae.set_params(lr=1e-12, lr_schedule="constant", max_epochs=1).fit(X, np.array(y))
+    assert vae.classes_.tolist() == [0, 1]
+    np.testing.assert_allclose(
+        weights(vae)["class_head.weight"], before["class_head.weight"], atol=1e-6
+    )
+
+
+def test_a_failed_start_with_other_classes_leaves_the_old(spots):
+    X, y = spots
+    vae = tiny(label_weight=1, warm_start=True).fit(X, y)
+    before = weights(vae)
+    vae.set_params(callbacks=[Interrupt()])
+    with pytest.raises(KeyboardInterrupt):
+        vae.fit(X, np.arange(400) % 3)
+    assert vae.classes_.tolist() == [0, 1]
+    assert same_weights(weights(vae), before)
+
+
 def test_chunks(spots):
     X, y = spots
     vae = tiny(label_weight=1, lr=0.01)
@@ -183,7 +238,7 @@ def test_chunks(spots):
         for start in (0, 200):
             vae.partial_fit(X[start : start + 200], y[start : start + 200])
     assert accuracy(vae, X, y) > 0.9
-    with pytest.raises(ValueError, match=r"classes \[2\].*class head for\s+\[0, 1\]"):
+    with pytest.raises(ValueError, match=r"classes \[2\].*head for\s+\[0, 1\].*warm_start=True"):
         vae.partial_fit(X[:9], np.array([0, 1, 2] * 3))
 
 
