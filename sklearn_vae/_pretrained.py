@@ -400,18 +400,19 @@ def _refuse_foreign(folder: Path) -> None:
     if theirs:
         raise FileExistsError(
             f"{folder} holds {' and '.join(theirs)} that this version of save_pretrained did not "
-            "write. Choose another folder, or remove them."
+            "write, or that changed since. Choose another folder, or remove them."
         )
 
 
-UNREADABLE = (OSError, ValueError, RecursionError, LookupError, TypeError)
+FOREIGN = (FileNotFoundError, ValueError, RecursionError, LookupError, TypeError)
+"""What reading a file that is not ours may end in; a link may lead nowhere."""
 
 
 def _is_our_config(path: Path) -> bool:
     try:
         with _open(path) as file:
             return _parse(file.read(MAX_HEADER))["format"] == FORMAT
-    except UNREADABLE:
+    except FOREIGN:
         return False
 
 
@@ -419,7 +420,7 @@ def _is_our_model(path: Path) -> bool:
     try:
         with _open(path) as file:
             return FORMAT in _read_header(path, file)[0]
-    except UNREADABLE:
+    except FOREIGN:
         return False
 
 

@@ -361,6 +361,15 @@ def test_a_config_of_another_origin_beside_our_weights_is_not_overwritten(folder
     assert (folder / "config.json").read_text() == "{}"
 
 
+def test_a_file_that_may_not_be_read_is_not_called_anothers(folder, fitted, monkeypatch):
+    def refuse(path):
+        raise PermissionError(f"Permission denied: {path}")
+
+    monkeypatch.setattr("sklearn_vae._pretrained._open", refuse)
+    with pytest.raises(PermissionError, match=r"config\.json"):
+        fitted.save_pretrained(folder)
+
+
 def test_other_files_and_an_edited_card_are_kept(folder, fitted):
     (folder / "LICENSE").write_text("mine")
     card = (folder / "README.md").read_text()
@@ -720,7 +729,7 @@ def test_classes_that_json_cannot_hold_are_refused(tmp_path):
     if vae.classes_.dtype != np.float64:  # as on some machines
         with pytest.raises(TypeError, match=r"classes_=array.*joblib"):
             vae.save_pretrained(tmp_path)
-    vae.classes_ = np.array(["a" * 10**6, *map(str, range(100))])
+    vae.classes_ = np.array(["a" * 200_000, *map(str, range(100))])
     with pytest.raises(ValueError, match="Shorten the names"):
         vae.save_pretrained(tmp_path)
     assert os.listdir(tmp_path) == []
