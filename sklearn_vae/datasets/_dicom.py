@@ -52,6 +52,8 @@ def read_dicom(file: BinaryIO) -> Image.Image:
             _add_frame(ds, head, file.read, little_endian=syntax.is_little_endian)
     native = not syntax or not syntax.is_encapsulated
     pixels = pixel_array(ds if native else file, index=0)  # of a file, this frame only
+    if pixels.dtype.kind == "f":
+        raise ValueError("floating-point pixels have no range that says white")
     _leave_out_what_says_nothing(ds)
     if ds.PhotometricInterpretation == "PALETTE COLOR":
         pixels = apply_color_lut(pixels, ds)
@@ -105,7 +107,7 @@ def _add_frame(
     if len(pixels) < length:
         raise ValueError(f"cut short: {len(pixels)} bytes of pixels, where one frame has {length}")
     group, element = unpack("<HH" if little_endian else ">HH", head[:4])
-    ds.add_new(group << 16 | element, "OW", pixels)
+    ds.add_new(group << 16 | element, "OW" if len(head) == 8 else head[4:6].decode(), pixels)
 
 
 def _check_size(ds: Dataset) -> None:

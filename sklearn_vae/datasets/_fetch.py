@@ -156,11 +156,11 @@ def fetch_images(
     elif name in TORCHVISION:
         parts, names = _read_torchvision(name, wanted, home, download=download_if_missing)
     else:
-        held = sorted(path.stem for path in home.glob("*.npz"))
+        held = sorted(path.stem for path in home.glob("*.npz")) or "no NAME.npz files"
         raise ValueError(
-            f"name={name!r} is not a known set of images. Known are {sorted(SOURCES)}, and the "
-            f"data home {home} holds {held or 'no NAME.npz files'}. Put a file {name}.npz there, "
-            "or set data_home or the environment variable SKLEARN_VAE_DATA to where it is."
+            f"name={name!r:.100} is not a known set of images. Known are {sorted(SOURCES)}, and "
+            f"the data home {home} holds {held!s:.300}. Put a file NAME.npz there, or set "
+            "data_home or the environment variable SKLEARN_VAE_DATA to where it is."
         )
     if not parts:
         raise ValueError(f"{name!r} has no {subset!r} part; use subset='train', 'test' or 'all'.")
@@ -339,7 +339,8 @@ def _open(kind: Any, part: str, which: dict[str, Any], home: Path, *, download: 
         try:
             return kind(home, **which, download=False)
         except RuntimeError as error:  # missing, or not what the checksums say
-            missing, what = error, _what_is_wrong(files, home, error)
+            missing = error
+            what = _what_is_wrong({**files, **_archives(kind, home)}, home, error)
         if not download:
             raise OSError(f"{what}, and download_if_missing=False.") from missing
         try:
@@ -373,6 +374,14 @@ def _files(kind: Any, part: str, home: Path) -> dict[Path, str | None]:
     stem = "train" if part == "train" else "t10k"
     raw = home / kind.__name__ / "raw"
     return {raw / f"{stem}-{what}-ubyte": None for what in ("images-idx3", "labels-idx1")}
+
+
+def _archives(kind: Any, home: Path) -> dict[Path, str]:
+    """Return what torchvision unpacks before it downloads, with checksums."""
+    if hasattr(kind, "tgz_md5"):
+        return {home / kind.filename: kind.tgz_md5}
+    raw = home / kind.__name__ / "raw"
+    return {raw / filename: md5 for filename, md5 in getattr(kind, "resources", ())}
 
 
 def _check_idx(path: Path) -> None:

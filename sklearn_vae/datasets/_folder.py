@@ -184,11 +184,12 @@ def load_image_folder(
     classes = _order(found) if given is None else given
     index: dict[str | None, int] = {name: i for i, name in enumerate(classes)}
     if len(index) < len(classes):
-        raise ValueError(f"target_names={classes} holds a class twice.")
+        raise ValueError(f"target_names={classes!s:.300} holds a class twice.")
     index[None] = -1
     if unknown := sorted(str(name) for name in found if name not in index):
         raise ValueError(
-            f"{root} holds the classes {unknown}, which target_names={classes} lacks. Add them, "
+            f"{root} holds the classes {unknown!s:.300}, which target_names={classes!s:.300} "
+            "lacks. Add them, "
             "take them away, or name one as unlabelled."
         )
     filenames = np.array([str(path) for path in paths])
@@ -215,7 +216,7 @@ def _read_folder(
     loose, folders, left_out = _list(root)
     if unlabelled is not None and unlabelled not in folders:
         raise ValueError(
-            f"unlabelled={unlabelled!r}, but {root} has the folders {_order(folders)}."
+            f"unlabelled={unlabelled!r}, but {root} has the folders {_order(folders)!s:.300}."
         )
     held, below = _list_below({name: folders[name] for name in _order(folders)}, root)
     if not loose and not any(held.values()):
@@ -238,8 +239,8 @@ def _read_folder(
     empty = [name for name, paths in held.items() if not paths and name != unlabelled]
     if empty and not empty_classes:
         raise ValueError(
-            f"The folders {empty} in {root} hold no image. Take them away, or set target_names to "
-            "the classes that there are."
+            f"The folders {empty!s:.300} in {root} hold no image. Take them away, or set "
+            "target_names to the classes that there are."
         )
     if unlabelled is not None:
         held[unlabelled] = held.pop(unlabelled)  # last
@@ -314,8 +315,8 @@ def _say_left_out(left_out: Counter[str], root: Path) -> str:
     heif = {".heic", ".heif", ".hif"} & {*left_out}
     plugin = " HEIF takes pip install pillow-heif, then pillow_heif.register_heif_opener()."
     return (
-        f"{left_out.total()} files in {root} are left out ({kinds}{more}), as ImageReader does not "
-        f"read them here. Convert those that are images.{plugin if heif else ''}"
+        f"{left_out.total()} files in {root} are left out ({kinds:.300}{more}), as ImageReader "
+        f"does not read them here. Convert those that are images.{plugin if heif else ''}"
     )
 
 

@@ -22,8 +22,8 @@ BRANDS = {
 """What a file without a decoder is, by its brand (ISO/IEC 14496-12, box ftyp)."""
 SHARPNESS = 2
 """A JPEG is decoded at no less than so many times the size asked for."""
-PHOTOMETRIC = 262
-"""TIFF's tag PhotometricInterpretation."""
+PHOTOMETRIC, TILE = 262, (322, 323)
+"""TIFF's tags PhotometricInterpretation; TileWidth and TileLength."""
 
 
 def formats() -> list[str]:
@@ -116,6 +116,8 @@ def _open(file: BinaryIO, head: bytes, size: tuple[int, int] | None) -> Image.Im
             raise ValueError(brand) from None
         raise ValueError(f"neither DICOM nor intact {', '.join(able)}") from None
     check_pixels(*image.size)  # Pillow itself only warns up to twice its limit
+    tags = getattr(image, "tag_v2", {})
+    check_pixels(*(int(np.max(tags.get(side, 0))) for side in TILE))  # decoded as a whole
     if size is not None:  # JPEG decodes to 1/2, 1/4, 1/8 of its size in a fraction of the time
         image.draft(None, (SHARPNESS * max(size),) * 2)  # both sides: it may yet be turned
     ImageOps.exif_transpose(image, in_place=True)

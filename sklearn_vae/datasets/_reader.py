@@ -303,7 +303,7 @@ class ImageReader(
 def read_paths(X: Any) -> list[str]:
     """Return an array-like of paths as strings, or say what is wrong with it."""
     if isinstance(X, (str, bytes, os.PathLike)):
-        raise ValueError(f"X is a single path, {X!r}; pass a list of paths, [{X!r}].")
+        raise ValueError(f"X is a single path, {X!r:.100}; pass a list of paths, [X].")
     values = np.asarray(X.to_numpy() if hasattr(X, "to_numpy") else X, dtype=object)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
@@ -322,8 +322,8 @@ def read_paths(X: Any) -> list[str]:
     for i, value in enumerate(values):
         if not isinstance(value, (str, os.PathLike)):
             raise ValueError(
-                f"X[{i}] is {value!r}, not a path. Pass paths as str or pathlib.Path, and leave "
-                "out rows without one."
+                f"X[{i}] is {value!r:.100}, not a path. Pass paths as str or pathlib.Path, and "
+                "leave out rows without one."
             )
     return [os.fspath(value) for value in values]
 
@@ -353,4 +353,5 @@ def _try_to_read(
     except MemoryError as error:  # neither: no more is asked for than the file has, or its pixels
         raise MemoryError(f"{path}: no memory left to read it ({error})") from error
     except Exception as error:  # decoders answer damage with exceptions of every kind
-        return f"{error}" if type(error) is ValueError else f"{type(error).__name__}: {error}"
+        kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
+        return f"{kind}{str(error)[:300]}"

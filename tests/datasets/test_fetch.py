@@ -448,6 +448,29 @@ def test_unpacked_file_that_is_damaged(tmp_path, start, message):
         fetch_images("kmnist", data_home=tmp_path)
 
 
+def test_unpacked_file_mutations(tmp_path):
+    write_idx(tmp_path / "MNIST" / "raw", shape=(4, 4))
+    rng, refused = np.random.default_rng(0), 0
+    for name in ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"):
+        path = tmp_path / "MNIST" / "raw" / name
+        whole = path.read_bytes()
+        for _ in range(budget(50)):
+            path.write_bytes(mutate(whole, rng))
+            try:
+                X, y = fetch_images("mnist", data_home=tmp_path, return_X_y=True)
+            except OSError as error:
+                refused += 1
+                message = str(error)
+            else:
+                message = name
+                assert X.shape == (20, 4, 4)
+                assert y.shape == (20,)
+                assert set(y) <= {*range(10)}
+            assert name in message
+        path.write_bytes(whole)
+    assert refused > 30
+
+
 def test_unpacked_files_of_different_lengths(tmp_path):
     write_idx(tmp_path / "MNIST" / "raw")
     labels = tmp_path / "MNIST" / "raw" / "train-labels-idx1-ubyte"
@@ -475,6 +498,17 @@ def test_file_with_a_checksum_that_was_cut_short(vision_home, monkeypatch, name,
     then = "downloading them failed" if download else "download_if_missing=False"
     with pytest.raises(OSError, match=what + then):
         fetch_images(name, data_home=vision_home, download_if_missing=download)
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [("mnist", "MNIST/raw/train-labels-idx1-ubyte.gz"), ("cifar10", "cifar-10-python.tar.gz")],
+)
+def test_archive_that_was_cut_short(tmp_path, name, path):
+    (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / path).write_bytes(b"\x1f\x8b\x08" + bytes(97))
+    with pytest.raises(OSError, match=rf"Cut short or corrupted.*{path} \(100 bytes\), and down"):
+        fetch_images(name, data_home=tmp_path, download_if_missing=False)
 
 
 def test_download(tmp_path, monkeypatch):

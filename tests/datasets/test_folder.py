@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import budget, mutate
 from numpy.testing import assert_array_equal
 from PIL import Image, ImageFile
 
@@ -395,6 +396,30 @@ def test_the_line_of_what_is_not_text(pets):
         load_image_folder(path)
     with pytest.raises(ValueError, match=r"encoding='latin1x': unknown encoding"):
         load_image_folder(path, encoding="latin1x")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_table_mutations(pets, encoding):
+    """A damaged table is read, or refused by an error that names it."""
+    rng = np.random.default_rng(0)
+    rows = [f'"cat/0.png",{k}.0,ä' for k in range(9)] + ["dog/b.png,,", "cat/0.png,nan,"]
+    path = table(pets, "\n".join(["path,label,note", *rows]), encoding)
+    whole = path.read_bytes()
+    read = 0
+    for _ in range(budget(150)):
+        path.write_bytes(mutate(whole, rng))
+        try:
+            bunch = load_image_folder(path)
+        except (ValueError, FileNotFoundError) as error:
+            message = str(error)
+        else:
+            message = str(path)
+            read += 1
+            assert len(bunch.data) == len(bunch.target)
+            assert bunch.target.max() < len(bunch.target_names)
+        assert message.startswith(str(path))
+        assert len(message) < 1500
+    assert 10 < read < budget(140)
 
 
 # -- pixels ----------------------------------------------------------------------------------------

@@ -17,7 +17,14 @@ from numpy.testing import assert_array_equal
 from PIL import Image, JpegImagePlugin
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+    generate_uid,
+)
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import SkipTestWarning
@@ -409,6 +416,38 @@ def test_dicom_colour(tmp_path):
     assert np.abs(read(path) - tables[:, index].transpose(1, 2, 0) / 257).max() <= 0.5 + 1e-6
 
 
+@pytest.mark.parametrize("frames", [1, 3])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize(
+    "syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless]
+)
+def test_dicom_transfer_syntaxes(tmp_path, syntax, dtype, frames):
+    top = np.iinfo(dtype).max
+    stored = pixels(frames, 8, 12, dtype=dtype)
+    counted = {"NumberOfFrames": frames}
+    path = dicom(tmp_path / "a.dcm", stored, 8 * stored.itemsize, **counted)
+    ds = pydicom.dcmread(path)
+    if syntax == RLELossless:
+        ds.compress(syntax)
+    else:
+        ds.file_meta.TransferSyntaxUID = syntax
+        if not syntax.is_little_endian:
+            ds["PixelData"].value = stored.astype(stored.dtype.newbyteorder(">")).tobytes()
+    implicit, little = syntax.is_implicit_VR, syntax.is_little_endian
+    pydicom.dcmwrite(tmp_path / "b.dcm", ds, implicit_vr=implicit, little_endian=little)
+    got = read(tmp_path / "b.dcm", mode="L")
+    assert np.abs(got - stored[0] / top * 255).max() <= 0.5 + 1e-6
+
+
+def test_dicom_of_floats(tmp_path):
+    ds = pydicom.dcmread(dicom(tmp_path / "a.dcm", RAMP.astype(np.uint32), 32))
+    del ds.PixelData
+    ds.FloatPixelData = (RAMP * 1e9).astype(np.float32).tobytes()
+    ds.save_as(tmp_path / "b.dcm")
+    with pytest.raises(ValueError, match=r"b\.dcm: floating-point pixels have no range"):
+        read(tmp_path / "b.dcm")
+
+
 def test_dicom_first_frame(tmp_path):
     path = dicom(tmp_path / "a.dcm", np.stack([RAMP, RAMP[::-1]]), 8, NumberOfFrames=2)
     assert_array_equal(read(path, mode="L"), RAMP)
@@ -603,6 +642,25 @@ def huge_png(path, width, height):
     return str(path)
 
 
+def tiled_tiff(path, image, tile):
+    """Write a TIFF of zeros, (w, h) pixels in one deflated tile of another size."""
+    data = zlib.compress(bytes(tile[0] * tile[1]), 9)
+    tags = {256: image[0], 257: image[1], 258: 8, 259: 8, 262: 1, 277: 1, 322: tile[0]}
+    tags |= {323: tile[1], 324: 8, 325: len(data)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    start = b"II*\0" + struct.pack("<I", 8 + len(data))
+    path.write_bytes(start + data + struct.pack("<H", len(tags)) + entries + bytes(4))
+    return str(path)
+
+
+def test_tiff_of_a_tile_that_is_larger_than_the_image(tmp_path, monkeypatch):
+    path = tiled_tiff(tmp_path / "a.tif", (9, 8), (64, 48))
+    assert_array_equal(read(path, mode="L"), np.zeros((8, 9), np.uint8), strict=True)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 3000)
+    with pytest.raises(ValueError, match=r"a\.tif: 64 x 48 pixels .* limit of 3000"):
+        read(path)
+
+
 @pytest.fixture
 def broken(tmp_path):
     """Files that cannot be read, by what their message says."""
@@ -692,10 +750,12 @@ def test_missing_files_are_named_before_any_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("X", "message"),
     [
-        ("a.png", r"single path, 'a\.png'; pass a list"),
+        ("a.png", r"single path, 'a\.png'; pass a list of paths, \[X\]"),
         (Path("a.png"), "single path"),
         ([], "0 sample"),
         (np.zeros((0, 1), object), "0 sample"),
+        (b"GIF89a" * 9999, r"single path, b'GIF.{90,100}; pass"),
+        (["a" * 9, b"GIF89a" * 9999], r"X\[1\] is b'GIF.{90,100}, not a path"),
         ([1, 2], r"X\[0\] is 1, not a path"),
         (["a.png", None], r"X\[1\] is None"),
         (pd.Series(["a.png", np.nan]), r"X\[1\] is nan"),
