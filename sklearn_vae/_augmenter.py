@@ -23,16 +23,17 @@ from sklearn.utils import InputTags, Tags, _safe_indexing, check_random_state, g
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_feature_names, check_consistent_length, check_is_fitted
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from ._at_once import fitted_at_once
 from ._base import BaseVAE
 from ._conditional import ConditionalVAE
 from ._deformation import DeformationVAE, class_neighbors
 from ._doc_link import DocLinkMixin
-from ._images import check_count, from_torch, read_array, read_spec
-from ._labels import class_numbers, read_labels
+from ._images import check_count, read_array, read_spec, with_white
+from ._labels import check_not_recoded, class_numbers, read_labels, tell_unlabelled
 from ._recipes import NestedParamsMixin
+from ._samples import spelling, to_array
 from ._templates import seeded_clone, unfrozen
 from ._transformer import VAETransformer
 from .augmentation import (
@@ -47,7 +48,7 @@ from .augmentation import (
     transform_rows,
 )
 from .augmentation._containers import check_can_append, is_table
-from .training import AUGMENTATIONS, ArrayDataset, Augment
+from .training import AUGMENTATIONS, ArrayDataset, Augment, Spelling
 
 RESIDUAL_BYTES = 2**22
 """Size of the float blocks in which residuals are added: they stay in the processor's cache."""
@@ -60,6 +61,13 @@ class _Labelled(NamedTuple):
     labels: np.ndarray
     codes: np.ndarray
     """Class numbers; -1 is unlabelled."""
+    spelling: Spelling
+    """How messages are to write down the user's X."""
+
+    @property
+    def rows(self) -> ArrayDataset:
+        """Return X for a VAE's fit, with what its messages say of it."""
+        return ArrayDataset(self.X, spelling=self.spelling)
 
 
 class VAEAugmenter(
@@ -131,6 +139,8 @@ class VAEAugmenter(
     classes_ : ndarray of shape (n_classes,)
         The classes. -1 is none: it marks unlabelled rows, which teach the VAE, pass through
         ``fit_resample`` and are left out when ``estimator`` is fitted.
+    n_unlabelled_ : int
+        Rows of y that were -1; above 0, the VAE's ``verbose`` tells them.
     vae_ : VAETransformer
         The VAE behind the synthetic rows (another kind with ``"conditional"`` and
         ``"deformation"``); None with ``method="bootstrap"``.
@@ -251,7 +261,7 @@ class VAEAugmenter(
             data = unseen._read(X, y)
             rng = unseen._fit_generator(data)
             if unseen.estimator is not None:
-                unseen._fit_estimator(X, data, rng)
+                unseen._fit_estimator(to_array(X), data, rng)
         return self
 
     @available_if(lambda self: self.estimator is None)
@@ -335,16 +345,19 @@ class VAEAugmenter(
 
     def _read(self, X: Any, y: Any) -> _Labelled:
         """Check everything that can be checked before training."""
-        if isinstance(X, Dataset):
+        if isinstance(X, Dataset | DataLoader):
             raise TypeError(
                 "VAEAugmenter needs X as an array, a data frame or a tensor: synthetic rows are "
-                "appended to it. Load the Dataset's images into one."
+                "appended to it. Load the Dataset's images into one: "
+                "np.stack([np.asarray(x) for x in dataset])."
             )
         check_can_append("X", X)
-        labels = read_labels(y, warn=self.estimator is not None)
+        wraps = self.estimator is not None
+        labels = read_labels(y, warn=wraps, one_hot=not wraps)
+        array = to_array(X)
         for name in ("feature_names_in_", "is_synthetic_", "source_indices_"):
             self.__dict__.pop(name, None)  # of another fit
-        rows = read_array(self, dense(X), reset=True, at_least=2)
+        rows = read_array(self, dense(array), reset=True, at_least=2)
         self.n_features_in_ = prod(rows.shape[1:])
         check_consistent_length(rows, labels)
         self.classes_, codes = class_numbers(labels)
@@ -352,11 +365,8 @@ class VAEAugmenter(
         if not known.any():
             raise ValueError("y has no class: all rows are -1, which means unlabelled.")
         counts = np.bincount(codes[known])
-        if len(counts) == 1 and not known.all() and self.estimator is not None:
-            raise ValueError(
-                f"The labelled rows have one class only, {self.classes_[0]!r}: -1 means "
-                "unlabelled. If it is meant as a class, give that another label, such as 0."
-            )
+        check_not_recoded(self.classes_, codes)
+        self.n_unlabelled_ = tell_unlabelled(codes, self._verbosity())
         self.sampling_strategy_ = new_rows(self.n_new, self.classes_, counts, labels[known])
         self._check_method(counts)
         gate = self._resolve_gate()
@@ -372,7 +382,13 @@ class VAEAugmenter(
                 UserWarning,
                 stacklevel=4,
             )
-        return _Labelled(rows, labels, codes)
+        return _Labelled(rows, labels, codes, spelling(X, array))
+
+    def _verbosity(self) -> int:
+        """Return the VAE's ``verbose``; 0 where its own fit tells of the labels."""
+        if isinstance(self.vae, FrozenEstimator):
+            return unfrozen(self.vae).verbose
+        return 0 if self.vae is None or self.vae.label_weight > 0 else self.vae.verbose
 
     def _check_method(self, counts: np.ndarray) -> None:
         method = self._resolve_method()
@@ -404,7 +420,8 @@ class VAEAugmenter(
         method = self._resolve_method()
         template = VAETransformer(augment=None) if self.vae is None else self.vae
         shape = unfrozen(template) if isinstance(template, FrozenEstimator) else template
-        self.spec_ = read_spec(data.X, shape.image_shape)
+        spec = read_spec(data.X, shape.image_shape, data.spelling)
+        self.spec_ = with_white(spec, data.X)
         self._check_transforms()
         if method.model == "deformation" and not self.spec_.is_image:
             raise ValueError(
@@ -455,13 +472,13 @@ class VAEAugmenter(
         if method.model == "deformation":
             deforming = seeded_clone(DeformationVAE.like(template), rng)
             partners = class_neighbors(data.X, data.codes, method.n_neighbors)
-            self._named(deforming.fit(data.X, partners))
+            self._named(deforming.fit(data.rows, partners))
             return deforming, *deforming.pair_posteriors(data.X, partners)
         if method.model == "conditional":
             conditional = ConditionalVAE(**template.get_params(deep=False))
-            vae = seeded_clone(conditional, rng).fit(data.X, data.codes)
+            vae = seeded_clone(conditional, rng).fit(data.rows, data.codes)
         else:
-            vae = seeded_clone(template, rng).fit(data.X, data.labels)
+            vae = seeded_clone(template, rng).fit(data.rows, data.labels)
         return self._named(vae), *vae._posterior(ArrayDataset(data.X))
 
     def _named(self, vae: BaseVAE) -> BaseVAE:
@@ -579,7 +596,7 @@ class VAEAugmenter(
     def _in_range(self, x: np.ndarray) -> np.ndarray:
         """Return float values in the range and dtype of X."""
         if self.spec_.dtype == "uint8":
-            return x.round().clip(0, 255).astype(np.uint8)
+            return x.round().clip(0, self.spec_.white).astype(np.uint8)
         return self.spec_.restore(x.clip(0, 1) if self.spec_.is_intensity else x)
 
     def _gate_codes(self, X: np.ndarray) -> np.ndarray:
@@ -606,7 +623,7 @@ class VAEAugmenter(
         y : ndarray of shape (n,)
             Labels out of ``classes_``.
         """
-        return self._wrapped().predict(from_torch(X))
+        return self._wrapped().predict(to_array(X))
 
     @available_if(lambda self: _wrapped_has(self, "predict_proba"))
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -622,7 +639,7 @@ class VAEAugmenter(
         probabilities : ndarray of shape (n, n_classes)
             In the order of ``classes_``.
         """
-        return self._wrapped().predict_proba(from_torch(X))
+        return self._wrapped().predict_proba(to_array(X))
 
     @available_if(lambda self: _wrapped_has(self, "predict_log_proba"))
     def predict_log_proba(self, X: Any) -> np.ndarray:
@@ -638,7 +655,7 @@ class VAEAugmenter(
         log_probabilities : ndarray of shape (n, n_classes)
             In the order of ``classes_``.
         """
-        return self._wrapped().predict_log_proba(from_torch(X))
+        return self._wrapped().predict_log_proba(to_array(X))
 
     @available_if(lambda self: _wrapped_has(self, "decision_function"))
     def decision_function(self, X: Any) -> np.ndarray:
@@ -654,7 +671,7 @@ class VAEAugmenter(
         decision : ndarray
             As ``estimator`` has it: (n,) for two classes, one column per class or pair for more.
         """
-        return self._wrapped().decision_function(from_torch(X))
+        return self._wrapped().decision_function(to_array(X))
 
     @available_if(lambda self: _wrapped_has(self, "score"))
     def score(self, X: Any, y: Any) -> float:
@@ -672,7 +689,7 @@ class VAEAugmenter(
         score : float
             Larger is better.
         """
-        return self._wrapped().score(from_torch(X), y)
+        return self._wrapped().score(to_array(X), y)
 
     def _wrapped(self) -> Any:
         check_is_fitted(self, "estimator_")

@@ -25,19 +25,30 @@ from torch.utils.data import Dataset, Subset
 from ._at_once import fitted_at_once
 from ._doc_link import DocLinkMixin
 from ._images import (
+    WHITE,
     InputSpec,
     check_count,
+    check_not_one,
     check_same,
     check_values,
     chunk_rows,
     read_array,
     read_spec,
+    warn_of_darkness,
+    with_white,
 )
-from ._labels import are_among, class_numbers, read_labels
+from ._labels import (
+    are_among,
+    check_not_recoded,
+    class_numbers,
+    read_labels,
+    tell_unlabelled,
+)
 from ._memory import explains_memory, megabytes
 from ._noise import row_noise
 from ._persistence import build_model, load_arrays, to_cpu, weights_to_arrays
 from ._recipes import NestedParamsMixin
+from ._samples import spelling, to_array
 from .model import (
     LIKELIHOODS,
     POSTERIORS,
@@ -54,12 +65,14 @@ from .training import (
     ASYNCHRONOUS,
     AUGMENTATIONS,
     LR_SCHEDULES,
+    OF_ITEMS,
     ArrayDataset,
     Augment,
     EpochLog,
     ItemDataset,
     ProgressBar,
     ResidentDataset,
+    Spelling,
     VAENet,
     check_callbacks,
     check_picklable,
@@ -171,6 +184,8 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
     """Number of values in one sample of the fitted X."""
     classes_: np.ndarray
     """The classes of y, sorted; only with ``label_weight`` above 0."""
+    n_unlabelled_: int
+    """Rows of the last y that were -1, unlabelled; only with ``label_weight`` above 0."""
 
     _kinds: ClassVar[dict[str, Any]] = {
         "network": {**NETWORKS, "": Patches},
@@ -478,11 +493,13 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
     def _set_classes(self, data: Rows, y: np.ndarray | None, known: np.ndarray | None) -> None:
         """Learn the classes, if none are known, and hand each row's number to the batches."""
         if known is None:
-            self.__dict__.pop("classes_", None)
+            for name in ("classes_", "n_unlabelled_"):
+                self.__dict__.pop(name, None)
         if self.label_weight == 0:
             return
         assert y is not None
         self.classes_, numbers = class_numbers(y, known)
+        check_not_recoded(self.classes_, numbers)
         if len(self.classes_) < 2:
             raise ValueError(
                 f"label_weight={self.label_weight} needs two classes or more, but y has "
@@ -490,6 +507,7 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
                 "without labels."
             )
         data.classes = torch.from_numpy(numbers)
+        self.n_unlabelled_ = tell_unlabelled(numbers, self.verbose)
 
     def _check_same_model(self) -> None:
         """Refuse to go on training with parameters that ask for another model."""
@@ -702,30 +720,35 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
         """Return the checked samples; with ``reset``, learn their form."""
         if isinstance(X, ArrayDataset):
             data: Rows = X  # of an estimator that has looked at the names of columns itself
-            checked = X.X
+            checked, spelled = X.X, X.spelling
         elif isinstance(X, Dataset):
             data = ItemDataset(X)
             if len(data) < at_least:
                 raise ValueError(f"X has {len(data)} sample(s); at least {at_least} are needed.")
-            checked = data.rows(0, min(len(data), FIRST_ITEMS)).numpy()
+            checked, spelled = data.rows(0, min(len(data), FIRST_ITEMS)).numpy(), OF_ITEMS
         else:
-            checked = read_array(self, X, reset=reset, at_least=at_least)
+            array = to_array(X)
+            spelled = spelling(X, array)
+            if not reset and self.spec_.is_image and np.ndim(array) > 1:
+                check_not_one(np.shape(array), self.spec_, spelled)
+            checked = read_array(self, array, reset=reset, at_least=at_least)
             data = ArrayDataset(checked)
         if reset:
             if isinstance(X, Dataset) or checked.ndim > 2:  # validate_data sees rows only
                 self.__dict__.pop("feature_names_in_", None)
-            self._learn_form(checked)
+            self._learn_form(checked, spelled)
         else:
-            check_same(checked, self.spec_, bounded=self.likelihood_.bounded)
+            check_same(checked, self.spec_, bounded=self.likelihood_.bounded, spelling=spelled)
         if isinstance(data, ItemDataset):
             data.bounded = self.likelihood_.bounded
+            data.white = self.spec_.white
         return data
 
     def _read_in_place(self, X: Any) -> Rows:
         """Return the checked samples; those on the model's GPU do not leave it."""
         if not isinstance(X, torch.Tensor) or X.device.type == "cpu" or len(X) == 0:
             return self._read(X, reset=False)
-        levels = X.dtype in (torch.uint8, torch.bool)
+        levels = X.dtype == torch.bool or (X.dtype == torch.uint8 and self.spec_.white == WHITE)
         if X.device != self.module_.feature_loc.device or not (levels or X.is_floating_point()):
             return self._read(X, reset=False)
         self._read(X[:1], reset=False)  # its form
@@ -736,25 +759,25 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
             return self._read(X, reset=False)  # which says what is wrong
         return ResidentDataset(X)
 
-    def _learn_form(self, X: np.ndarray) -> None:
-        self.spec_ = read_spec(X, self.image_shape)
+    def _learn_form(self, X: np.ndarray, spelled: Spelling) -> None:
+        self.spec_ = with_white(read_spec(X, self.image_shape, spelled), X)
         self.n_features_in_ = self.spec_.n_features
         self.network_ = self._resolve_network()
         self.likelihood_ = self._resolve_likelihood()
         self.prior_ = self._resolve_prior()
         self.posterior_ = self._resolve_posterior()
         self._check_symmetry()
-        if self.spec_.is_image:
-            remedy = (
-                "images are uint8 (0 to 255) or float in [0, 1]. Divide X by its largest possible "
-                "value, for example by 255, or by 16 for scikit-learn's digits."
-            )
-        else:
-            remedy = (
+
+        def remedy(X: np.ndarray) -> str:
+            if self.spec_.is_image:
+                return f"images are uint8 (0 to 255) or float in [0, 1]. {spelled.remedy(X)}"
+            return (
                 f"likelihood={self.likelihood!r} needs [0, 1]. Scale X with MinMaxScaler(clip=True)"
                 ", or set likelihood='gaussian', which takes any range."
             )
+
         check_values(X, bounded=self.likelihood_.bounded, remedy=remedy)
+        warn_of_darkness(X, self.spec_, spelled)
 
     def _check_symmetry(self) -> None:
         if self.symmetry not in tuple(SYMMETRIES):
@@ -901,9 +924,9 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
         x = self.module_.scaling.inverse(x)
         if self.spec_.dtype != "uint8":
             return x
-        # What is scaled by 255 is a new tensor. torch's cast from float straight to uint8 is a
+        # What is scaled is a new tensor. torch's cast from float straight to uint8 is a
         # scalar loop on CPUs; by way of int16 it takes a quarter of the time.
-        return x.round_().clamp_(0, 255).to(torch.int16).to(torch.uint8)
+        return x.round_().clamp_(0, self.spec_.white).to(torch.int16).to(torch.uint8)
 
     # -- scores --------------------------------------------------------------------------------
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from math import prod
 from numbers import Integral
 from typing import Any
@@ -13,9 +15,11 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
 from .nn._scaling import ROUNDING, Scaling
+from .training import OF_ARRAY, OF_ITEMS, Spelling, darkness
 
 MIN_SIDE = 8
 MAX_CHANNELS = 4
+WHITE = 255
 CHUNK_PIXELS, CHUNK_VALUES = 2**18, 3 * 2**18
 """Pixels of images and values of vectors in one chunk of inference. Fastest of those tried: with
 their activations, of which convolutions have many a pixel, about what a cache holds."""
@@ -37,12 +41,15 @@ class InputSpec:
         Whether the raw channels come last.
     dtype : str
         Name of the dtype of the fitted X, in which images are returned.
+    white : int, default=255
+        The highest level of uint8: 1 where the fitted X is a set of masks, of 0 and 1 alone.
     """
 
     shape: tuple[int, ...]
     raw_shape: tuple[int, ...]
     channels_last: bool
     dtype: str
+    white: int = WHITE
 
     @property
     def is_image(self) -> bool:
@@ -65,6 +72,11 @@ class InputSpec:
         return self.is_image or self.dtype in ("uint8", "bool")
 
     @property
+    def maximum(self) -> float:
+        """The raw value that is 1 for the network."""
+        return float(self.white) if self.dtype == "uint8" else 1.0
+
+    @property
     def n_features(self) -> int:
         """Number of values in one sample."""
         return int(np.prod(self.raw_shape))
@@ -84,7 +96,7 @@ class InputSpec:
             self.shape,
             self.raw_shape,
             channels_last=self.channels_last,
-            maximum=255.0 if self.dtype == "uint8" else 1.0,
+            maximum=self.maximum,
             loc=loc,
             scale=scale,
         )
@@ -116,33 +128,19 @@ def _check_scale(loc: torch.Tensor, scale: torch.Tensor) -> None:
 
 
 def read_array(estimator: Any, X: Any, *, reset: bool, at_least: int = 1) -> Array:
-    """Return a user's array-like as a checked array; rows set or check the feature names."""
-    X = from_torch(X)
+    """Return what :func:`~sklearn_vae._samples.to_array` gave, checked.
+
+    Rows set or check the feature names.
+    """
     checks = {"dtype": "numeric", "ensure_min_samples": at_least, "allow_nd": True}
-    if _n_dim(X) > 2:
+    if getattr(X, "ndim", 2) > 2:
         return check_array(X, estimator=estimator, **checks)
     return validate_data(estimator, X, reset=reset, **checks)
 
 
-def from_torch(X: Any) -> Any:
-    """Return a tensor, of any device, as an array; anything else as it is."""
-    if not isinstance(X, torch.Tensor):
-        return X
-    X = X.detach().cpu()
-    return X.float().numpy() if X.dtype == torch.bfloat16 else X.numpy()  # NumPy has no bfloat16
-
-
-def _n_dim(X: Any) -> int:
-    """Return the number of dimensions of an array-like; 2 for what is none, to be refused."""
-    if not isinstance(X, (list, tuple)):
-        return getattr(X, "ndim", 2)
-    try:
-        return np.ndim(X)
-    except ValueError:  # ragged
-        return 2
-
-
-def read_spec(X: Array, image_shape: tuple[int, ...] | None) -> InputSpec:
+def read_spec(
+    X: Array, image_shape: tuple[int, ...] | None, spelling: Spelling = OF_ARRAY
+) -> InputSpec:
     """Work out the layout of X, shape (n, ...), or say which parameter resolves it."""
     dtype = X.dtype.name
     sample = X.shape[1:]
@@ -162,11 +160,19 @@ def read_spec(X: Array, image_shape: tuple[int, ...] | None) -> InputSpec:
         )
     channels_last, c, h, w = _layout(shape, flattened=len(sample) == 1)
     if dtype not in ("uint8", "bool", "float16", "float32", "float64"):
+        of_integers = X.dtype.kind in "iu" and X.size
+        values = f", from {X.min()} to {X.max()}" if of_integers else ""
+        remedy = spelling.remedy(X) if of_integers else "Convert them."
         raise ValueError(
-            f"X holds images of dtype {dtype}; images are uint8 (0 to 255), bool, or float in "
-            "[0, 1]. Convert with X.astype(np.uint8), or divide by the largest possible value."
+            f"X holds images of dtype {dtype}{values}; images are uint8 (0 to 255), bool, or float "
+            f"in [0, 1]. {remedy}"
         )
     return InputSpec((c, h, w), sample, channels_last, dtype)
+
+
+def with_white(spec: InputSpec, X: Array) -> InputSpec:
+    """Return the spec with 1 as white where X is a set of masks, uint8 of 0 and 1 alone."""
+    return replace(spec, white=1) if spec.dtype == "uint8" and darkness(X) == 1 else spec
 
 
 def _layout(shape: tuple[int, ...], *, flattened: bool) -> tuple[bool, int, int, int]:
@@ -199,35 +205,97 @@ def _layout(shape: tuple[int, ...], *, flattened: bool) -> tuple[bool, int, int,
     return channels_last, c, h, w
 
 
-def check_values(X: Array, *, bounded: bool, remedy: str) -> None:
+def check_values(X: Array, *, bounded: bool, remedy: str | Callable[[Array], str]) -> None:
     """Refuse values outside [0, 1] where ``bounded``; uint8 and bool always fit."""
     if not bounded or X.dtype.kind in "b" or X.dtype == np.uint8:
         return
     low, high = X.min(), X.max()
     if low < -ROUNDING or high > 1 + ROUNDING:
+        remedy = remedy if isinstance(remedy, str) else remedy(X)
         raise ValueError(f"X has values from {low:.8g} to {high:.8g}; {remedy}")
 
 
-def check_same(X: Array, spec: InputSpec, *, bounded: bool) -> None:
+def warn_of_darkness(X: Array, spec: InputSpec, spelling: Spelling) -> None:
+    """Warn of intensities that look like ones of another range: 0 to 16 as levels of 255."""
+    if not spec.is_intensity or X.dtype.kind == "b" or (high := darkness(X)) is None:
+        return
+    levels = X.dtype == np.uint8
+    if spec.maximum == high:
+        read = "uint8 of 0 and 1 alone is taken for masks, with 1 as white"
+    elif levels:
+        read = "uint8 is taken for 0 to 255, so that all is almost black"
+    else:
+        read = "float images are in [0, 1], so that these are almost black"
+    warnings.warn(
+        f"The largest value of X is {high:.6g}; {read}. {spelling.brighter(high, levels=levels)}",
+        UserWarning,
+        stacklevel=6,
+    )
+
+
+def check_same(X: Array, spec: InputSpec, *, bounded: bool, spelling: Spelling = OF_ARRAY) -> None:
     """Refuse an X that differs from the fitted one in shape, kind of dtype or range."""
-    if X.shape[1:] != spec.raw_shape:
-        raise ValueError(
-            f"X has samples of shape {X.shape[1:]}, but the estimator was fitted on samples of "
-            f"shape {spec.raw_shape}. Resize or reshape X, or fit again."
-        )
+    check_shape(X.shape, spec, spelling)
     if spec.is_intensity and X.dtype.name != spec.dtype:
         both_float = X.dtype.kind == "f" and np.dtype(spec.dtype).kind == "f"
         if not both_float:
             raise ValueError(
                 f"X has dtype {X.dtype.name}, but the estimator was fitted on {spec.dtype}, and "
-                "the two mean different ranges (uint8: 0 to 255, float: 0 to 1). Convert X to "
-                f"{spec.dtype} in its range, or fit again."
+                "the two mean different ranges (uint8: 0 to 255, float: 0 to 1). Convert X as the "
+                f"fitted data were, for example {spelling.like_fitted(X, spec.dtype)}, or fit "
+                "again."
             )
-    check_values(
-        X,
-        bounded=bounded,
-        remedy="the estimator was fitted on values in [0, 1]. Scale X as the fitted data were.",
+
+    check_masks(X, spec)
+
+    def remedy(X: Array) -> str:
+        example = f", for example {spelling.like_fitted(X, spec.dtype)}" if spec.is_image else ""
+        return (
+            "the estimator was fitted on values in [0, 1]. Scale X as the fitted data were"
+            f"{example}."
+        )
+
+    check_values(X, bounded=bounded, remedy=remedy)
+
+
+def check_shape(shape: tuple[int, ...], spec: InputSpec, spelling: Spelling) -> None:
+    """Refuse samples of another shape than the fitted ones."""
+    sample, fitted, name = shape[1:], spec.raw_shape, spelling.name
+    if sample == fitted:
+        return
+    if spelling == OF_ITEMS:
+        remedy = "Resize or reshape them in the Dataset's transforms, or fit again."
+    elif shape == fitted:
+        remedy = f"It is one image, which needs a leading axis: {name}[None]."
+    elif prod(shape) == prod(fitted):
+        remedy = f"If it is one sample: {name}.reshape{(1, *fitted)}."
+    elif len(fitted) == len(sample) == 3 and (*sample[1:], sample[0]) == fitted:
+        remedy = f"Put the channels last: {spelling.permuted(0, 2, 3, 1)}."
+    elif len(fitted) == len(sample) == 3 and (sample[2], *sample[:2]) == fitted:
+        remedy = f"Put the channels first: {spelling.permuted(0, 3, 1, 2)}."
+    elif prod(sample) == prod(fitted):
+        remedy = f"Reshape it: {name}.reshape{(-1, *fitted)}."
+    else:
+        remedy = "Resize or reshape X, or fit again."
+    raise ValueError(
+        f"X has samples of shape {sample}, but the estimator was fitted on samples of shape "
+        f"{fitted}. {remedy}"
     )
+
+
+def check_masks(X: Array, spec: InputSpec) -> None:
+    """Refuse levels where masks of 0 and 1 were fitted."""
+    if spec.dtype == "uint8" and spec.white < WHITE and (high := X.max()) > spec.white:
+        raise ValueError(
+            f"X has values up to {high}, but the estimator was fitted on masks, uint8 of 0 and 1. "
+            "Make masks of X, or fit again on X as it is."
+        )
+
+
+def check_not_one(shape: tuple[int, ...], spec: InputSpec, spelling: Spelling) -> None:
+    """Refuse one image in place of many, which would be taken for rows."""
+    if prod(shape) == spec.n_features:
+        check_shape(shape, spec, spelling)
 
 
 def check_count(name: str, value: Any) -> int:

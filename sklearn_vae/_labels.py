@@ -8,12 +8,14 @@ import numpy as np
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
-from ._images import from_torch
+from ._samples import from_torch
 
 UNLABELLED = -1
+MARKS = ("-1", "-1.0", "nan", b"-1", b"-1.0", b"nan")
+"""What NumPy makes of -1 and NaN in an array of text."""
 
 
-def read_labels(y: Any, *, warn: bool = False) -> np.ndarray:
+def read_labels(y: Any, *, warn: bool = False, one_hot: bool = True) -> np.ndarray:
     """Return the labels as an array of shape (n,).
 
     Parameters
@@ -21,23 +23,32 @@ def read_labels(y: Any, *, warn: bool = False) -> np.ndarray:
     y : array-like of shape (n,) or (n, 1), or one-hot of shape (n, n_classes)
     warn : bool, default=False
         Warn about a column, as scikit-learn's classifiers do.
+    one_hot : bool, default=True
+        Whether a one-hot y will do.
 
     Raises
     ------
     ValueError
-        For anything that is not one class per row.
+        For anything that is not one class, or the number -1, per row.
     """
     if y is None:
         raise ValueError("This estimator requires y to be passed, but the target y is None.")
     y = from_torch(y)
-    if isinstance(y, list | tuple) and any(isinstance(v, str) for v in y):
+    if isinstance(y, list | tuple) and any(isinstance(v, str | bytes) for v in y):
         y = np.array(y, dtype=object)  # or -1 among names would become one
+    _refuse_missing(y)
     array = check_array(y, ensure_2d=False, dtype=None, input_name="y")
+    _refuse_text_marks(array)
     # Of an object array only what is labelled: classes can be strings, and -1 is a number.
     typed = array[~unlabelled_rows(array)].tolist() if array.dtype == object else array
     check_classification_targets(typed)
     kind = type_of_target(typed)
     if kind == "multilabel-indicator" and (array.sum(1) == 1).all():
+        if not one_hot:
+            raise ValueError(
+                "y is one-hot, but the classifier is fitted on, and scored by, one label per row. "
+                "Pass the numbers of the columns: np.asarray(y).argmax(1)."
+            )
         return array.argmax(1)
     if kind not in ("binary", "multiclass"):
         raise ValueError(
@@ -45,9 +56,53 @@ def read_labels(y: Any, *, warn: bool = False) -> np.ndarray:
             "per row."
         )
     array = column_or_1d(array, warn=warn)
-    if array.dtype == object and {np.asarray(v).dtype.kind for v in array} <= set("iuf"):
+    if array.dtype == object and {np.asarray(v).dtype.kind for v in array} <= set("biuf"):
         return np.array(array.tolist())  # classifiers refuse numbers as objects
     return array
+
+
+def _refuse_missing(y: Any) -> None:
+    """Refuse NaN, None, pd.NA and NaT: what has no label is marked by -1."""
+    try:
+        values = np.asarray(y)
+    except ValueError:  # ragged: no labels at all
+        return
+    if values.dtype == object:
+        missing = np.array([_is_missing(v) for v in values.ravel()])
+        remedy = "np.array([-1 if pd.isna(v) else v for v in y], dtype=object)"
+    elif values.dtype.kind in "fcmM":
+        missing = values != values
+        remedy = "np.where(np.isnan(y), -1, y)"
+    else:
+        return
+    if missing.any():
+        raise ValueError(
+            f"y has {np.count_nonzero(missing)} missing values (NaN, None, pd.NA or NaT) in "
+            f"{missing.size} rows. Mark what has no label by the number -1: {remedy}."
+        )
+
+
+def _is_missing(value: Any) -> bool:
+    try:
+        return value is None or bool(value != value)
+    except TypeError:  # pd.NA is neither true nor false
+        return True
+    except ValueError:  # several values: no label, but none that is missing
+        return False
+
+
+def _refuse_text_marks(labels: np.ndarray) -> None:
+    """Refuse text that was a number, -1 or NaN, before it was put into an array of text."""
+    if labels.dtype.kind not in "OUS":
+        return
+    for value in labels.ravel():
+        if isinstance(value, str | bytes) and value in MARKS:
+            value = value.item() if isinstance(value, np.generic) else value
+            raise ValueError(
+                f"y holds the text {value!r}, which would be a class of its own. What has no label "
+                "is marked by the number -1, beside text in an array of objects: "
+                f"np.array([-1 if v == {value!r} else v for v in y], dtype=object)."
+            )
 
 
 def unlabelled_rows(labels: np.ndarray) -> np.ndarray:
@@ -93,3 +148,23 @@ def class_numbers(
     numbers = np.full(len(labels), -1, np.int64)
     numbers[known] = np.searchsorted(classes, labels[known])
     return classes, numbers
+
+
+def check_not_recoded(classes: np.ndarray, numbers: np.ndarray) -> None:
+    """Refuse what looks like classes -1 and another, such as 1: -1 means unlabelled."""
+    if len(classes) != 1 or (numbers >= 0).all():
+        return
+    (label,) = classes.tolist()
+    other = "other" if isinstance(label, str | bytes) else int(label == 0)
+    raise ValueError(
+        f"y has one class only, {label!r}, beside -1, which means unlabelled. If -1 is a class, "
+        f"give it another label: np.where(np.asarray(y) == -1, {other!r}, y)."
+    )
+
+
+def tell_unlabelled(numbers: np.ndarray, verbose: int) -> int:
+    """Return how many rows have no label; with ``verbose``, say so where there are any."""
+    n = int((numbers < 0).sum())
+    if n and verbose:
+        print(f"y: {n} of {len(numbers)} rows are -1, unlabelled")  # noqa: T201
+    return n

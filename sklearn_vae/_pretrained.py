@@ -18,7 +18,7 @@ import secrets
 import warnings
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from hashlib import sha256
 from importlib.metadata import version
 from inspect import Parameter, signature
@@ -32,7 +32,7 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from ._images import InputSpec, read_spec
+from ._images import WHITE, InputSpec, read_spec
 from ._persistence import build_model
 from .model import LIKELIHOODS, POSTERIORS, PRIORS, Likelihood, PosteriorFamily, Prior
 from .nn import NETWORKS, Network, Patches
@@ -341,7 +341,11 @@ def _config(vae: Any, state: dict[str, Any]) -> dict[str, Any]:
         "feature_names": None if names is None else list(names),
         "classes": _encode_classes(state.get("classes_")),
         "model": model,
-        "training": {"samples_seen": state["n_samples_seen_"], "history": history},
+        "training": {
+            "samples_seen": state["n_samples_seen_"],
+            "unlabelled": state.get("n_unlabelled_"),
+            "history": history,
+        },
     }
 
 
@@ -496,7 +500,7 @@ def _card(vae: Any, config: dict[str, Any]) -> str:
     else:
         kind, task = f"rows of {spec.n_features} values", "feature-extraction"
     free = "in [0, 1]" if vae.likelihood_.bounded else "standardised inside"
-    values = {"uint8": "0 to 255", "bool": "False or True"}.get(spec.dtype, free)
+    values = {"uint8": f"0 to {spec.white}", "bool": "False or True"}.get(spec.dtype, free)
     bound = "ELBO" if vae.importance_samples == 1 else "importance-weighted bound"
     terms = [
         (part, last[f"{part}_log_likelihood"], last[f"{part}_kl"])
@@ -720,22 +724,24 @@ def _read_spec(given: Any, where: str) -> InputSpec:
             f"{', '.join(sorted(NUMBERS))}, and channels_last={_cut(repr(given['channels_last']))} "
             "true or false."
         )
+    if type(given["white"]) is not int or given["white"] not in (1, WHITE):
+        raise ValueError(f"{where}.white={_cut(repr(given['white']))} is neither 1 nor {WHITE}.")
     image_shape = None
     if len(raw_shape) == 1 and len(shape) == 3:
         c, h, w = shape
         image_shape = (h, w, c) if given["channels_last"] else (c, h, w)
     # A view of one value: nothing is allocated, whatever the shape.
-    X = _attempt(np.broadcast_to, where, np.zeros((), given["dtype"]), (1, *raw_shape))
-    spec = _attempt(read_spec, where, X, image_shape)
-    wanted = InputSpec(tuple(shape), tuple(raw_shape), given["channels_last"], given["dtype"])
+    X = _attempt(np.broadcast_to, where, np.zeros((), given["dtype"]), (0, *raw_shape))
+    spec = replace(_attempt(read_spec, where, X, image_shape), white=given["white"])
+    wanted = InputSpec(**{**given, "shape": tuple(shape), "raw_shape": tuple(raw_shape)})
     if spec != wanted:
         raise ValueError(f"{where} contradicts itself: {wanted} would be {spec}.")
     return spec
 
 
 def _read_training(given: Any, where: str) -> dict[str, Any]:
-    _check_keys(given, {"samples_seen", "history"}, where)
-    seen, history = given["samples_seen"], given["history"]
+    _check_keys(given, {"samples_seen", "unlabelled", "history"}, where)
+    seen, history, unlabelled = given["samples_seen"], given["history"], given["unlabelled"]
     if not _is_count(seen):
         raise ValueError(f"{where}.samples_seen={_cut(repr(seen))} is no positive int.")
     if not isinstance(history, list) or not history:
@@ -747,7 +753,12 @@ def _read_training(given: Any, where: str) -> dict[str, Any]:
         }
         for row in (_object(row, f"{where}.history") for row in history)
     ]
-    return {"history_": rows, "n_iter_": len(rows), "n_samples_seen_": seen}
+    state = {"history_": rows, "n_iter_": len(rows), "n_samples_seen_": seen}
+    if unlabelled is None:
+        return state
+    if type(unlabelled) is not int or unlabelled < 0:
+        raise ValueError(f"{where}.unlabelled={_cut(repr(unlabelled))} is no int >= 0.")
+    return {**state, "n_unlabelled_": unlabelled}
 
 
 def _read_measured(value: Any, where: str) -> bool | float:

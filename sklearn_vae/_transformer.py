@@ -14,8 +14,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from . import _pretrained
 from ._base import FEATURES, SYMMETRIES, BaseVAE
-from ._images import check_count, from_torch
+from ._images import check_count
 from ._memory import memory_explained
+from ._samples import from_torch
 
 Self = TypeVar("Self", bound="VAETransformer")
 

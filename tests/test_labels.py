@@ -296,7 +296,11 @@ def test_a_search_tunes_the_weight(spots):
 REFUSED = {
     "no labels": (None, r"y is None.*label_weight=0"),
     "all unlabelled": (np.full(400, -1), r"two classes or more, but y has\s+\[\]"),
-    "one class": (np.where(np.arange(400) < 9, 4, -1), r"y has\s+\[4\]"),
+    "one class": (
+        np.where(np.arange(400) < 9, 4, -1),
+        r"one class only, 4, beside -1.*np\.where\(np\.asarray\(y\) == -1, 0, y\)",
+    ),
+    "one class for all": (np.full(400, 4), r"two classes or more, but y has\s+\[4\]"),
     "numbers": (np.linspace(0, 1, 400), r"[Uu]nknown label type"),
     "too few": (np.arange(30) % 2, r"400 samples, but y has shape \(30,\)"),
 }

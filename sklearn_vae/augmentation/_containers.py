@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .._images import from_torch
+from .._samples import from_torch, is_pil
 
 
 def dense(X: Any) -> Any:
@@ -143,11 +143,6 @@ def _as_tensor(values: Any, like: torch.Tensor) -> torch.Tensor:
     if values.dtype.kind == "f" and not like.is_floating_point():
         values = np.rint(values)  # torch's cast cuts the decimals off
     return torch.from_numpy(values).to(like.device, like.dtype)
-
-
-def is_pil(x: Any) -> bool:
-    """Return whether x is an image of Pillow's, which is not imported for that."""
-    return isinstance(x, getattr(sys.modules.get("PIL.Image"), "Image", ()))
 
 
 def _as_pil(pixels: np.ndarray, mode: str) -> Any:

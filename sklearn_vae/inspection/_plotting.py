@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.utils import check_array, column_or_1d
 
-from .._images import check_count, check_values, from_torch, read_spec
+from .._images import check_count, check_values, read_spec, with_white
+from .._samples import from_torch
+from ..training import Spelling
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +53,7 @@ def as_labels(y: Any) -> np.ndarray:
 def as_images(X: Any, image_shape: tuple[int, ...] | None = None) -> np.ndarray:
     """Return images in any form as (n, h, w) or (n, h, w, c), float32 in [0, 1]."""
     X = check_array(from_torch(X), dtype="numeric", allow_nd=True, input_name="images")
-    spec = read_spec(X, image_shape)
+    spec = with_white(read_spec(X, image_shape), X)
     if not spec.is_image:
         raise ValueError(
             f"Images are needed, but each sample is a row of {spec.n_features} values. Set "
@@ -60,8 +62,9 @@ def as_images(X: Any, image_shape: tuple[int, ...] | None = None) -> np.ndarray:
     check_values(
         X,
         bounded=True,
-        remedy="images are uint8 (0 to 255) or float in [0, 1]. Undo a standardisation before "
-        "drawing, or divide by the largest possible value.",
+        remedy=lambda X: (
+            "images are uint8 (0 to 255) or float in [0, 1]. " + Spelling("images").remedy(X)
+        ),
     )
     c, h, w = spec.shape
     if c == 2:
@@ -69,7 +72,7 @@ def as_images(X: Any, image_shape: tuple[int, ...] | None = None) -> np.ndarray:
             "Images of 2 channels have no usual colours. Draw one channel at a time, for example "
             "images[..., 0]."
         )
-    x = X.astype(np.float32) / np.float32(255 if X.dtype == np.uint8 else 1)
+    x = X.astype(np.float32) / np.float32(spec.maximum)
     x = x.reshape(-1, h, w, c) if spec.channels_last else x.reshape(-1, c, h, w)
     if not spec.channels_last:
         x = x.transpose(0, 2, 3, 1)

@@ -31,12 +31,15 @@ from ._device import (
 )
 from ._net import VAENet
 from ._progress import EpochLog, ProgressBar
+from ._ranges import OF_ARRAY, OF_ITEMS, Spelling, darkness
 from ._schedules import LR_SCHEDULES, kl_weight, learning_rate_factor
 
 __all__ = [
     "ASYNCHRONOUS",
     "AUGMENTATIONS",
     "LR_SCHEDULES",
+    "OF_ARRAY",
+    "OF_ITEMS",
     "ArrayDataset",
     "Augment",
     "Batches",
@@ -44,9 +47,11 @@ __all__ = [
     "ItemDataset",
     "ProgressBar",
     "ResidentDataset",
+    "Spelling",
     "VAENet",
     "check_callbacks",
     "check_picklable",
+    "darkness",
     "exact_inference",
     "generators_restored",
     "has_fast_bfloat16",

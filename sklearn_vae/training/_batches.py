@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator, Sequence
+import reprlib
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from math import isfinite
+from os import PathLike
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import Dataset, IterableDataset, Subset
 
 from ..nn._mps import is_limited
 from ..nn._scaling import ROUNDING
 from ._device import free_memory, to_device
+from ._ranges import OF_ARRAY, OF_ITEMS, Spelling
 
 STATISTICS_ROWS = 10_000
 """Rows that statistics of the data or of activations are taken from."""
@@ -33,11 +36,16 @@ class ArrayDataset(Dataset):
         A memory-mapped file stays on disk.
     classes : Tensor of shape (n,), default=None
         Class numbers, int64, that go along with the rows.
+    spelling : Spelling
+        How messages write down the X that the array was made of.
     """
 
-    def __init__(self, X: np.ndarray, classes: Tensor | None = None) -> None:
+    def __init__(
+        self, X: np.ndarray, classes: Tensor | None = None, spelling: Spelling = OF_ARRAY
+    ) -> None:
         self.X = X
         self.classes = classes
+        self.spelling = spelling
 
     def __len__(self) -> int:
         return len(self.X)
@@ -89,20 +97,24 @@ class ItemDataset(Dataset):
     Parameters
     ----------
     data : torch.utils.data.Dataset
-        Map-style; its ``__getitems__`` is used where it has one.
+        Map-style, of tensors or arrays; its ``__getitems__`` is used where it has one.
 
     Attributes
     ----------
     bounded : bool
         Whether items must lie in [0, 1]. Unlike arrays, items are checked when they are read.
+    white : int
+        The highest level that items of uint8 may have.
     """
 
     bounded: bool = False
+    white: int = 255
 
     def __init__(self, data: Dataset) -> None:
-        if not hasattr(data, "__len__"):
+        if isinstance(data, IterableDataset) or not hasattr(data, "__len__"):
             raise TypeError(
-                f"{type(data).__name__} has no length. Pass a map-style torch Dataset, or an array."
+                f"{type(data).__name__} is a stream, or has no length. Pass a map-style Dataset, "
+                "or an array: np.stack([np.asarray(x) for x in X])."
             )
         self.data = data
         self.classes: Tensor | None = None
@@ -118,9 +130,14 @@ class ItemDataset(Dataset):
         rows = index.tolist()
         many = getattr(self.data, "__getitems__", None)
         items = many(rows) if many is not None else [self.data[i] for i in rows]
-        x = torch.stack([_image_of(item) for item in items]).cpu()
+        x = _stacked([_image_of(item) for item in items]).cpu()
         if x.is_floating_point():
             self._check(x)
+        elif x.dtype == torch.uint8 and self.white < 255 and x.max() > self.white:
+            raise ValueError(
+                f"X has items with values up to {int(x.max())}, but the first were masks, of 0 and "
+                "1 alone. Return bool for masks, and else uint8 of 0 to 255, x * 255."
+            )
         elif x.dim() == 2 and x.dtype not in (torch.uint8, torch.bool):
             x = to_tensor(x.numpy())  # as an array's rows
         return x.float() if x.dtype == torch.bfloat16 else x  # NumPy has no bfloat16
@@ -132,7 +149,7 @@ class ItemDataset(Dataset):
         if self.bounded and (low < -ROUNDING or high > 1 + ROUNDING):
             raise ValueError(
                 f"X has items with values from {low:.8g} to {high:.8g}; [0, 1] is needed. Scale "
-                "them in the Dataset's transforms, or return uint8."
+                f"them in the Dataset's transforms. {OF_ITEMS.remedy(x.numpy())}"
             )
 
     def rows(self, start: int, stop: int) -> Tensor:
@@ -141,14 +158,33 @@ class ItemDataset(Dataset):
 
 
 def _image_of(item: Any) -> Tensor:
-    """Return x of a Dataset's item, which is x or (x, ...)."""
-    x = item[0] if isinstance(item, (tuple, list)) else item
-    if not isinstance(x, Tensor):
-        raise TypeError(
-            f"The Dataset's items hold {type(x).__name__}; tensors are needed. Add "
-            "torchvision.transforms.v2.ToImage() to its transforms."
+    """Return x of a Dataset's item, which is x or (x, ...), as a tensor."""
+    x = item[0] if isinstance(item, (tuple, list)) and len(item) else item
+    if isinstance(x, np.ndarray) and x.dtype.kind in "buif":
+        return torch.from_numpy(np.array(x, x.dtype.newbyteorder("=")))  # torch takes no other
+    if isinstance(x, Tensor):
+        return x.detach()
+    kind = type(x).__name__
+    remedy = "Add torchvision.transforms.v2.ToImage() to its transforms."
+    if isinstance(x, Mapping):
+        kind += f" with the keys {reprlib.repr(list(x))}"
+        remedy = "Wrap it in a Dataset whose __getitem__ returns what is under the images' key."
+    elif isinstance(x, str | bytes | PathLike):
+        remedy = "For files, pass sklearn_vae.datasets.ImageReader(size=32).fit_transform(paths)."
+    elif isinstance(x, np.ndarray):
+        kind += f" of dtype {x.dtype}"
+    raise TypeError(f"The Dataset's items hold {kind}; tensors or arrays are needed. {remedy}")
+
+
+def _stacked(images: list[Tensor]) -> Tensor:
+    """Return images of one size as one tensor."""
+    sizes = sorted({tuple(x.shape) for x in images})
+    if len(sizes) > 1:
+        raise ValueError(
+            f"X has items of several sizes: {', '.join(map(str, sizes[:3]))}. Resize them to one: "
+            "add torchvision.transforms.v2.Resize((height, width)) to the Dataset's transforms."
         )
-    return x.detach()
+    return torch.stack(images)
 
 
 class Batches:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 from helpers import same_weights, synthetic_images, tiny
-from torch.utils.data import Dataset, Subset, TensorDataset
+from PIL import Image
+from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
 
 from sklearn_vae.training import ArrayDataset, Batches, ItemDataset
 from sklearn_vae.training._batches import batch_bounds, to_tensor
@@ -145,11 +146,58 @@ def test_tensor_dataset_with_labels():
     assert torch.equal(data.take(torch.tensor([1, 4])), X[[1, 4]])
 
 
+BAD_ITEMS = {
+    "of Pillow": (Image.new("L", (8, 8)), TypeError, "Image; tensors.*ToImage"),
+    "dict": ({"image": torch.zeros(8, 8)}, TypeError, r"dict with the keys \['image'\].*Wrap it"),
+    "dict and label": (({"pixels": 1}, 3), TypeError, r"dict with the keys \['pixels'\]"),
+    "path": (("a.png", 3), TypeError, r"str; .*ImageReader\(size=32\)\.fit_transform\(paths\)"),
+    "None": (None, TypeError, "NoneType"),
+    "text": (np.array(["a"]), TypeError, "ndarray of dtype <U1"),
+}
+
+
 @pytest.mark.parametrize("kind", [Items, ManyItems])
-def test_items_that_are_no_tensors_are_refused_with_the_remedy(kind):
-    data = ItemDataset(kind([np.zeros((8, 8))] * 3))
-    with pytest.raises(TypeError, match=r"ndarray; tensors are needed.*ToImage"):
-        data.take(torch.tensor([0, 1]))
+@pytest.mark.parametrize("name", BAD_ITEMS)
+def test_items_that_are_no_images_are_refused_with_the_remedy(kind, name):
+    item, error, message = BAD_ITEMS[name]
+    with pytest.raises(error, match=message):
+        ItemDataset(kind([item] * 3)).take(torch.tensor([0, 1]))
+
+
+@pytest.mark.parametrize("kind", [Items, ManyItems])
+@pytest.mark.parametrize("dtype", ["uint8", ">f4", "float64", "bool"])
+def test_items_that_are_arrays_are_taken_as_they_are(kind, dtype):
+    X = (np.arange(24).reshape(3, 2, 4) % 5).astype(dtype)
+    X.setflags(write=False)
+    x = ItemDataset(kind([X[0], (X[1], 3), [X[2][::-1], 4]])).take(torch.tensor([0, 1, 2]))
+    np.testing.assert_array_equal(x, np.stack([X[0], X[1], X[2][::-1]]))
+    assert x.numpy().dtype == np.dtype(dtype).newbyteorder("=")
+
+
+def test_items_of_several_sizes_are_refused_with_the_remedy():
+    data = ItemDataset(Items([torch.zeros(8, 8), torch.zeros(8, 9)]))
+    with pytest.raises(ValueError, match=r"sizes: \(8, 8\), \(8, 9\).*Resize\(\(height, width\)\)"):
+        data.rows(0, 2)
+
+
+def test_a_stream_with_a_length_is_refused():
+    class Stream(IterableDataset):
+        def __len__(self):
+            return 3
+
+    with pytest.raises(TypeError, match=r"Stream is a stream.*map-style Dataset.*np\.stack"):
+        ItemDataset(Stream())
+
+
+def test_levels_far_into_a_dataset_that_began_with_masks_are_refused():
+    X = torch.zeros(100, 8, 8, dtype=torch.uint8)
+    X[:80:2] = 1
+    X[80:] = 200
+    with (
+        pytest.warns(UserWarning, match=r"masks.*x\.to\(torch\.bool\), or x \* 255"),
+        pytest.raises(ValueError, match=r"up to 200, but the first were masks"),
+    ):
+        tiny().fit(TensorDataset(X))
 
 
 def test_integers_that_float32_would_round_keep_their_digits_in_a_dataset():

@@ -1,0 +1,178 @@
+"""Samples in the containers that people keep them in: as arrays, or what to pass instead."""
+
+from __future__ import annotations
+
+import reprlib
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, IterableDataset
+
+from .training import OF_ITEMS, Spelling
+
+PIXEL_MODES = ("1", "L", "LA", "RGB", "RGBA", "F", "I", "I;16", "I;16B", "I;16L")
+"""Modes of Pillow's images whose numbers are levels of grey, or of red, green and blue."""
+ITERABLE = "Pass a map-style Dataset, or an array: np.stack([np.asarray(x) for x in X])."
+
+
+def from_torch(X: Any) -> Any:
+    """Return a tensor, of any device, as an array; anything else as it is."""
+    if not isinstance(X, torch.Tensor):
+        return X
+    if X.layout != torch.strided:
+        raise TypeError(f"X is a tensor of layout {X.layout}. Pass a dense one: X.to_dense().")
+    X = X.detach().cpu()
+    numpy_has_it = X.dtype in (torch.float16, torch.float32, torch.float64)
+    return X.numpy() if numpy_has_it or not X.is_floating_point() else X.float().numpy()
+
+
+def to_array(X: Any) -> Any:
+    """Return samples as an array, or as the table that they are in.
+
+    Lists, object arrays and columns of images are stacked.
+
+    Raises
+    ------
+    TypeError
+        For what would have to be read first, or holds more than samples.
+    ValueError
+        For text, bytes, and samples of several shapes.
+    """
+    X = from_torch(X)
+    if isinstance(X, Dataset) or hasattr(X, "toarray"):  # or sparse: whoever can do with them
+        return X
+    _refuse_container(X)
+    if isinstance(X, Sequence):
+        return _stacked(X) if len(X) else np.empty(0)
+    if not hasattr(X, "__getitem__"):
+        X = np.asarray(X)
+    if np.shape(X) == () or len(X) == 0:
+        return X
+    head = np.asarray(X.iloc[:1] if hasattr(X, "iloc") else X[:1])
+    if head.dtype.kind not in "OUS":
+        return X
+    if head.size == 1:
+        return _stacked(np.asarray(X).ravel()) if _is_sample(head.flat[0]) else X
+    for name, cell in zip(getattr(X, "columns", range(head.size)), head.flat, strict=False):
+        if isinstance(cell, np.ndarray | list) or is_pil(cell):
+            raise ValueError(
+                f"Column {name!r} of X holds images, and others are beside it. Pass the images "
+                f"alone: X[{name!r}]."
+            )
+        if isinstance(cell, str | bytes | PathLike):
+            _refuse_sample(cell)
+    return X
+
+
+def spelling(X: Any, array: Any) -> Spelling:
+    """Return how messages are to write down the user's X, of which :func:`to_array` made array."""
+    if isinstance(X, Dataset):
+        return OF_ITEMS
+    if isinstance(X, torch.Tensor):
+        return Spelling(tensors=True)
+    if array is X:
+        return Spelling("X" if isinstance(X, np.ndarray) or hasattr(X, "iloc") else "np.asarray(X)")
+    if hasattr(X, "columns"):
+        return Spelling(f"np.stack(X[{X.columns[0]!r}])")
+    return Spelling("np.stack(X)" if isinstance(X, Sequence) or len(X) else "np.asarray(X)")
+
+
+def _refuse_container(X: Any) -> None:
+    """Refuse what is no array, no table and no list of samples."""
+    kind = type(X).__name__
+    if is_pil(X):
+        raise TypeError("X is one image. Pass a list of images: [X].")
+    if _is_sample(X) and not isinstance(X, np.ndarray | list | tuple):
+        _refuse_sample(X)
+    if isinstance(X, DataLoader):
+        if isinstance(X.dataset, IterableDataset):
+            raise TypeError(f"X is a {kind} of a stream. {ITERABLE}")
+        raise TypeError(
+            f"X is a {kind}. Pass the Dataset that it loads, loader.dataset (X.dataset): batches "
+            "and their order are the estimator's."
+        )
+    if isinstance(X, Iterator):
+        raise TypeError(
+            f"X is a {kind}, which can be read only once. Pass an array: "
+            "np.stack([np.asarray(x) for x in X])."
+        )
+    stored = hasattr(X, "chunks") or hasattr(X, "compute")
+    if hasattr(X, "shape") and stored:
+        raise TypeError(
+            f"X is a {type(X).__module__.partition('.')[0]} {kind} of shape {X.shape}, which would "
+            "be read as a whole. If it fits into memory, pass np.asarray(X); if not, a .npy file: "
+            "np.load(path, mmap_mode='r')."
+        )
+    known = ("__array__", "__array_interface__", "__dataframe__")
+    if not isinstance(X, Sequence) and not any(hasattr(X, name) for name in known):
+        raise TypeError(
+            f"X is a {kind}. Pass an array, a tensor, a data frame, a list of images, or a "
+            "map-style data set of a class that derives from torch.utils.data.Dataset."
+        )
+
+
+def _is_sample(x: Any) -> bool:
+    """Return whether x, a cell of an array of objects, is a sample of its own, good or bad."""
+    kinds = np.ndarray | torch.Tensor | list | tuple | str | bytes | PathLike | Mapping
+    return x is None or isinstance(x, kinds) or is_pil(x)
+
+
+def is_pil(x: Any) -> bool:
+    """Return whether x is an image of Pillow's, which is not imported for that."""
+    return isinstance(x, getattr(sys.modules.get("PIL.Image"), "Image", ()))
+
+
+def _refuse_sample(x: Any) -> None:
+    """Refuse what is no image."""
+    if x is None:
+        raise ValueError("X is None, or has None among its samples. Pass images or rows.")
+    if isinstance(x, str | PathLike):
+        raise ValueError(
+            f"X holds text, such as {reprlib.repr(str(x))}. If these are paths of images, let "
+            "sklearn_vae.datasets.ImageReader read them, before: "
+            "ImageReader(size=32).fit_transform(X)."
+        )
+    if isinstance(x, bytes):
+        raise ValueError(
+            "X holds bytes. If these are image files, decode each: "
+            "np.asarray(PIL.Image.open(io.BytesIO(x)))."
+        )
+    if isinstance(x, Mapping):
+        raise TypeError(
+            f"X holds {type(x).__name__} with the keys {reprlib.repr(list(x))}. Pass what is under "
+            "one key alone, the images."
+        )
+
+
+def _stacked(samples: Any) -> np.ndarray:
+    """Return samples of one shape as an array."""
+    for x in samples:
+        _refuse_sample(x)
+    arrays = [_as_array(x) for x in samples]
+    shapes = sorted({a.shape for a in arrays})
+    if len(shapes) > 1:
+        raise ValueError(
+            f"X has samples of several sizes: {', '.join(map(str, shapes[:3]))}"
+            f"{', ...' if len(shapes) > 3 else ''}. Resize them to one, for example by "
+            "PIL.Image.fromarray(x).resize((width, height))."
+        )
+    array = np.stack(arrays)
+    if array.dtype.kind in "US":
+        _refuse_sample(array.flat[0].item())
+    return array
+
+
+def _as_array(x: Any) -> np.ndarray:
+    if is_pil(x) and x.mode not in PIXEL_MODES:
+        raise ValueError(
+            f"X holds images of mode {x.mode!r}, whose numbers are no levels of red, green and "
+            "blue. Convert each: x.convert('RGB')."
+        )
+    nested = isinstance(x, list | tuple) and len(x) and _is_sample(x[0])
+    if nested or (isinstance(x, np.ndarray) and x.dtype == object and _is_sample(x.flat[0])):
+        return _stacked(x)
+    return np.asarray(from_torch(x))
