@@ -185,6 +185,9 @@ def test_a_stream_with_a_length_is_refused():
         def __len__(self):
             return 3
 
+        def __iter__(self):
+            return iter(torch.zeros(3, 8, 8))
+
     with pytest.raises(TypeError, match=r"Stream is a stream.*map-style Dataset.*np\.stack"):
         ItemDataset(Stream())
 
