@@ -23,7 +23,7 @@ from sklearn.utils import InputTags, Tags, _safe_indexing, check_random_state, g
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_feature_names, check_consistent_length, check_is_fitted
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from ._at_once import fitted_at_once
 from ._base import BaseVAE
@@ -31,7 +31,13 @@ from ._conditional import ConditionalVAE
 from ._deformation import DeformationVAE, class_neighbors
 from ._doc_link import DocLinkMixin
 from ._images import check_count, read_array, read_spec, with_white
-from ._labels import check_not_recoded, class_numbers, read_labels, tell_unlabelled
+from ._labels import (
+    check_not_recoded,
+    class_numbers,
+    read_labels,
+    tell_unlabelled,
+    unlabelled_rows,
+)
 from ._recipes import NestedParamsMixin
 from ._samples import spelling, to_array
 from ._templates import seeded_clone, unfrozen
@@ -48,7 +54,7 @@ from .augmentation import (
     transform_rows,
 )
 from .augmentation._containers import check_can_append, is_table
-from .training import AUGMENTATIONS, ArrayDataset, Augment, Spelling
+from .training import AUGMENTATIONS, ArrayDataset, Augment, Spelling, as_array_of
 
 RESIDUAL_BYTES = 2**22
 """Size of the float blocks in which residuals are added: they stay in the processor's cache."""
@@ -346,10 +352,11 @@ class VAEAugmenter(
     def _read(self, X: Any, y: Any) -> _Labelled:
         """Check everything that can be checked before training."""
         if isinstance(X, Dataset | DataLoader):
+            data, name = (X, "X") if isinstance(X, Dataset) else (X.dataset, "X.dataset")
+            first = None if isinstance(data, IterableDataset) else data[0]
             raise TypeError(
                 "VAEAugmenter needs X as an array, a data frame or a tensor: synthetic rows are "
-                "appended to it. Load the Dataset's images into one: "
-                "np.stack([np.asarray(x) for x in dataset])."
+                f"appended to it. Load the Dataset's images: {as_array_of(name, first)}."
             )
         check_can_append("X", X)
         wraps = self.estimator is not None
@@ -682,14 +689,26 @@ class VAEAugmenter(
         X : array-like, data frame or torch.Tensor
             Images or rows in the form that :meth:`fit` saw.
         y : array-like of shape (n,)
-            True classes.
+            True classes; rows of -1, unlabelled, are left out.
 
         Returns
         -------
         score : float
             Larger is better.
+
+        Raises
+        ------
+        ValueError
+            For a y that :meth:`fit` refuses.
         """
-        return self._wrapped().score(to_array(X), y)
+        wrapped, rows, labels = self._wrapped(), to_array(X), read_labels(y, one_hot=False)
+        known = np.flatnonzero(~unlabelled_rows(labels))
+        if not len(known):
+            raise ValueError("y has no class: all rows are -1, which means unlabelled.")
+        if len(known) < len(labels):
+            check_consistent_length(rows, labels)
+            rows, labels = _safe_indexing(rows, known), labels[known]
+        return wrapped.score(rows, labels)
 
     def _wrapped(self) -> Any:
         check_is_fitted(self, "estimator_")

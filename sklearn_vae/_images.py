@@ -160,9 +160,9 @@ def read_spec(
         )
     channels_last, c, h, w = _layout(shape, flattened=len(sample) == 1)
     if dtype not in ("uint8", "bool", "float16", "float32", "float64"):
-        of_integers = X.dtype.kind in "iu" and X.size
-        values = f", from {X.min()} to {X.max()}" if of_integers else ""
-        remedy = spelling.remedy(X) if of_integers else "Convert them."
+        real = X.dtype.kind in "iuf" and X.size
+        values = f", from {X.min()} to {X.max()}" if real else ""
+        remedy = spelling.remedy(X) if real else "Convert them."
         raise ValueError(
             f"X holds images of dtype {dtype}{values}; images are uint8 (0 to 255), bool, or float "
             f"in [0, 1]. {remedy}"
@@ -241,19 +241,17 @@ def check_same(X: Array, spec: InputSpec, *, bounded: bool, spelling: Spelling =
         if not both_float:
             raise ValueError(
                 f"X has dtype {X.dtype.name}, but the estimator was fitted on {spec.dtype}, and "
-                "the two mean different ranges (uint8: 0 to 255, float: 0 to 1). Convert X as the "
-                f"fitted data were, for example {spelling.like_fitted(X, spec.dtype)}, or fit "
-                "again."
+                "the two mean different ranges (uint8: 0 to 255, float: 0 to 1). Fit again, or "
+                "convert X as the fitted data were, for example by "
+                f"{spelling.like_fitted(X, spec.dtype, spec.white)}."
             )
-
-    check_masks(X, spec)
+    check_masks(X, spec, spelling)
 
     def remedy(X: Array) -> str:
-        example = f", for example {spelling.like_fitted(X, spec.dtype)}" if spec.is_image else ""
-        return (
-            "the estimator was fitted on values in [0, 1]. Scale X as the fitted data were"
-            f"{example}."
-        )
+        same = "the estimator was fitted on values in [0, 1]. Scale X as the fitted data were"
+        if not spec.is_image:
+            return f"{same}."
+        return f"{same}, for example by {spelling.like_fitted(X, spec.dtype, spec.white)}."
 
     check_values(X, bounded=bounded, remedy=remedy)
 
@@ -283,12 +281,13 @@ def check_shape(shape: tuple[int, ...], spec: InputSpec, spelling: Spelling) -> 
     )
 
 
-def check_masks(X: Array, spec: InputSpec) -> None:
+def check_masks(X: Array, spec: InputSpec, spelling: Spelling) -> None:
     """Refuse levels where masks of 0 and 1 were fitted."""
     if spec.dtype == "uint8" and spec.white < WHITE and (high := X.max()) > spec.white:
         raise ValueError(
             f"X has values up to {high}, but the estimator was fitted on masks, uint8 of 0 and 1. "
-            "Make masks of X, or fit again on X as it is."
+            "Fit again, or make masks of X, for example by "
+            f"{spelling.like_fitted(X, spec.dtype, spec.white)}."
         )
 
 

@@ -11,7 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from ._samples import from_torch
 
 UNLABELLED = -1
-MARKS = ("-1", "-1.0", "nan", b"-1", b"-1.0", b"nan")
+MARKS = ("-1", "-1.0", "nan")
 """What NumPy makes of -1 and NaN in an array of text."""
 
 
@@ -33,12 +33,10 @@ def read_labels(y: Any, *, warn: bool = False, one_hot: bool = True) -> np.ndarr
     """
     if y is None:
         raise ValueError("This estimator requires y to be passed, but the target y is None.")
-    y = from_torch(y)
-    if isinstance(y, list | tuple) and any(isinstance(v, str | bytes) for v in y):
-        y = np.array(y, dtype=object)  # or -1 among names would become one
-    _refuse_missing(y)
-    array = check_array(y, ensure_2d=False, dtype=None, input_name="y")
-    _refuse_text_marks(array)
+    values = _as_values(y)
+    _refuse_missing(values)
+    array = check_array(values, ensure_2d=False, dtype=None, input_name="y")
+    _refuse_mixtures(array)
     # Of an object array only what is labelled: classes can be strings, and -1 is a number.
     typed = array[~unlabelled_rows(array)].tolist() if array.dtype == object else array
     check_classification_targets(typed)
@@ -61,23 +59,33 @@ def read_labels(y: Any, *, warn: bool = False, one_hot: bool = True) -> np.ndarr
     return array
 
 
-def _refuse_missing(y: Any) -> None:
-    """Refuse NaN, None, pd.NA and NaT: what has no label is marked by -1."""
+def _as_values(y: Any) -> np.ndarray:
+    """Return labels in any container as an array, text beside numbers as objects."""
+    y = from_torch(y)
+    if isinstance(y, list | tuple) and any(isinstance(v, str | bytes) for v in y):
+        return np.array(y, dtype=object)  # or -1 among names would become one
     try:
         values = np.asarray(y)
-    except ValueError:  # ragged: no labels at all
-        return
+    except ValueError:
+        raise ValueError("y has rows of several lengths. Give one label per row.") from None
+    if values.ndim == 0:
+        raise ValueError(f"y is of type {type(y).__name__}. Give one label per row.")
+    return values
+
+
+def _refuse_missing(values: np.ndarray) -> None:
+    """Refuse NaN, None, pd.NA and NaT: what has no label is marked by -1."""
     if values.dtype == object:
         missing = np.array([_is_missing(v) for v in values.ravel()])
         remedy = "np.array([-1 if pd.isna(v) else v for v in y], dtype=object)"
     elif values.dtype.kind in "fcmM":
         missing = values != values
-        remedy = "np.where(np.isnan(y), -1, y)"
+        remedy = "np.where(np.isnan(np.asarray(y)), -1, np.asarray(y))"
     else:
         return
     if missing.any():
         raise ValueError(
-            f"y has {np.count_nonzero(missing)} missing values (NaN, None, pd.NA or NaT) in "
+            f"y has missing values (NaN, None, pd.NA or NaT) in {np.count_nonzero(missing)} of "
             f"{missing.size} rows. Mark what has no label by the number -1: {remedy}."
         )
 
@@ -91,18 +99,24 @@ def _is_missing(value: Any) -> bool:
         return False
 
 
-def _refuse_text_marks(labels: np.ndarray) -> None:
-    """Refuse text that was a number, -1 or NaN, before it was put into an array of text."""
-    if labels.dtype.kind not in "OUS":
+def _refuse_mixtures(labels: np.ndarray) -> None:
+    """Refuse numbers among text, and text that was a number before it came among text."""
+    if labels.dtype.kind not in "OU":
         return
-    for value in labels.ravel():
-        if isinstance(value, str | bytes) and value in MARKS:
-            value = value.item() if isinstance(value, np.generic) else value
-            raise ValueError(
-                f"y holds the text {value!r}, which would be a class of its own. What has no label "
-                "is marked by the number -1, beside text in an array of objects: "
-                f"np.array([-1 if v == {value!r} else v for v in y], dtype=object)."
-            )
+    values = labels.ravel().tolist()
+    if marks := set(MARKS).intersection(v for v in values if isinstance(v, str)):
+        mark = min(marks)
+        raise ValueError(
+            f"y holds the text {mark!r}, which would be a class of its own. What has no label is "
+            "marked by the number -1, beside text in an array of objects: "
+            f"np.array([-1 if v == {mark!r} else v for v in y], dtype=object)."
+        )
+    is_text = [isinstance(v, str) for v in values if isinstance(v, str) or v != UNLABELLED]
+    if any(is_text) and not all(is_text):
+        raise ValueError(
+            "y has classes that are text and others that are not. Make all text: "
+            "[-1 if v == -1 else str(v) for v in y]."
+        )
 
 
 def unlabelled_rows(labels: np.ndarray) -> np.ndarray:

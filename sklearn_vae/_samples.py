@@ -12,17 +12,18 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from .training import OF_ITEMS, Spelling
+from .training import OF_ITEMS, Spelling, as_array_of
 
 PIXEL_MODES = ("1", "L", "LA", "RGB", "RGBA", "F", "I", "I;16", "I;16B", "I;16L")
 """Modes of Pillow's images whose numbers are levels of grey, or of red, green and blue."""
-ITERABLE = "Pass a map-style Dataset, or an array: np.stack([np.asarray(x) for x in X])."
 
 
 def from_torch(X: Any) -> Any:
     """Return a tensor, of any device, as an array; anything else as it is."""
     if not isinstance(X, torch.Tensor):
         return X
+    if X.is_nested:
+        raise ValueError("X has samples of several sizes. Resize them to one.")
     if X.layout != torch.strided:
         raise TypeError(f"X is a tensor of layout {X.layout}. Pass a dense one: X.to_dense().")
     X = X.detach().cpu()
@@ -48,16 +49,19 @@ def to_array(X: Any) -> Any:
     _refuse_container(X)
     if isinstance(X, Sequence):
         return _stacked(X) if len(X) else np.empty(0)
-    if not hasattr(X, "__getitem__"):
+    names = _column_names(X)
+    if names is None and not isinstance(X, np.ndarray):
         X = np.asarray(X)
     if np.shape(X) == () or len(X) == 0:
         return X
     head = np.asarray(X.iloc[:1] if hasattr(X, "iloc") else X[:1])
+    if head.dtype.kind in "mMV":
+        raise ValueError(f"X has dtype {head.dtype}. Pass numbers: each column as a float.")
     if head.dtype.kind not in "OUS":
         return X
     if head.size == 1:
         return _stacked(np.asarray(X).ravel()) if _is_sample(head.flat[0]) else X
-    for name, cell in zip(getattr(X, "columns", range(head.size)), head.flat, strict=False):
+    for name, cell in zip(names or range(head.size), head.flat, strict=False):
         if isinstance(cell, np.ndarray | list) or is_pil(cell):
             raise ValueError(
                 f"Column {name!r} of X holds images, and others are beside it. Pass the images "
@@ -68,6 +72,12 @@ def to_array(X: Any) -> Any:
     return X
 
 
+def _column_names(X: Any) -> list[Any] | None:
+    """Return the names of a table's columns; None for what is no table."""
+    names = getattr(X, "column_names", getattr(X, "columns", None))  # pyarrow's come first
+    return None if names is None else list(names)
+
+
 def spelling(X: Any, array: Any) -> Spelling:
     """Return how messages are to write down the user's X, of which :func:`to_array` made array."""
     if isinstance(X, Dataset):
@@ -76,9 +86,9 @@ def spelling(X: Any, array: Any) -> Spelling:
         return Spelling(tensors=True)
     if array is X:
         return Spelling("X" if isinstance(X, np.ndarray) or hasattr(X, "iloc") else "np.asarray(X)")
-    if hasattr(X, "columns"):
-        return Spelling(f"np.stack(X[{X.columns[0]!r}])")
-    return Spelling("np.stack(X)" if isinstance(X, Sequence) or len(X) else "np.asarray(X)")
+    if names := _column_names(X):
+        return Spelling(f"np.stack(X[{names[0]!r}])")
+    return Spelling("np.stack(X)")
 
 
 def _refuse_container(X: Any) -> None:
@@ -86,31 +96,33 @@ def _refuse_container(X: Any) -> None:
     kind = type(X).__name__
     if is_pil(X):
         raise TypeError("X is one image. Pass a list of images: [X].")
+    if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
+        raise ValueError("X has masked values. Fill them: X.filled(0).")
     if _is_sample(X) and not isinstance(X, np.ndarray | list | tuple):
         _refuse_sample(X)
     if isinstance(X, DataLoader):
         if isinstance(X.dataset, IterableDataset):
-            raise TypeError(f"X is a {kind} of a stream. {ITERABLE}")
+            raise TypeError(f"X loads a stream. Pass an array: {as_array_of('X.dataset')}.")
         raise TypeError(
-            f"X is a {kind}. Pass the Dataset that it loads, loader.dataset (X.dataset): batches "
-            "and their order are the estimator's."
+            "X is a DataLoader. Pass the Dataset that it loads, loader.dataset, here X.dataset: "
+            "batches and their order are the estimator's."
         )
     if isinstance(X, Iterator):
         raise TypeError(
-            f"X is a {kind}, which can be read only once. Pass an array: "
-            "np.stack([np.asarray(x) for x in X])."
+            f"X is of type {kind}, which is read only once. Pass an array: {as_array_of('X')}."
         )
-    stored = hasattr(X, "chunks") or hasattr(X, "compute")
-    if hasattr(X, "shape") and stored:
+    if hasattr(X, "shape") and (hasattr(X, "chunks") or hasattr(X, "compute")):
         raise TypeError(
-            f"X is a {type(X).__module__.partition('.')[0]} {kind} of shape {X.shape}, which would "
-            "be read as a whole. If it fits into memory, pass np.asarray(X); if not, a .npy file: "
-            "np.load(path, mmap_mode='r')."
+            f"X is of type {type(X).__module__.partition('.')[0]}.{kind}, which would be read as a "
+            "whole. If it fits into memory, pass np.asarray(X); if not, save it as a .npy file and "
+            "pass np.load(path, mmap_mode='r')."
         )
     known = ("__array__", "__array_interface__", "__dataframe__")
-    if not isinstance(X, Sequence) and not any(hasattr(X, name) for name in known):
+    if isinstance(X, type) or not (
+        isinstance(X, Sequence) or any(hasattr(X, name) for name in known)
+    ):
         raise TypeError(
-            f"X is a {kind}. Pass an array, a tensor, a data frame, a list of images, or a "
+            f"X is of type {kind}. Pass an array, a tensor, a data frame, a list of images, or a "
             "map-style data set of a class that derives from torch.utils.data.Dataset."
         )
 
@@ -155,10 +167,15 @@ def _stacked(samples: Any) -> np.ndarray:
     arrays = [_as_array(x) for x in samples]
     shapes = sorted({a.shape for a in arrays})
     if len(shapes) > 1:
+        if len(shapes[-1]) < 2:
+            remedy = "Rows need one length: pad or cut them."
+        elif len({shape[:2] for shape in shapes}) == 1:
+            remedy = "Give each as many channels: PIL.Image.fromarray(x).convert('RGB')."
+        else:
+            remedy = "Resize each: PIL.Image.fromarray(x).resize((width, height))."
         raise ValueError(
             f"X has samples of several sizes: {', '.join(map(str, shapes[:3]))}"
-            f"{', ...' if len(shapes) > 3 else ''}. Resize them to one, for example by "
-            "PIL.Image.fromarray(x).resize((width, height))."
+            f"{', ...' if len(shapes) > 3 else ''}. {remedy}"
         )
     array = np.stack(arrays)
     if array.dtype.kind in "US":

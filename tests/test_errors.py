@@ -250,7 +250,7 @@ OTHER_DATA = {
     "flat rows": (ROWS[:5], ["(64,)", "(8, 8)"]),
     "other rows": (np.zeros((5, 7)), ["7", "64"]),
     "0 to 255": (IMAGES[:5] * 255, ["[0, 1]", "Scale X"]),
-    "uint8": (synthetic_images(5, 8, 8, dtype="uint8"), ["uint8", "float32", "Convert X"]),
+    "uint8": (synthetic_images(5, 8, 8, dtype="uint8"), ["uint8", "float32", "convert X"]),
     "int64": (np.zeros((5, 8, 8), int), ["int64", "float32"]),
     "NaN": (with_value(IMAGES[:5], NAN), ["NaN"]),
     "inf": (with_value(IMAGES[:5], INF), ["infinity"]),
@@ -280,7 +280,7 @@ def test_other_data_are_refused_by_partial_fit(trained, name):
 def test_float_data_are_refused_where_uint8_were_fitted():
     estimator = tiny().fit(synthetic_images(20, 8, 8, dtype="uint8"))
     for X in (IMAGES[:5], IMAGES[:5] > 0.5):
-        refuse(lambda X=X: estimator.transform(X), [X.dtype.name, "uint8", "Convert X"])
+        refuse(lambda X=X: estimator.transform(X), [X.dtype.name, "uint8", "convert X"])
 
 
 @pytest.mark.parametrize("shape", [(4, 2), (4, 6), (3,), (2, 3, 3)])

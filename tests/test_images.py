@@ -80,7 +80,7 @@ def test_float_dtypes_may_differ_between_fit_and_transform_but_not_ranges():
     for dtype in ("float16", "float64"):
         check_same(np.zeros((2, 8, 8), dtype), spec, bounded=True)
     for dtype in ("uint8", "bool", "int64"):
-        with pytest.raises(ValueError, match=rf"{dtype}.*fitted on float32.*Convert X"):
+        with pytest.raises(ValueError, match=rf"{dtype}.*fitted on float32.*convert X"):
             check_same(np.zeros((2, 8, 8), dtype), spec, bounded=True)
     with pytest.raises(ValueError, match=r"\(9, 8\).*fitted on samples of shape \(8, 8\)"):
         check_same(np.zeros((2, 9, 8), np.float32), spec, bounded=True)

@@ -3,16 +3,20 @@
 import pickle
 
 import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 import torch
 from helpers import Interrupt, RecordRows, same_weights, synthetic_images, tiny, weights
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 from sklearn.svm import SVC
 from torch.utils.data import TensorDataset
 
+from sklearn_vae import VAEAugmenter
 from sklearn_vae._labels import class_numbers, read_labels
 from sklearn_vae.model import label_loss
 from sklearn_vae.nn import Conv
@@ -351,3 +355,224 @@ def test_numbers_as_objects_are_numbers():
     labels = read_labels(np.array([0, 1, -1, 2], dtype=object))
     assert labels.dtype.kind == "i"
     assert labels.tolist() == [0, 1, -1, 2]
+
+
+# -- what y is ---------------------------------------------------------------------------------
+
+CLASSES = np.arange(24) % 3
+SOME = np.where(np.arange(24) % 4 == 3, -1, CLASSES)
+NAMES = np.array(["a", "b", "c"], object)
+NAMED = np.where(SOME < 0, -1, NAMES[CLASSES])
+X24 = synthetic_images(24, 64)
+KINDS = {
+    "bool": (CLASSES > 0, [False, True]),
+    "int8": (CLASSES.astype(np.int8), [0, 1, 2]),
+    "uint8": (CLASSES.astype(np.uint8), [0, 1, 2]),
+    "float": (SOME.astype(np.float32), [0.0, 1.0, 2.0]),
+    "text": (NAMES[CLASSES].astype(str), ["a", "b", "c"]),
+    "objects": (NAMED, ["a", "b", "c"]),
+    "list": (NAMED.tolist(), ["a", "b", "c"]),
+    "tuple": (tuple(SOME.tolist()), [0, 1, 2]),
+    "bool and -1": (np.array([-1 if v < 0 else bool(v) for v in SOME], object), [0, 1]),
+    "column": (SOME[:, None], [0, 1, 2]),
+    "frame": (pd.DataFrame({"y": SOME}), [0, 1, 2]),
+    "Series": (pd.Series(NAMED), ["a", "b", "c"]),
+    "categorical": (pd.Series(NAMED, dtype="category"), ["a", "b", "c"]),
+    "categorical numbers": (pd.Series(SOME, dtype="category"), [0, 1, 2]),
+    "Int64": (pd.Series(SOME, dtype="Int64"), [0, 1, 2]),
+    "boolean": (pd.Series(CLASSES > 0, dtype="boolean"), [False, True]),
+    "string": (pd.Series(NAMES[CLASSES], dtype="string"), ["a", "b", "c"]),
+    "polars": (pl.Series(SOME), [0, 1, 2]),
+    "polars text": (pl.Series(NAMES[CLASSES].tolist()), ["a", "b", "c"]),
+    "polars frame": (pl.DataFrame({"y": SOME}), [0, 1, 2]),
+    "Arrow": (pa.array(SOME), [0, 1, 2]),
+    "tensor": (torch.tensor(SOME), [0, 1, 2]),
+    "list of tensors": (list(torch.tensor(SOME)), [0, 1, 2]),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_labels_in_any_container_have_their_classes_and_unlabelled_rows(name):
+    y, classes = KINDS[name]
+    labels = read_labels(y)
+    assert labels.shape == (24,)
+    found, numbers = class_numbers(labels)
+    assert found.tolist() == classes
+    assert [type(v) for v in found.tolist()] == [type(v) for v in classes]
+    marked = not isinstance(classes[0], bool) and name not in ("int8", "uint8", "text", "string")
+    marked = marked and name != "polars text"
+    expected = SOME if marked else CLASSES
+    np.testing.assert_array_equal(numbers, np.where(expected < len(classes), expected, 1))
+
+
+def fits(y):
+    """All fits that read labels."""
+    rows = X24[: len(y)]
+    return {
+        "label_weight": lambda: tiny(label_weight=1, max_epochs=1).fit(rows, y),
+        "partial_fit": lambda: tiny(label_weight=1).partial_fit(rows, y),
+        "sampler": lambda: VAEAugmenter(vae=tiny(max_epochs=1), n_new=2).fit(rows, y),
+        "fit_resample": lambda: VAEAugmenter(vae=tiny(max_epochs=1), n_new=2).fit_resample(rows, y),
+        "wrapper": lambda: VAEAugmenter(SVC(), vae=tiny(max_epochs=1), n_new=2).fit(rows, y),
+    }
+
+
+def without(kind, values=None):
+    return [kind, *(NAMES[CLASSES].tolist() if values is None else values)[1:]]
+
+
+NUMBERS = CLASSES.astype(float).tolist()
+MISSING = {
+    "NaN": np.array(without(np.nan, NUMBERS)),
+    "NaN in a list": without(np.nan, NUMBERS),
+    "NaN in a tensor": torch.tensor(without(np.nan, NUMBERS)),
+    "NaN among names": without(np.nan),
+    "None": without(None),
+    "None among numbers": without(None, NUMBERS),
+    "pd.NA": np.array(without(pd.NA), object),
+    "NaT": np.array(without(pd.NaT), object),
+    "Series": pd.Series(without(None)),
+    "string": pd.Series(without(None), dtype="string"),
+    "Int64": pd.Series(without(None, NUMBERS), dtype="Int64"),
+    "boolean": pd.Series(without(None, (CLASSES > 0).tolist()), dtype="boolean"),
+    "categorical": pd.Series(without(None), dtype="category"),
+    "categorical numbers": pd.Series(without(None, NUMBERS), dtype="category"),
+    "polars": pl.Series(without(None, NUMBERS)),
+    "polars text": pl.Series(without(None)),
+    "Arrow": pa.array(without(None, NUMBERS)),
+    "frame": pd.DataFrame({"y": without(np.nan, NUMBERS)}),
+}
+TEXT = [("-1" if v < 0 else "abc"[v]) for v in SOME]
+TEXT_MARKS = {
+    "array": np.array(TEXT),
+    "mixture": np.array([-1 if v == "-1" else v for v in TEXT]),
+    "floats": np.array([-1.0 if v == "-1" else v for v in TEXT]),
+    "NaN": np.array([np.nan if v == "-1" else v for v in TEXT]),
+    "objects": np.array(TEXT, object),
+    "list": TEXT,
+    "Series": pd.Series(TEXT),
+    "categorical": pd.Series(TEXT, dtype="category"),
+    "Arrow": pd.Series(TEXT, dtype=pd.ArrowDtype(pa.string())),
+    "polars": pl.Series(TEXT),
+}
+OTHER_LABELS = {
+    "text and numbers": (np.array([1, "a"] * 12, object), "Make all text"),
+    "text and numbers in a list": ([1, "a", -1] * 8, "Make all text"),
+    "ragged": ([[1], [1, 2]] * 12, "several lengths"),
+}
+
+
+def follow(message, y):
+    return eval(message.split(": ")[-1].removesuffix("."), {"np": np, "pd": pd, "y": y})
+
+
+def refused(y, message):
+    """Check that no fit takes y; return what was said."""
+    for call in fits(y).values():
+        with pytest.raises(ValueError, match=message) as caught:
+            call()
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", MISSING)
+def test_missing_labels_are_refused_and_the_remedy_marks_them(name):
+    y = MISSING[name]
+    message = refused(y, r"missing values \(NaN, None, pd\.NA or NaT\) in 1 of 24.*number -1")
+    labels = read_labels(follow(message, y))
+    _, numbers = class_numbers(labels)
+    assert numbers[0] == -1
+    assert (numbers[1:] >= 0).all()
+
+
+@pytest.mark.parametrize("name", TEXT_MARKS)
+def test_text_that_was_minus_one_is_refused_and_the_remedy_marks_it(name):
+    y = TEXT_MARKS[name]
+    message = refused(y, r"holds the text '(-1|-1\.0|nan)', which would be a class.*number -1")
+    classes, numbers = class_numbers(read_labels(follow(message, y)))
+    assert classes.tolist() == ["a", "b", "c"]
+    np.testing.assert_array_equal(numbers, SOME)
+
+
+@pytest.mark.parametrize("name", OTHER_LABELS)
+def test_labels_of_several_kinds_are_refused(name):
+    y, message = OTHER_LABELS[name]
+    said = refused(y, message)
+    if "text" in name:
+        classes, _ = class_numbers(read_labels(follow(said, y)))
+        assert classes.tolist() == ["1", "a"]
+
+
+def test_one_label_is_no_y():
+    for y in (3, "a", np.array(3)):
+        with pytest.raises(ValueError, match="Give one label per row"):
+            read_labels(y)
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        2 * (CLASSES > 0) - 1,
+        2.0 * (CLASSES > 0) - 1,
+        (2 * (CLASSES > 0) - 1).tolist(),
+        pd.Series(2 * (CLASSES > 0) - 1),
+        torch.tensor(2 * (CLASSES > 0) - 1),
+        (CLASSES > 0) - 1,
+        np.array(["a" if v else -1 for v in CLASSES], object),
+    ],
+)
+def test_minus_one_beside_one_class_is_refused_and_the_remedy_recodes(y):
+    message = refused(y, r"one class only, .*, beside -1, which means unlabelled")
+    classes, numbers = class_numbers(read_labels(follow(message, y)))
+    assert len(classes) == 2
+    np.testing.assert_array_equal(numbers == numbers[0], CLASSES == 0)
+
+
+def test_unlabelled_rows_are_counted_and_told_under_verbose(capsys):
+    vae = tiny(label_weight=1, max_epochs=1).fit(X24, SOME)
+    assert vae.n_unlabelled_ == 6
+    assert vae.fit(X24, CLASSES).n_unlabelled_ == 0
+    assert not hasattr(vae.set_params(label_weight=0).fit(X24, SOME), "n_unlabelled_")
+    assert capsys.readouterr().out == ""
+    line = "y: 6 of 24 rows are -1, unlabelled\n"
+    tiny(label_weight=1, max_epochs=1, verbose=2).fit(X24, SOME)
+    assert capsys.readouterr().out.count(line) == 1
+    tiny(label_weight=1, max_epochs=1, verbose=2).fit(X24, CLASSES)
+    assert "unlabelled" not in capsys.readouterr().out
+    for weight in (0, 1):
+        teacher = tiny(label_weight=weight, max_epochs=1, verbose=2)
+        for estimator in (None, SVC()):
+            fitted = VAEAugmenter(estimator, vae=teacher, n_new=2).fit(X24, SOME)
+            assert fitted.n_unlabelled_ == 6
+            assert capsys.readouterr().out.count(line) == 1
+
+
+def test_a_wrapper_refuses_one_hot_labels_and_its_scores_are_numbers():
+    wrapper = VAEAugmenter(SVC(), vae=tiny(max_epochs=1), n_new=2, random_state=0)
+    one_hot = np.eye(3, dtype=int)[CLASSES]
+    for y in (one_hot, one_hot.astype(float), pd.DataFrame(one_hot), torch.tensor(one_hot)):
+        with pytest.raises(ValueError, match=r"one-hot.*np\.asarray\(y\)\.argmax\(1\)") as caught:
+            wrapper.fit(X24, y)
+        np.testing.assert_array_equal(follow(str(caught.value), y), CLASSES)
+    fitted = wrapper.fit(X24, CLASSES)
+    with pytest.raises(ValueError, match="one-hot"):
+        fitted.score(X24, one_hot)
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.filterwarnings("ignore:A column-vector y")
+def test_scores_are_of_the_labelled_rows(name):
+    y, _ = KINDS[name]
+    wrapper = VAEAugmenter(SVC(), vae=tiny(max_epochs=1), n_new=2, random_state=0).fit(X24, y)
+    labels = read_labels(y)
+    known = class_numbers(labels)[1] >= 0
+    expected = np.mean(wrapper.predict(X24)[known] == labels[known])
+    assert wrapper.score(X24, y) == pytest.approx(expected)
+
+
+def test_cross_validation_over_unlabelled_rows_gives_numbers():
+    wrapper = VAEAugmenter(SVC(), vae=tiny(max_epochs=1), n_new=2, random_state=0)
+    for y in (SOME, NAMED):
+        folds = KFold(3, shuffle=True, random_state=0)
+        assert np.isfinite(cross_val_score(wrapper, X24, y, cv=folds)).all()
+    with pytest.raises(ValueError, match="all rows are -1"):
+        wrapper.fit(X24, SOME).score(X24[:2], [-1, -1])

@@ -6,6 +6,7 @@ from ._batches import (
     Batches,
     ItemDataset,
     ResidentDataset,
+    as_array_of,
     spread_rows,
     to_tensor,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "ResidentDataset",
     "Spelling",
     "VAENet",
+    "as_array_of",
     "check_callbacks",
     "check_picklable",
     "darkness",

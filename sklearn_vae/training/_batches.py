@@ -114,7 +114,7 @@ class ItemDataset(Dataset):
         if isinstance(data, IterableDataset) or not hasattr(data, "__len__"):
             raise TypeError(
                 f"{type(data).__name__} is a stream, or has no length. Pass a map-style Dataset, "
-                "or an array: np.stack([np.asarray(x) for x in X])."
+                f"or an array: {as_array_of('X')}."
             )
         self.data = data
         self.classes: Tensor | None = None
@@ -165,7 +165,7 @@ def _image_of(item: Any) -> Tensor:
     if isinstance(x, Tensor):
         return x.detach()
     kind = type(x).__name__
-    remedy = "Add torchvision.transforms.v2.ToImage() to its transforms."
+    remedy = "Return one of these, (c, h, w) or (h, w), or a tuple that begins with it."
     if isinstance(x, Mapping):
         kind += f" with the keys {reprlib.repr(list(x))}"
         remedy = "Wrap it in a Dataset whose __getitem__ returns what is under the images' key."
@@ -173,7 +173,20 @@ def _image_of(item: Any) -> Tensor:
         remedy = "For files, pass sklearn_vae.datasets.ImageReader(size=32).fit_transform(paths)."
     elif isinstance(x, np.ndarray):
         kind += f" of dtype {x.dtype}"
+    elif hasattr(x, "__array_interface__"):  # of Pillow
+        remedy = "Add torchvision.transforms.v2.ToImage() to its transforms."
     raise TypeError(f"The Dataset's items hold {kind}; tensors or arrays are needed. {remedy}")
+
+
+def as_array_of(name: str, first: Any = None) -> str:
+    """Return an expression that reads all items of a data set, like the first, into an array."""
+    x = "x"
+    if isinstance(first, tuple | list):
+        x, first = "x[0]", first[0] if len(first) else None
+    if isinstance(first, Mapping):
+        images = [key for key, value in first.items() if np.ndim(value) > 1]
+        x += f"[{next(iter(images), 'image')!r}]"
+    return f"np.stack([np.asarray({x}) for x in {name}])"
 
 
 def _stacked(images: list[Tensor]) -> Tensor:

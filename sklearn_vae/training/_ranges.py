@@ -39,17 +39,28 @@ class Spelling:
         """Return, as a sentence, how images of numbers X become uint8, bool or float in [0, 1]."""
         if X.dtype.kind in "iu" and X.min() >= 0 and full_scale(float(X.max())) == 255:
             return f"Convert 8-bit levels: {self._cast(self.name, 'uint8')}."
+        if X.dtype.kind == "f" and X.dtype.itemsize > 8:
+            return f"Use a narrower float: {self._cast(self.name, 'float64')}."
         why, expression = self._to_unit(X)
         return f"{why} {expression}."
 
-    def like_fitted(self, X: np.ndarray, dtype: str) -> str:
-        """Return an expression for images X in the dtype and range of the fitted ones."""
+    def like_fitted(self, X: np.ndarray, dtype: str, white: int = 255) -> str:
+        """Return an expression for images X in the dtype and range of the fitted ones.
+
+        Parameters
+        ----------
+        X : ndarray
+        dtype : str
+            Name of the fitted dtype.
+        white : int, default=255
+            The highest level of a fitted uint8.
+        """
         levels, mask = dtype == "uint8", dtype == "bool"
         if X.dtype.kind == "b":
             cast = self._cast(self.name, "uint8" if levels else "float32")
-            return f"{cast} * 255" if levels else cast
+            return f"{cast} * {white}" if levels and white > 1 else cast
         low, high = X.min(), X.max()
-        if levels and X.dtype.kind in "iu" and low >= 0 and high <= 255:
+        if levels and X.dtype.kind in "iu" and low >= 0 and high <= white:
             return self._cast(self.name, "uint8")
         if X.dtype.kind in "iu" and low >= 0 and high <= 1:
             return self._cast(self.name, "bool" if mask else "float32")
@@ -61,7 +72,7 @@ class Spelling:
             _, unit = self._to_unit(X)
         if mask:
             return f"({unit}) > 0.5"
-        return self._cast(f"(255 * ({unit})).round()", "uint8") if levels else unit
+        return self._cast(f"({white} * ({unit})).round()", "uint8") if levels else unit
 
     def brighter(self, high: float, *, levels: bool) -> str:
         """Return, as a sentence, how images of so low a range come to fill it.
