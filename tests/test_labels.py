@@ -439,7 +439,7 @@ MISSING = {
     "categorical numbers": pd.Series(without(None, NUMBERS), dtype="category"),
     "polars": pl.Series(without(None, NUMBERS)),
     "polars text": pl.Series(without(None)),
-    "Arrow": pa.array(without(None, NUMBERS)),
+    "Arrow in pandas": pd.Series(without(None, NUMBERS), dtype=pd.ArrowDtype(pa.float64())),
     "frame": pd.DataFrame({"y": without(np.nan, NUMBERS)}),
 }
 TEXT = [("-1" if v < 0 else "abc"[v]) for v in SOME]

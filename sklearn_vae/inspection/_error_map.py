@@ -8,7 +8,8 @@ import numpy as np
 from sklearn.utils import check_array
 
 from .._detector import VAEDetector
-from .._images import check_count, from_torch
+from .._images import check_count
+from .._samples import from_torch
 from ._estimators import first, image_shape_of, resolve, to_array
 from ._plotting import TileDisplay, as_pairs, check_matplotlib, merged, mosaic
 

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.utils import check_array, check_consistent_length
 
 from .._compat import as_arrays
-from .._images import from_torch
+from .._samples import from_torch
 from .._transformer import VAETransformer
 from ._estimators import resolve
 from ._plotting import as_labels, check_matplotlib, merged
