@@ -251,7 +251,7 @@ class VAEAugmenter(
         X : array-like, data frame of pandas or polars, or torch.Tensor
             Images or rows in the form that :meth:`VAETransformer.fit` takes.
         y : array-like of shape (n,)
-            Classes; -1 is unlabelled.
+            Classes; the number -1 is unlabelled.
 
         Returns
         -------
@@ -280,7 +280,7 @@ class VAEAugmenter(
         X : array-like, data frame of pandas or polars, or torch.Tensor
             Images or rows in the form that :meth:`VAETransformer.fit` takes.
         y : array-like of shape (n,), (n, 1), or one-hot (n, n_classes)
-            Classes; -1 is unlabelled.
+            Classes; the number -1 is unlabelled.
 
         Returns
         -------
@@ -291,7 +291,8 @@ class VAEAugmenter(
         Raises
         ------
         ValueError
-            As :meth:`fit`: for a y without classes, an ``n_new`` of negative numbers or unknown
+            As :meth:`fit`: for a y without classes, with missing values or with -1 beside one
+            class, an ``n_new`` of negative numbers or unknown
             classes, a class with too few rows for ``method``, and what the VAE refuses.
         TypeError
             For a torch ``Dataset`` and tables of other packages than pandas and polars, to which

@@ -356,12 +356,14 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
         ----------
         X : array-like, torch.Tensor or torch.utils.data.Dataset
             Images ``(n, h, w)``, ``(n, h, w, c)`` or ``(n, c, h, w)``, or rows ``(n, d)``, which
-            are images when ``image_shape`` is set. uint8 is 0 to 255, float images are in [0, 1],
-            rows that are not images have any range. Images have 1 to 4 channels and at least 8
-            pixels a side. At least two samples. X is not changed.
+            are images when ``image_shape`` is set. uint8 is 0 to 255 (0 and 1 alone are masks),
+            float images are in [0, 1], rows that are not images have any range. Images have 1 to 4
+            channels and at least 8 pixels a side. At least two samples. Lists, arrays of objects
+            and columns of images are stacked. X is not changed.
         y : array-like of shape (n,), default=None
-            With ``label_weight`` above 0 the classes, -1 where unknown. Else it only stratifies
-            the validation split, where there is one, and is never learnt from.
+            With ``label_weight`` above 0 two or more classes, and the number -1 where unknown: no
+            NaN, None or text "-1". Else it only stratifies the validation split, where there is
+            one, and is never learnt from.
 
         Returns
         -------
@@ -372,6 +374,8 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
         ------
         ValueError
             For input that cannot work, before any training.
+        TypeError
+            For a container that is no set of samples: the message says what to pass instead.
         FloatingPointError
             When the loss, the weights or BatchNorm's running statistics become infinite or NaN.
         MemoryError
