@@ -125,7 +125,8 @@ def test_the_files_are_what_the_format_says(folder, fitted):
     assert config["format_version"] == 2
     assert config["versions"]["torch"] == torch.__version__.partition("+")[0]
     assert config["input"]["raw_shape"] == [8, 8]
-    assert config["training"] == {"samples_seen": 400, "history": fitted.history_}
+    history = {"samples_seen": 400, "unlabelled": None, "history": fitted.history_}
+    assert config["training"] == history
     assert config["model"]["likelihood"] == {"class": "Gaussian", "params": {"scale": "learned"}}
 
 

@@ -84,8 +84,6 @@ class Spelling:
         levels : bool
             Whether the range is 0 to 255.
         """
-        if high == 0:
-            return "Look at how they are read."
         if levels and high == 1:
             return f"To say so, pass {self._cast(self.name, 'bool')}, or {self.name} * 255."
         if not levels and 0.1 < 255 * high <= 1 + ROUNDING:
@@ -150,10 +148,11 @@ def full_scale(high: float) -> float:
 def darkness(X: np.ndarray) -> float | None:
     """Return the largest value of images that look like ones of another range, else None.
 
-    X is read as a whole only where spread rows of it are almost black.
+    X is read as a whole only where spread rows of it are almost black. No other range explains
+    images that are black altogether.
     """
     most = DARK * (1 if X.dtype == np.uint8 else (1 + ROUNDING) / 255)
-    if _spread(X).max() > most or (high := float(X.max())) > most:
+    if _spread(X).max() > most or not 0 < (high := float(X.max())) <= most:
         return None
     return high
 
