@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from math import log, pi
 from typing import Any
@@ -17,6 +18,7 @@ import torch
 import torch.distributions as td
 from torch import Tensor, nn
 
+from .._generators import seeded
 from .._recipes import Recipe
 from ..nn._counts import is_count
 from ._posteriors import Posterior
@@ -277,10 +279,8 @@ def _noise(n: int, p: td.Distribution, generator: torch.Generator) -> Tensor:
     return torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu")
 
 
-def _seeded(seed: int) -> Any:
+def _seeded(seed: int) -> AbstractContextManager[None]:
     """Return the context in which torch's generators start from a seed."""
-    from ..training import seeded  # above this room
-
     device = "cuda" if torch.cuda.is_initialized() else "cpu"
     return seeded(seed, torch.device("mps" if torch.backends.mps.is_available() else device))
 

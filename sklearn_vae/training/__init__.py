@@ -1,5 +1,6 @@
 """Training: the skorch net, batch-level loading, devices, schedules, augmentation, progress."""
 
+from .._generators import generators_restored, seeded, usual_dtype
 from ._augment import AUGMENTATIONS, Augment, resolve_augment
 from ._batches import (
     ArrayDataset,
@@ -21,14 +22,11 @@ from ._callbacks import (
 from ._device import (
     ASYNCHRONOUS,
     exact_inference,
-    generators_restored,
     has_fast_bfloat16,
     resolve_device,
     resolve_precision,
-    seeded,
     to_device,
     to_host,
-    usual_dtype,
 )
 from ._net import VAENet
 from ._progress import EpochLog, ProgressBar

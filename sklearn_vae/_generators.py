@@ -1,0 +1,73 @@
+"""torch's random generators and defaults, which are the process's: borrowed, seeded, given back."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+
+import torch
+
+_lock = threading.RLock()
+
+
+def _renew_lock() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # another thread of the parent may hold it for ever
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
+@contextlib.contextmanager
+def generators_restored(*devices: torch.device) -> Iterator[None]:
+    """Restore torch's generators, the CPU's and those of CUDA devices, after the block.
+
+    They are the process's, not the thread's: one thread at a time is let in, since another would
+    rewind them under its feet. joblib runs nested jobs in threads.
+    """
+    with _lock, torch.random.fork_rng(devices=devices):
+        yield
+
+
+@contextlib.contextmanager
+def usual_dtype() -> Iterator[None]:
+    """Let tensors be float32 where nothing else is said, whatever the caller has set.
+
+    Initial weights are drawn in this type, and other draws follow. It is the process's, too: one
+    thread at a time is let in.
+    """
+    with _lock:
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(before)
+
+
+@contextlib.contextmanager
+def _usual_device() -> Iterator[None]:
+    """Let tensors be on the CPU where nothing else is said, whatever the caller has set."""
+    if torch.get_default_device().type == "cpu":  # a context costs time in every operation
+        yield
+        return
+    with torch.device("cpu"):
+        yield
+
+
+@contextlib.contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch inside the block, under its usual defaults; all is restored afterwards."""
+    devices = [device] if device.type == "cuda" else []
+    with generators_restored(*devices), usual_dtype(), _usual_device():
+        if device.type == "mps":
+            state = torch.mps.get_rng_state()
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            if device.type == "mps":
+                torch.mps.set_rng_state(state)
