@@ -269,6 +269,23 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
             "hidden": self.module_.n_hidden,
         }[self.features]
 
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Return the names of the features: ``vaetransformer0``, ``vaetransformer1``, ...
+
+        Parameters
+        ----------
+        input_features : array-like of str or None, default=None
+            Of X in rows, the names of its columns. Not used with arrays or a column of images.
+
+        Returns
+        -------
+        names : ndarray of str
+            One for each column that :meth:`transform` returns.
+        """
+        check_is_fitted(self)
+        in_rows = len(self.spec_.raw_shape) == 1
+        return super().get_feature_names_out(input_features if in_rows else None)
+
     def transform(self, X: Any) -> np.ndarray:
         """Return the features of each sample: by default the posterior mean.
 

@@ -14,6 +14,7 @@ from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._set_output import _get_output_config
 from tqdm.auto import tqdm
 
 from .._doc_link import DocLinkMixin
@@ -24,12 +25,7 @@ NAMED = 100
 """Unreadable files that one message names, at most."""
 
 
-class ImageReader(
-    TransformerMixin,
-    DocLinkMixin,
-    BaseEstimator,
-    auto_wrap_output_keys=None,  # type: ignore[call-arg]  # images are no columns of a frame
-):
+class ImageReader(TransformerMixin, DocLinkMixin, BaseEstimator):
     """Read image files: from an array-like of paths to uint8 images of one size and mode.
 
     The first step of a pipeline on files, so that cross-validation and searches hand around paths
@@ -169,7 +165,9 @@ class ImageReader(
         Returns
         -------
         images : ndarray of shape (n, h, w), (n, h, w, 3) or (n, h, w, 4), uint8
-            With mode ``"L"``, ``"RGB"`` or ``"RGBA"``; in the order of X.
+            With mode ``"L"``, ``"RGB"`` or ``"RGBA"``; in the order of X. Where ``set_output``
+            asks for a frame of pandas or polars, its one column ``"image"`` holds the images,
+            and one of pandas has the index of X.
 
         Raises
         ------
@@ -197,9 +195,9 @@ class ImageReader(
             if self.errors == "raise" or images is None:
                 remedy = "Leave them out, or set errors='blank' for zeros in their place."
                 raise ValueError(f"{message}\n{remedy}")
-            warnings.warn(f"{message}\nTheir rows are zeros.", UserWarning, stacklevel=2)
+            warnings.warn(f"{message}\nTheir rows are zeros.", UserWarning, stacklevel=3)
         assert images is not None  # there are paths, and not all of them failed
-        return images
+        return _as_column(images) if self._gives_frames() else images
 
     def _read(
         self, paths: list[str], size: tuple[int, int] | None
@@ -247,6 +245,8 @@ class ImageReader(
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Return a name for each value of an image, as the next step of a pipeline counts them.
 
+        Where ``set_output`` asks for a frame, the name of its one column.
+
         Parameters
         ----------
         input_features : Ignored
@@ -254,37 +254,25 @@ class ImageReader(
 
         Returns
         -------
-        names : ndarray of shape (h * w * channels,), object
-            ``imagereader0``, ``imagereader1``, ...
+        names : ndarray of shape (h * w * channels,) or (1,), object
+            ``imagereader0``, ``imagereader1``, ...; or ``image``.
 
         Raises
         ------
         ValueError
             Where ``size`` is None, as the files then decide how many there are.
         """
+        if self._gives_frames():
+            return np.array(["image"], dtype=object)
         size = self._height_and_width()
         if size is None:
             raise ValueError("size=None leaves the number of pixels open; set size to name them.")
         n = size[0] * size[1] * MODES[self.mode]
         return np.array([f"imagereader{i}" for i in range(n)], dtype=object)
 
-    def set_output(self, *, transform: str | None = None) -> ImageReader:
-        """Do nothing: images stay arrays, so that a pipeline can set its other steps.
-
-        The index of a data frame ends here. Call ``reset_index(drop=True)`` on a frame of another
-        than the default index before a ColumnTransformer with ``transform="pandas"`` gets it.
-
-        Parameters
-        ----------
-        transform : {"default", "pandas", "polars"}, default=None
-            Not used.
-
-        Returns
-        -------
-        self : object
-            The estimator itself.
-        """
-        return self
+    def _gives_frames(self) -> bool:
+        """Whether scikit-learn is to wrap what transform returns (set_output or set_config)."""
+        return _get_output_config("transform", self)["dense"] != "default"
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
@@ -298,6 +286,14 @@ class ImageReader(
         tags.transformer_tags.preserves_dtype = []
         tags.requires_fit = False
         return tags
+
+
+def _as_column(images: np.ndarray) -> np.ndarray:
+    """Return the images as objects, (n, 1): one column of a frame."""
+    column = np.empty((len(images), 1), dtype=object)
+    for i, image in enumerate(images):
+        column[i, 0] = image
+    return column
 
 
 def read_paths(X: Any) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pydicom
 import pytest
 from helpers import budget, mutate, tiny
@@ -25,11 +26,12 @@ from pydicom.uid import (
     RLELossless,
     generate_uid,
 )
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import SkipTestWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_checks, get_tags
@@ -698,8 +700,9 @@ def test_every_unreadable_file_is_named_with_its_reason(tmp_path, broken, n_jobs
 @pytest.mark.parametrize("size", [None, 32])
 def test_blank_rows(tmp_path, broken, size):
     paths = [tmp_path / name for name in ("cut.jpg", "whole.png", "text.png", "whole.jpg")]
-    with pytest.warns(UserWarning, match=r"2 of 4 files(.|\n)*cut\.jpg(.|\n)*text\.png"):
+    with pytest.warns(UserWarning, match=r"2 of 4 files(.|\n)*cut\.jpg(.|\n)*text\.png") as said:
         X = ImageReader(size, errors="blank").transform(paths)
+    assert said[0].filename == __file__
     assert not X[[0, 2]].any()
     assert_array_equal(X[[1, 3]], ImageReader(size).transform(np.array(paths)[[1, 3]]))
 
@@ -947,6 +950,54 @@ def test_grid_search_on_paths(shades):
     assert search.best_score_ > 0.9
     again = pickle.loads(pickle.dumps(search.best_estimator_))
     assert_array_equal(again.predict(shades.data), search.predict([Path(p) for p in shades.data]))
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars"])
+def test_frames_of_images(shades, kind):
+    """One column of images; of pandas with the index of the paths."""
+    wanted = ImageReader(8, mode="L").transform(shades.data)
+    reader = ImageReader(8, mode="L").set_output(transform=kind)
+    index = pd.Index(np.arange(24)[::-1] * 3)
+    frames = [
+        pd.Series(shades.data, index=index),
+        pd.DataFrame({"path": shades.data}, index=index),
+        list(shades.data),
+        pl.DataFrame({"path": shades.data}),
+    ]
+    for k, X in enumerate(frames):
+        for out in (reader.transform(X), clone(reader).fit_transform(X)):
+            assert type(out).__module__.startswith(kind)
+            assert list(out.columns) == list(reader.get_feature_names_out()) == ["image"]
+            assert_array_equal(np.stack(list(out["image"])), wanted, strict=True)
+            if kind == "pandas":
+                assert list(out.index) == list(index if k < 2 else range(24))
+    with config_context(transform_output=kind):
+        assert type(ImageReader(8).transform(shades.data)).__module__.startswith(kind)
+    assert type(reader.set_output(transform="default").transform(shades.data)) is np.ndarray
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars"])
+@pytest.mark.parametrize("column", ["path", ["path"]])
+def test_a_part_of_a_frame_beside_other_columns(shades, column, kind):
+    """As after train_test_split: the index is neither complete nor in order."""
+    size = np.linspace(0, 1, 24)
+    frame = pd.DataFrame({"path": shades.data, "size": size})
+    train, test, y, _ = train_test_split(frame, shades.target, random_state=0)
+    if kind == "polars":
+        train, test = pl.from_pandas(train), pl.from_pandas(test)
+    images = make_pipeline(ImageReader(8, mode="L"), tiny())
+    both = ColumnTransformer([("image", images, column), ("rest", StandardScaler(), ["size"])])
+    wanted = both.fit(train).transform(test)
+    both.set_output(transform=kind).fit(train)
+    out = both.transform(test)
+    names = [*(f"image__vaetransformer{k}" for k in range(3)), "rest__size"]
+    assert list(out.columns) == list(both.get_feature_names_out()) == names
+    assert_array_equal(out.to_numpy(), wanted)
+    if kind == "pandas":
+        assert list(out.index) == list(test.index)
+    model = make_pipeline(both, LogisticRegression())
+    search = GridSearchCV(model, {"logisticregression__C": [1]}, cv=2, error_score="raise")
+    assert search.fit(train, y).best_score_ > 0.7
 
 
 @pytest.mark.parametrize("column", ["path", ["path"]])
