@@ -111,7 +111,7 @@ class InputSpec:
             return x > 0.5
         same = self.dtype in ("uint8", "float16")
         dtype = np.dtype(self.dtype if same else np.result_type(self.dtype, np.float32))
-        if dtype.itemsize < x.dtype.itemsize:
+        if dtype.kind == "f" and dtype.itemsize < x.dtype.itemsize:
             x = x.clip(np.finfo(dtype).min, np.finfo(dtype).max)
         return x.astype(dtype, copy=False)
 
