@@ -206,6 +206,9 @@ class VAEAugmenter(
         "gate": {"": QualityGate},
     }
 
+    _sampling_type: ClassVar[str] = "bypass"
+    """For imbalanced-learn's ensembles: ``n_new`` counts rows, no ``sampling_strategy`` is set."""
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "estimator": [HasMethods(["fit", "predict"]), None],
         "vae": [BaseVAE, FrozenEstimator, None],

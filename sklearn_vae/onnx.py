@@ -14,8 +14,9 @@ import torch
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from ._augmenter import VAEAugmenter
+from ._detector import VAEDetector
 from ._images import check_same
-from ._templates import unfrozen
 from ._transformer import VAETransformer
 
 try:
@@ -35,6 +36,14 @@ __all__ = ["register", "to_onnx"]
 MIN_OPSET = 18
 """What torch's exporter writes; it converts upward only."""
 ALIAS = "SklearnVAETransformer"
+DETECTOR = (
+    "VAEDetector has no ONNX form. Its VAE has: sklearn_vae.onnx.to_onnx(detector.vae_), encoder "
+    "or decoder."
+)
+SAMPLER = (
+    "VAEAugmenter without an estimator has no ONNX form: it makes rows for training and does "
+    "nothing in predict. Convert the other steps: make_pipeline(...) of them, fitted as they are."
+)
 
 
 def to_onnx(
@@ -85,8 +94,7 @@ def to_onnx(
     """
     if not isinstance(vae, VAETransformer):
         raise TypeError(
-            f"to_onnx takes a fitted VAETransformer; got {type(vae).__name__}. For pipelines call "
-            "sklearn_vae.onnx.register() once, then skl2onnx.to_onnx(pipeline, X[:1])."
+            f"to_onnx takes a fitted VAETransformer; got {type(vae).__name__}. {_remedy(vae)}"
         )
     check_is_fitted(vae)
     if part == "encoder":
@@ -105,10 +113,11 @@ def to_onnx(
 
 
 def register() -> None:
-    """Teach skl2onnx to convert VAETransformer, also inside FrozenEstimator.
+    """Teach skl2onnx to convert VAETransformer, and what FrozenEstimator and VAEAugmenter hold.
 
     After one call ``skl2onnx.to_onnx(pipeline, X[:1])`` converts any pipeline whose other steps
-    skl2onnx knows. It changes skl2onnx's own table, which is why importing does not do it. In a
+    skl2onnx knows. A VAEAugmenter around a classifier becomes its ``estimator_``; a VAEDetector has
+    no ONNX form. It changes skl2onnx's own table, which is why importing does not do it. In a
     FeatureUnion skl2onnx 1.20 takes the type of X for that of the features: convert with
     ``X[:1].astype(np.float32)`` where X is float64.
 
@@ -133,13 +142,37 @@ def register() -> None:
     True
     """
     try:
-        from skl2onnx import update_registered_converter
+        from skl2onnx import update_registered_converter, update_registered_parser
     except ImportError as error:
         raise ImportError(
             'sklearn_vae.onnx.register needs skl2onnx: pip install "sklearn-vae[onnx]".'
         ) from error
-    for kind in (VAETransformer, FrozenEstimator):
-        update_registered_converter(kind, ALIAS, _set_shape, _convert, parser=_parse)
+    update_registered_converter(VAETransformer, ALIAS, _set_shape, _convert, parser=_parse)
+    for kind in (FrozenEstimator, VAEAugmenter):
+        update_registered_converter(
+            kind,
+            f"SklearnInner{kind.__name__}",
+            _any_shape,
+            _convert_inner,
+            parser=_parse_inner,
+            options="passthrough",
+        )
+    update_registered_parser(VAEDetector, _refuse)
+
+
+def _remedy(estimator: Any) -> str:
+    """Return what to export instead."""
+    if isinstance(estimator, VAEDetector):
+        return DETECTOR
+    if isinstance(estimator, FrozenEstimator):
+        return "Pass what is inside: to_onnx(frozen.estimator)."
+    if isinstance(estimator, VAEAugmenter) and estimator.estimator is None:
+        return SAMPLER
+    name = "augmenter.estimator_" if isinstance(estimator, VAEAugmenter) else "pipeline"
+    return (
+        "For pipelines and classifiers call sklearn_vae.onnx.register() once, then "
+        f"skl2onnx.to_onnx({name}, X[:1])."
+    )
 
 
 def _encoder(vae: VAETransformer, dtype: Any, opset: int) -> onnx.ModelProto:
@@ -202,11 +235,6 @@ def _exported(
 # -- skl2onnx's hooks ----------------------------------------------------------------------------
 
 
-def _vae(operator: Operator) -> VAETransformer:
-    estimator = operator.raw_operator
-    return unfrozen(estimator) if isinstance(estimator, FrozenEstimator) else estimator
-
-
 def _parse(scope: Scope, model: Any, inputs: list[Any], custom_parsers: Any = None) -> list[Any]:
     """Declare the step and, for classifiers behind a float64 input, that it returns float32."""
     from skl2onnx.common.data_types import FloatTensorType
@@ -217,9 +245,53 @@ def _parse(scope: Scope, model: Any, inputs: list[Any], custom_parsers: Any = No
     return operator.outputs
 
 
+def _inner(model: Any) -> Any:
+    """Return the fitted estimator that a step stands for."""
+    if isinstance(model, FrozenEstimator):
+        return model.estimator
+    if model.estimator is None:
+        raise TypeError(SAMPLER)
+    check_is_fitted(model)
+    return model.estimator_
+
+
+def _parse_inner(
+    scope: Scope, model: Any, inputs: list[Any], custom_parsers: Any = None
+) -> list[Any]:
+    """Take the fitted estimator inside for the step."""
+    from skl2onnx._parse import parse_sklearn
+
+    inner = _inner(model)
+    options = scope.get_options(model)
+    if options:
+        scope.add_options(id(inner), options)
+    outputs: list[Any] = parse_sklearn(scope, inner, inputs, custom_parsers=custom_parsers)
+    for each in outputs:
+        each.init_status(is_leaf=False)  # which is for whoever called to say
+    return outputs
+
+
+def _convert_inner(scope: Scope, operator: Operator, container: ModelComponentContainer) -> None:
+    """Add the estimator inside where an ensemble has declared one operator for each of its own."""
+    for each in (scope, container):
+        each.add_options(id(_inner(operator.raw_operator)), {"zipmap": False})
+    outputs = _parse_inner(scope, operator.raw_operator, operator.inputs)
+    for source, target in zip(outputs, operator.outputs, strict=True):
+        name = scope.get_unique_operator_name("Inner")
+        container.add_node("Identity", source.full_name, target.full_name, name=name)
+
+
+def _any_shape(operator: Operator) -> None:
+    """Leave the outputs as the ensemble has declared them."""
+
+
+def _refuse(scope: Scope, model: Any, inputs: list[Any], custom_parsers: Any = None) -> None:
+    raise TypeError(DETECTOR)
+
+
 def _set_shape(operator: Operator) -> None:
     """Check the input's type and set the output's shape."""
-    vae = _vae(operator)
+    vae = operator.raw_operator
     if len(operator.inputs) != 1:
         raise ValueError(
             f"The VAE takes one input; got {len(operator.inputs)}. For a data frame convert with "
@@ -243,7 +315,7 @@ def _dtype(operator: Operator) -> np.dtype:
 
 def _convert(scope: Scope, operator: Operator, container: ModelComponentContainer) -> None:
     """Add the encoder's graph to the pipeline's."""
-    model = _encoder(_vae(operator), _dtype(operator), container.target_opset)
+    model = _encoder(operator.raw_operator, _dtype(operator), container.target_opset)
     graph = onnx.compose.add_prefix_graph(model.graph, scope.get_unique_operator_name("VAE") + "/")
     container.nodes.extend(graph.node)
     container.initializers.extend(graph.initializer)

@@ -7,19 +7,25 @@ from importlib import import_module
 import numpy as np
 import onnx
 import onnxruntime
+import pandas as pd
 import pytest
 import skl2onnx
 import torch
 from helpers import same_weights, synthetic_images, tiny, weights
+from imblearn.pipeline import make_pipeline as make_imblearn_pipeline
 from skl2onnx.common.data_types import FloatTensorType, UInt8TensorType
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import BaggingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 import sklearn_vae.onnx
+from sklearn_vae import VAEAugmenter, VAEDetector
 from sklearn_vae.model import IAF
 from sklearn_vae.nn import Conv, Patches, ResNet
 from sklearn_vae.onnx import to_onnx
@@ -170,6 +176,114 @@ def test_two_vaes_in_one_file():
 def test_input_types_that_do_not_fit_are_refused(fitted, types, match):
     with pytest.raises(ValueError, match=match):
         skl2onnx.to_onnx(fitted, initial_types=types)
+
+
+FLAT = {"image_shape": (8, 8)}
+
+
+def augmented(classifier, **changes):
+    """A classifier on real and synthetic rows of 8 x 8 pixels."""
+    settings = {"vae": tiny(**FLAT), "n_new": 2, "random_state": 0}
+    return VAEAugmenter(classifier, **{**settings, **changes})
+
+
+INSIDE = {
+    "augmenter": lambda: augmented(make_pipeline(tiny(**FLAT), LogisticRegression())),
+    "search": lambda: GridSearchCV(augmented(LogisticRegression()), {"n_new": [1, 2]}, cv=2),
+    "pipeline": lambda: make_pipeline(
+        StandardScaler(with_std=False), augmented(LogisticRegression(), vae=tiny())
+    ),
+    "bagging": lambda: BaggingClassifier(augmented(LogisticRegression()), 2, random_state=0),
+    "calibrated": lambda: make_pipeline(
+        tiny(**FLAT), CalibratedClassifierCV(LogisticRegression(), cv=2)
+    ),
+}
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize("name", INSIDE)
+def test_what_is_inside_is_converted(name, rows, labels):
+    X, y = rows.astype(np.float32), labels % 3
+    model = INSIDE[name]().fit(X, y)
+    found, _ = run(skl2onnx.to_onnx(model, X[:1]), X)
+    np.testing.assert_array_equal(found, model.predict(X))
+    assert len(np.unique(found)) > 1
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize(
+    "inner",
+    [StandardScaler(), LogisticRegression(), make_pipeline(tiny(**FLAT), LogisticRegression())],
+    ids=lambda inner: type(inner).__name__,
+)
+def test_frozen_estimators_of_all_kinds_are_converted(inner, rows, labels):
+    X, y = rows.astype(np.float32), labels % 3
+    model = FrozenEstimator(inner.fit(X, y))
+    if not hasattr(model, "predict"):
+        model = make_pipeline(model, LogisticRegression()).fit(X, y)
+    np.testing.assert_array_equal(run(skl2onnx.to_onnx(model, X[:1]), X)[0], model.predict(X))
+
+
+@pytest.mark.usefixtures("registered")
+def test_options_reach_what_is_inside(rows, labels):
+    X = rows.astype(np.float32)
+    model = augmented(LogisticRegression()).fit(X, labels % 3)
+    _, probabilities = run(
+        skl2onnx.to_onnx(model, X[:1], options={id(model): {"zipmap": False}}), X
+    )
+    np.testing.assert_allclose(probabilities, model.predict_proba(X), atol=1e-5)
+
+
+@pytest.mark.usefixtures("registered")
+def test_remedies_for_other_estimators_work(rows, labels, fitted):
+    """Each message is followed as it is written."""
+    X, y = rows.astype(np.float32), labels % 3
+
+    def message(call, estimator):
+        with pytest.raises(TypeError) as error:
+            call(estimator)
+        return str(error.value)
+
+    def convert(estimator):
+        return skl2onnx.to_onnx(estimator, X[:1])
+
+    detector = VAEDetector(tiny(**FLAT), method="elbo").fit(X)
+    for call in (to_onnx, convert):
+        assert "VAEDetector has no ONNX form" in message(call, detector)
+        assert "to_onnx(detector.vae_)" in message(call, detector)
+    np.testing.assert_allclose(
+        run(to_onnx(detector.vae_), X)[0], detector.vae_.transform(X), atol=1e-4
+    )
+    frozen = FrozenEstimator(fitted)
+    assert "to_onnx(frozen.estimator)" in message(to_onnx, frozen)
+    check_export(to_onnx(frozen.estimator), ("X", "Z"), 18)
+    augmenter = augmented(LogisticRegression()).fit(X, y)
+    assert "skl2onnx.to_onnx(augmenter.estimator_, X[:1])" in message(to_onnx, augmenter)
+    convert(augmenter.estimator_)
+    pipeline = make_imblearn_pipeline(StandardScaler(), augmented(None, vae=tiny()), SVC(gamma=0.1))
+    pipeline.fit(X, y)
+    for call, estimator in ((to_onnx, pipeline[1]), (convert, pipeline[1]), (convert, pipeline)):
+        assert "Convert the other steps: make_pipeline(...)" in message(call, estimator)
+    rest = make_pipeline(pipeline[0], pipeline[2])
+    np.testing.assert_array_equal(run(convert(rest), X)[0], pipeline.predict(X))
+
+
+@pytest.mark.usefixtures("registered")
+def test_remedies_for_inputs_and_opsets_work(rows, labels, fitted):
+    frame = pd.DataFrame(rows.astype(np.float32)).add_prefix("p")
+    pipeline = make_pipeline(tiny(**FLAT), LogisticRegression()).fit(frame, labels % 3)
+    with pytest.raises(ValueError, match=r"got 64.*convert with X\[:1\]\.to_numpy\(\)"):
+        skl2onnx.to_onnx(pipeline, frame[:1])
+    model = skl2onnx.to_onnx(pipeline, frame[:1].to_numpy())
+    np.testing.assert_array_equal(run(model, frame.to_numpy())[0], pipeline.predict(frame))
+    with pytest.raises(
+        ValueError, match=r"initial_types=\[\('X', \.\.\.TensorType\(\[None, 8, 8\]"
+    ):
+        skl2onnx.to_onnx(fitted, initial_types=[("X", FloatTensorType([None, 64]))])
+    skl2onnx.to_onnx(fitted, initial_types=[("X", FloatTensorType([None, 8, 8]))])
+    with pytest.raises(ValueError, match=r"made 18\. Ask for that"):
+        to_onnx(fitted, target_opset=99)
+    assert to_onnx(fitted, target_opset=18).opset_import[0].version == 18
 
 
 @pytest.mark.parametrize("name", ["onnx", "onnxscript"])
