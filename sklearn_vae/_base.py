@@ -91,6 +91,7 @@ from .training import (
     usual_dtype,
     with_params,
 )
+from .training._progress import tell
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 FUSED = {"cpu", "cuda"}
@@ -635,7 +636,7 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
                     threshold=0,
                     threshold_mode="abs",  # "rel" is wrong for losses below zero
                     load_best=True,
-                    sink=print if self.verbose > 1 else noop,
+                    sink=tell if self.verbose > 1 else noop,
                 )
             )
         return callbacks

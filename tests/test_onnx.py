@@ -260,7 +260,9 @@ def test_remedies_for_other_estimators_work(rows, labels, fitted):
     augmenter = augmented(LogisticRegression()).fit(X, y)
     assert "skl2onnx.to_onnx(augmenter.estimator_, X[:1])" in message(to_onnx, augmenter)
     convert(augmenter.estimator_)
-    pipeline = make_imblearn_pipeline(StandardScaler(), augmented(None, vae=tiny()), SVC(gamma=0.1))
+    pipeline = make_imblearn_pipeline(
+        StandardScaler(), augmented(None, vae=tiny()), LogisticRegression()
+    )
     pipeline.fit(X, y)
     for call, estimator in ((to_onnx, pipeline[1]), (convert, pipeline[1]), (convert, pipeline)):
         assert "Convert the other steps: make_pipeline(...)" in message(call, estimator)

@@ -16,6 +16,11 @@ SHOWN = (
 """What of an epoch's row a line tells, where it is there."""
 
 
+def tell(line: str) -> None:
+    """Print a line now, also where the output is a file or a pipe, which Python would buffer."""
+    print(line, flush=True)  # noqa: T201
+
+
 class ProgressBar(Callback):
     """A tqdm bar over all steps of a fit, with the losses of the last epoch beside it."""
 
@@ -48,7 +53,7 @@ class EpochLog(Callback):
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         """Say once where and how training runs."""
         self.begun_ = time.perf_counter()
-        print(f"VAE: {_where(net)}, {net.n_steps} steps")  # noqa: T201
+        tell(f"VAE: {_where(net)}, {net.n_steps} steps")
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Print the epoch's row of the history."""
@@ -58,7 +63,7 @@ class EpochLog(Callback):
             if key in row:
                 parts.append(f"{key} {row[key]:.5g}")
         left = (time.perf_counter() - self.begun_) * (net.n_steps - net.step) / net.step
-        print("  ".join([*parts, f"{row['dur']:.1f} s", f"{left:.0f} s left"]))  # noqa: T201
+        tell("  ".join([*parts, f"{row['dur']:.1f} s", f"{left:.0f} s left"]))
 
 
 def _where(net: Any) -> str:

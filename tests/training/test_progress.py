@@ -1,6 +1,10 @@
 """What training prints: nothing, a bar on stderr, or a line per epoch."""
 
+import os
 import re
+import subprocess
+import sys
+import threading
 
 import numpy as np
 import pytest
@@ -59,3 +63,41 @@ def test_lines_tell_how_long_it_takes(images, capsys, monkeypatch):
     assert left[3] == 0
     assert left[0] == pytest.approx(3 * left[1] / 2, rel=0.5)
     assert all("train_label_loss " in line for line in lines)
+
+
+WAITS_AFTER_AN_EPOCH = """
+import sys
+import numpy as np
+from skorch.callbacks import Callback
+from sklearn_vae import VAETransformer
+
+class Waits(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        sys.stdin.readline()
+
+vae = VAETransformer(2, network="mlp", max_epochs=2, verbose=2, device="cpu", callbacks=[Waits()],
+                     patience=1, random_state=0)
+vae.fit(np.random.default_rng(0).random((20, 8, 8)))
+"""
+
+
+def test_lines_reach_a_pipe_when_they_are_written():
+    """Else a log file stays empty for as long as Python's buffer is not full."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", WAITS_AFTER_AN_EPOCH],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    watchdog = threading.Timer(120, child.kill)  # readline would wait for ever
+    watchdog.start()
+    try:
+        assert child.stdout.readline().startswith("VAE: cpu")
+        assert child.stdout.readline().startswith("epoch    1  train_loss")
+        assert child.poll() is None  # waits after its first epoch
+        child.communicate("\n\n")
+    finally:
+        watchdog.cancel()
+        child.kill()
+        child.wait()
