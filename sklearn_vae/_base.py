@@ -23,6 +23,7 @@ from skorch.utils import noop
 from torch.utils.data import Dataset, Subset
 
 from ._at_once import fitted_at_once
+from ._compat import CallbackSupportMixin, FitTasks, fit_tasks
 from ._doc_link import DocLinkMixin
 from ._images import (
     WHITE,
@@ -91,7 +92,7 @@ from .training import (
     usual_dtype,
     with_params,
 )
-from .training._progress import tell
+from .training._progress import AroundEpochs, tell
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 FUSED = {"cpu", "cuda"}
@@ -155,7 +156,7 @@ def _to_infer(vae: BaseVAE, data: Rows, *args: Any, **kwargs: Any) -> str:
     )
 
 
-class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
+class BaseVAE(NestedParamsMixin, DocLinkMixin, CallbackSupportMixin, BaseEstimator):
     """Base of the estimators that train a VAE; see :class:`VAETransformer` for the parameters."""
 
     module_: VAE
@@ -388,8 +389,10 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
             data = unseen._read(X, reset=not again, at_least=2)
             if again:
                 unseen._check_same_model()
-            y = unseen._read_y(y, len(data))
-            unseen._train(data, y, epochs=unseen._resolve_epochs(len(data)), again=again)
+            labels = unseen._read_y(y, len(data))
+            epochs = unseen._resolve_epochs(len(data))
+            tasks = fit_tasks(self, unseen, X, y, epochs)
+            unseen._train(data, labels, epochs=epochs, again=again, tasks=tasks)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -426,13 +429,21 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
             data = unseen._read(X, reset=not again, at_least=2)
             if again:
                 unseen._check_same_model()
-            y = unseen._read_y(y, len(data)) if unseen.label_weight > 0 else None
-            unseen._train(data, y, epochs=1, again=again, partial=True)
+            labels = unseen._read_y(y, len(data)) if unseen.label_weight > 0 else None
+            tasks = fit_tasks(self, unseen, X, y, 1)
+            unseen._train(data, labels, epochs=1, again=again, partial=True, tasks=tasks)
         return self
 
     @explains_memory(_to_train)
     def _train(
-        self, data: Rows, y: Any, *, epochs: int, again: bool, partial: bool = False
+        self,
+        data: Rows,
+        y: Any,
+        *,
+        epochs: int,
+        again: bool,
+        partial: bool = False,
+        tasks: FitTasks | None = None,
     ) -> None:
         self._check_objective()
         known = getattr(self, "classes_", None) if again else None
@@ -451,14 +462,13 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
             self._check_batch_size(model)
             self._check_free_bits(model)
             net = self._make_net(model.to(device), device, split, data, partial)
+            if tasks is not None:
+                self._report(tasks, net, data)
             if again:
                 self._resume(net, with_optimizer=not new_head)
             net.train(data if split is None else Subset(data, split[0]), epochs)
             net.train_split = None  # it holds the validation images
-        rows = [
-            {k: v for k, v in row.items() if k != "batches" and not k.endswith(("_count", "_best"))}
-            for row in net.history
-        ]
+        rows = net.rows()
         model.eval()
         self.module_, self.net_, self.device_ = model, net, device
         self.history_, self.n_iter_ = rows, len(rows)
@@ -467,6 +477,22 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, BaseEstimator):
         self.__dict__.pop("_loaded_optimizer", None)
         self._resumable = partial or self.warm_start
         self._set_feature_scale(data)
+        if tasks is not None:
+            tasks.end()
+
+    def _report(self, tasks: FitTasks, net: VAENet, data: Rows) -> None:
+        """Let the net tell scikit-learn's callbacks of its epochs."""
+
+        def fitted(net: VAENet) -> dict[str, Any]:
+            now = object.__new__(type(self))
+            now.__dict__.update(self.__dict__)
+            now.module_, now.device_ = net.snapshot(), torch.device(net.device)
+            now.history_, now.n_iter_ = net.rows(), len(net.history)
+            now._set_feature_scale(data)
+            return dict(vars(now))
+
+        around = AroundEpochs(tasks.begin_epoch, lambda net: tasks.end_epoch(lambda: fitted(net)))
+        net.callbacks = [around, *net.callbacks]
 
     def _read_y(self, y: Any, n: int) -> np.ndarray | None:
         """Return y as an array of n labels, or None."""

@@ -2,9 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from sklearn import config_context
+
+try:
+    from sklearn.callback import CallbackSupportMixin
+except ImportError:  # scikit-learn before 1.9
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Nothing: there are no callbacks to support."""
+
 
 as_arrays = config_context(array_api_dispatch=False, transform_output="default")
 """Decorator of functions that use scikit-learn's estimators on the package's own arrays: arrays in,
 arrays out, whatever the user has set for the user's own estimators. Under ``array_api_dispatch``
 some refuse what they otherwise do, NumPy's arrays or not."""
+
+TORN_DOWN = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")
+"""What scikit-learn looks for on an estimator when its ``fit`` is over."""
+
+
+class FitTasks:
+    """A fit and its epochs as the tasks that scikit-learn's callbacks follow.
+
+    Parameters
+    ----------
+    seen : estimator
+        Whose ``fit`` was called. The callbacks get it, and scikit-learn ends them, whatever ends
+        the fit.
+    unseen : estimator
+        The copy that is fitted, and takes its place.
+    X, y : object
+        What ``fit`` got.
+    n_epochs : int
+        How many epochs there will be, at most.
+    """
+
+    def __init__(self, seen: Any, unseen: Any, X: Any, y: Any, n_epochs: int) -> None:
+        self._task, self._unseen = {"estimator": seen, "X": X, "y": y}, unseen
+        self._fit = seen._init_callback_context(max_subtasks=n_epochs)
+        vars(unseen).update({name: vars(seen)[name] for name in TORN_DOWN})
+        self._fit.call_on_fit_task_begin(**self._task)
+
+    def begin_epoch(self) -> None:
+        """Tell the callbacks that an epoch begins."""
+        self._epoch = self._fit.subcontext(task_name="epoch")
+        self._epoch.call_on_fit_task_begin(**self._task)
+
+    def end_epoch(self, fitted: Callable[[], dict[str, Any]]) -> bool:
+        """Tell the callbacks that it is over; return whether one asks for the end of training.
+
+        ``fitted`` returns the attributes as they are now, where a callback asks for them.
+        """
+        return bool(
+            self._epoch.call_on_fit_task_end(**self._task, reconstruction_attributes=fitted)
+        )
+
+    def end(self) -> None:
+        """Tell the callbacks that the estimator is fitted."""
+        self._fit.call_on_fit_task_end(
+            **self._task, reconstruction_attributes=lambda: vars(self._unseen)
+        )
+
+
+def fit_tasks(seen: Any, unseen: Any, X: Any, y: Any, n_epochs: int) -> FitTasks | None:
+    """Return the tasks of a fit; None without callbacks of scikit-learn's."""
+    has = bool(getattr(unseen, "_skl_callbacks", None))
+    return FitTasks(seen, unseen, X, y, n_epochs) if has else None

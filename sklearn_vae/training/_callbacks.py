@@ -129,6 +129,11 @@ def check_callbacks(callbacks: Any, *, keys: list[str], schedule: str, remedy: s
     """
     pairs = [(name, cb) for name, cb in named(callbacks) if cb is not None]
     for name, cb in pairs:
+        if hasattr(cb, "on_fit_task_end"):
+            raise TypeError(
+                f"callbacks has {name!r}, one of scikit-learn's own. Set it on the estimator: "
+                "estimator.set_callbacks(callback), of scikit-learn 1.9 or later."
+            )
         if not isinstance(cb, Callback):
             raise TypeError(
                 f"callbacks has {name!r}, which is no skorch callback. Pass instances or classes "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import time
 import warnings
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from ..nn._mps import is_limited
 from ._augment import Augment
 from ._batches import Batches, batch_bounds, spread_rows, without_subsets
 from ._callbacks import check_picklable
+from ._device import generators_restored
 from ._interrupts import Interrupts
 from ._progress import ProgressBar
 from ._schedules import kl_weight, learning_rate_factor
@@ -162,6 +164,22 @@ class VAENet(NeuralNet):
             raise
         self.notify("on_train_end", X=dataset, y=None)  # where the best weights come back
         self._check_weights()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the history's rows, one per epoch, without what is skorch's own."""
+        return [
+            {k: v for k, v in row.items() if k != "batches" and not k.endswith(("_count", "_best"))}
+            for row in self.history
+        ]
+
+    def snapshot(self) -> VAE:
+        """Return a copy of the module, as it would be were the training to stop now."""
+        devices = [torch.device(self.device)] if torch.device(self.device).type == "cuda" else []
+        with generators_restored(*devices):
+            if not self.train_split:
+                self._refresh_batch_norm()
+            module: VAE = copy.deepcopy(self.module_).eval()
+        return module
 
     def _count_labels(self, dataset: Any) -> None:
         """Settle how many rows with labels each batch needs on top of its own."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,6 +20,32 @@ SHOWN = (
 def tell(line: str) -> None:
     """Print a line now, also where the output is a file or a pipe, which Python would buffer."""
     print(line, flush=True)  # noqa: T201
+
+
+class AroundEpochs(Callback):
+    """Calls two functions around each epoch; the second says whether it is the last."""
+
+    def __init__(self, begin: Callable[[], None] | None, end: Callable[[Any], bool] | None) -> None:
+        self.begin = begin
+        self.end = end
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the functions, which hold the data of a running fit."""
+        return {"begin": None, "end": None}
+
+    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+        """Call the first."""
+        if self.begin is not None:
+            self.begin()
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Call the second, and end the training as skorch's callbacks do where it says so."""
+        if self.end is not None and self.end(net):
+            raise KeyboardInterrupt
+
+    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+        """Forget the functions."""
+        self.begin = self.end = None
 
 
 class ProgressBar(Callback):
