@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 import torch
 from helpers import QUICK, Trained, synthetic_images, tiny
+from imblearn.ensemble import BalancedBaggingClassifier
 from imblearn.pipeline import make_pipeline as make_imblearn_pipeline
 from polars.testing import assert_frame_equal, assert_series_equal
 from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier
@@ -738,6 +739,23 @@ def test_imblearn_pipeline(unbalanced):
     assert pipeline.predict(X).shape == y.shape  # samplers act in fit only
     search = GridSearchCV(pipeline, {"vaeaugmenter__n_new": [0.5, 1.0]}, cv=2, error_score="raise")
     assert search.fit(X, y).best_score_ > 0
+
+
+def test_imblearns_ensembles_count_by_n_new(rows, labels):
+    """Each bag grows its own classes, by a VAE of its own rows."""
+    X, y = rows, np.array(["a", "b", "c"])[np.minimum(labels, 2)]
+    sampler = augmenter(vae=tiny(image_shape=(8, 8)))
+    bags = BalancedBaggingClassifier(LogisticRegression(), 2, sampler=sampler, random_state=0)
+    bags.fit(X, y)
+    assert (bags.predict(X) == y).mean() > 0.9
+    for pipeline in bags.estimators_:
+        sampler = pipeline[0]
+        drawn, most = (~sampler.is_synthetic_).sum(), len(sampler.is_synthetic_) / 3
+        assert drawn == len(X)
+        real = {c: most - n for c, n in sampler.sampling_strategy_.items()}
+        assert sum(real.values()) == len(X)  # three classes, filled up to the largest
+        assert max(real.values()) == most
+    assert bags.estimators_[0][0].vae_ is not bags.estimators_[1][0].vae_
 
 
 def test_search_in_parallel(rows, labels):

@@ -18,12 +18,12 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import Subset
 
+from .._generators import generators_restored
 from ..model import VAE, ELBOTerms, NegativeELBO, label_loss
 from ..nn._mps import is_limited
 from ._augment import Augment
 from ._batches import Batches, batch_bounds, spread_rows, without_subsets
 from ._callbacks import check_picklable
-from ._device import generators_restored
 from ._interrupts import Interrupts
 from ._progress import ProgressBar
 from ._schedules import kl_weight, learning_rate_factor
