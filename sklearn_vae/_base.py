@@ -49,6 +49,7 @@ from ._memory import explains_memory, megabytes
 from ._noise import row_noise
 from ._persistence import build_model, load_arrays, to_cpu, weights_to_arrays
 from ._recipes import NestedParamsMixin
+from ._row_keys import NO_KEYS, remembered
 from ._samples import spelling, to_array
 from .model import (
     LIKELIHOODS,
@@ -197,6 +198,8 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, CallbackSupportMixin, BaseEstimat
         "augment": {"": Augment},
     }
 
+    _trained_on = NO_KEYS
+    """Keys of some of the rows that it was trained on; not in what ``save_pretrained`` writes."""
     _n_classes = 0
     """Classes that the decoder sees; a subclass sets it."""
 
@@ -477,6 +480,8 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, CallbackSupportMixin, BaseEstimat
         self.__dict__.pop("_loaded_optimizer", None)
         self._resumable = partial or self.warm_start
         self._set_feature_scale(data)
+        before = self._trained_on if again else NO_KEYS
+        self._trained_on = remembered(data, before, partial=partial)
         if tasks is not None:
             tasks.end()
 

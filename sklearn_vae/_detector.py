@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, OutlierMixin, _fit_context
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, OutlierMixin, _fit_context, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Tags, check_random_state, get_tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
+from torch.utils.data import Dataset, Subset
 
-from ._density import Density
+from ._base import Rows
+from ._cross_fit import CrossFitted, RowFolds, Score, draw_folds
 from ._doc_link import DocLinkMixin
+from ._noise import row_noise
 from ._recipes import NestedParamsMixin
+from ._row_keys import row_keys, shared_rows
 from ._templates import seeded_clone, unfrozen
 from ._transformer import VAETransformer
 from .model import VAE
+from .training import ArrayDataset, ItemDataset
 
 METHODS = ("path", "elbo", "reconstruction", "latent")
 TINY = 1e-8
 """Keeps the logarithm of what vanishes finite: a hundredth of a grey level, squared."""
+N_VAES, N_FOLDS = 2, 4
+"""Two VAEs, of half the rows each, train as long as one of all rows; densities, which cost little,
+are fitted without one fold of four each."""
+LEAST_ROWS = 4
+"""Two for each of two VAEs."""
+DRAWS = 8
+"""Posterior draws of the ELBO: the default of ``VAETransformer.score_samples``."""
 
 
 class VAEDetector(OutlierMixin, NestedParamsMixin, MetaEstimatorMixin, DocLinkMixin, BaseEstimator):
@@ -35,8 +48,9 @@ class VAEDetector(OutlierMixin, NestedParamsMixin, MetaEstimatorMixin, DocLinkMi
     Parameters
     ----------
     vae : VAETransformer or FrozenEstimator, default=None
-        A template, of which ``fit`` trains a copy, or ``FrozenEstimator(fitted_vae)``, used as it
-        is. None is ``VAETransformer(augment=None)``.
+        A template, of which ``fit`` trains two copies on half of X each, for as many epochs as X
+        as a whole asks for; or ``FrozenEstimator(fitted_vae)``, used as it is, with an X that it
+        has *not* seen. None is ``VAETransformer(augment=None)``.
 
     method : {"path", "elbo", "reconstruction", "latent"}, default="path"
         What :meth:`score_samples` returns; larger is more normal.
@@ -51,20 +65,23 @@ class VAEDetector(OutlierMixin, NestedParamsMixin, MetaEstimatorMixin, DocLinkMi
           [0, 1] or standardised columns.
         - ``"latent"``: the log-density of ``mu``.
 
-        Densities are Gaussian mixtures fitted to the training data, in units of their spread
-        there: 0 is the median, -1 a standard deviation below.
+        Densities are Gaussian mixtures, in units of their spread over training data that they
+        were not fitted to: 0 is the median, -1 a standard deviation below. Can be changed after
+        fit with ``set_params``, and so can ``contamination``.
 
     contamination : float, default=0.1
-        Share of the training data that ``predict`` calls outliers, in (0, 0.5]. It sets
-        ``offset_`` and nothing else.
+        Share of *new* normal samples that ``predict`` calls outliers, in (0, 0.5], and of the
+        training data that ``fit_predict`` does. It sets ``offset_`` and nothing else.
 
     random_state : int, RandomState instance or None, default=None
         For the VAE, where its own is None.
 
     Attributes
     ----------
+    vaes_ : list of VAETransformer
+        The VAEs behind the scores: two, each trained on its half of X; or the frozen one.
     vae_ : VAETransformer
-        The VAE behind the scores.
+        The first of them.
     offset_ : float
         ``decision_function`` is ``score_samples - offset_``: negative for outliers.
     n_features_in_ : int
@@ -77,6 +94,15 @@ class VAEDetector(OutlierMixin, NestedParamsMixin, MetaEstimatorMixin, DocLinkMi
     sklearn.ensemble.IsolationForest : Fast, for tabular data.
     sklearn.decomposition.PCA : Its reconstruction error is the control to beat.
 
+    Notes
+    -----
+    A VAE knows the rows that it was trained on: their scores say little about those of new ones.
+    So ``fit`` splits X at random, trains a VAE and its densities on each half, and takes the
+    scores of a half from the other's VAE [4]_. A new sample's score is the mean of the two; a
+    training row, recognised by its values, has the score of the one VAE that has not seen it, in
+    all methods. The alarm rate holds for samples drawn as X was (exchangeable ones): not for
+    other persons, machines or days.
+
     References
     ----------
     .. [1] Huang et al., "Rethinking Test-time Likelihood: The Likelihood Path Principle and Its
@@ -85,6 +111,10 @@ class VAEDetector(OutlierMixin, NestedParamsMixin, MetaEstimatorMixin, DocLinkMi
        https://arxiv.org/abs/1810.09136
     .. [3] Serrà et al., "Input complexity and out-of-distribution detection with likelihood-based
        generative models", ICLR 2020, https://arxiv.org/abs/1909.11480
+    .. [4] Vovk, "Cross-conformal predictors", Annals of Mathematics and Artificial Intelligence
+       74, 2015.
+    .. [5] Bates et al., "Testing for outliers with conformal p-values", Annals of Statistics 51,
+       2023, https://arxiv.org/abs/2104.08279
 
     Examples
     --------
@@ -98,6 +128,8 @@ class VAEDetector(OutlierMixin, NestedParamsMixin, MetaEstimatorMixin, DocLinkMi
     >>> float((detector.predict(X[y == 0]) == 1).mean().round(1))
     0.9
     >>> bool((detector.predict(X[y != 0]) == -1).mean() > 0.9)
+    True
+    >>> bool((detector.p_values(X[y != 0]) < 0.05).mean() > 0.8)
     True
     """
 
@@ -142,22 +174,19 @@ class VAEDetector(OutlierMixin, NestedParamsMixin, MetaEstimatorMixin, DocLinkMi
         Raises
         ------
         ValueError, FloatingPointError
-            As :meth:`VAETransformer.fit`.
+            As :meth:`VAETransformer.fit`, and for fewer than four samples.
         TypeError
             For a frozen estimator that is no VAETransformer.
+
+        Warns
+        -----
+        UserWarning
+            When X has too few rows for ``contamination``, fewer than ``1 / contamination - 1``;
+            and when the frozen VAE was trained on rows of X, as far as it remembers them.
         """
-        vae = self._fitted_vae(X)
-        statistics = self._statistics(vae, X)
-        columns = _COLUMNS[self.method](vae.module_.z_dim) if self.method in _COLUMNS else []
-        densities = [(each, Density().fit(statistics[:, each])) for each in columns]
-        scores = self._scores(statistics, densities)
-        self.vae_, self._densities = vae, densities
-        self.offset_ = float(np.percentile(scores, 100 * self.contamination))
-        self._fitted_method = self.method
-        self.n_features_in_ = vae.n_features_in_
-        self.__dict__.pop("feature_names_in_", None)
-        if hasattr(vae, "feature_names_in_"):
-            self.feature_names_in_ = vae.feature_names_in_
+        fitted = self._fitted(X)
+        kept = {k: v for k, v in self.__dict__.items() if k != "feature_names_in_"}
+        self.__dict__ = {**kept, **fitted}  # in one step: an interrupt leaves the old or the new
         return self
 
     def score_samples(self, X: Any) -> np.ndarray:
@@ -176,17 +205,50 @@ class VAEDetector(OutlierMixin, NestedParamsMixin, MetaEstimatorMixin, DocLinkMi
         Raises
         ------
         ValueError
-            When ``method`` has changed since :meth:`fit`, and when X differs from the fitted data
-            in shape, dtype or range.
+            When X differs from the fitted data in shape, dtype or range, and for an unknown
+            ``method``.
         """
         check_is_fitted(self)
-        if self.method != self._fitted_method:
-            raise ValueError(
-                f"method is now {self.method!r}, but offset_ was learnt with "
-                f"{self._fitted_method!r}. Fit again; with vae=FrozenEstimator(detector.vae_) that "
-                "does not train."
-            )
-        return self._scores(self._statistics(self.vae_, X), self._densities)
+        self._validate_params()
+        keys: list[np.ndarray] = []
+        data = self.vaes_[0]._read_in_place(X)
+        statistics = _measured(data, [(vae, self.method) for vae in self.vaes_], keys)
+        folds = self._row_folds(np.concatenate(keys)[: len(data)])
+        return self._cross_fitted[self.method](statistics, folds)
+
+    @property
+    def offset_(self) -> float:
+        """The score below which a sample is an outlier, for the present ``contamination``."""
+        check_is_fitted(self)
+        self._validate_params()
+        return self._cross_fitted[self.method].threshold(self.contamination)
+
+    @property
+    def vae_(self) -> VAETransformer:
+        """The first of ``vaes_``."""
+        check_is_fitted(self)
+        return self.vaes_[0]
+
+    def p_values(self, X: Any) -> np.ndarray:
+        """Return how surprising each sample is, as a share: its conformal p-value [5]_.
+
+        ``(1 + k) / (n + 1)``, where k of the n training rows score no higher, each by the VAE that
+        has not seen it. Of new normal samples no more than about a share ``a`` has a p-value of
+        ``a`` or less, whatever the data; ``scipy.stats.false_discovery_control`` takes them where
+        many samples are tested at once.
+
+        Parameters
+        ----------
+        X : array-like, torch.Tensor or torch.utils.data.Dataset
+            Samples in the form that :meth:`fit` saw.
+
+        Returns
+        -------
+        p : ndarray of shape (n,), float64
+            Above 0 and up to 1; small for outliers.
+        """
+        scores = self.score_samples(X)
+        return self._cross_fitted[self.method].p_values(scores)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return ``score_samples(X) - offset_``: negative for outliers.
@@ -229,7 +291,7 @@ class VAEDetector(OutlierMixin, NestedParamsMixin, MetaEstimatorMixin, DocLinkMi
         Returns
         -------
         errors : ndarray of shape (n, height, width), float32
-            Squared error of intensities in [0, 1], the mean over channels.
+            Squared error of intensities in [0, 1], the mean over channels and VAEs.
 
         Raises
         ------
@@ -245,41 +307,83 @@ class VAEDetector(OutlierMixin, NestedParamsMixin, MetaEstimatorMixin, DocLinkMi
                 f"{vae.n_features_in_} values. Set the VAE's image_shape."
             )
 
-        data = vae._read_in_place(X)
-        return vae._apply(data, lambda raw: _lost(vae.module_, vae._scaled(raw)).square().mean(1))
+        def errors(raw: torch.Tensor) -> torch.Tensor:
+            each = [_lost(v.module_, v._scaled(raw)).square().mean(1) for v in self.vaes_]
+            return torch.stack(each).mean(0)
 
-    def _fitted_vae(self, X: Any) -> VAETransformer:
+        return vae._apply(vae._read_in_place(X), errors)
+
+    def _fitted(self, X: Any) -> dict[str, Any]:
+        """Return what fit learns, by attribute."""
         if isinstance(self.vae, FrozenEstimator):
-            return unfrozen(self.vae)
+            vaes, data, folds = self._from_frozen(self.vae, X)
+        else:
+            vaes, data, folds = self._from_template(X)
+        first = vaes[0]
+        cross_fitted, keys = _cross_fitted(vaes, data, folds)
+        self._warn_of(keys, first)
+        fitted = {
+            "vaes_": vaes,
+            "n_features_in_": first.n_features_in_,
+            "_row_folds": RowFolds(keys, folds),
+            "_cross_fitted": cross_fitted,
+        }
+        if hasattr(first, "feature_names_in_"):
+            fitted["feature_names_in_"] = first.feature_names_in_
+        return fitted
+
+    def _from_template(self, X: Any) -> tuple[list[VAETransformer], Rows, np.ndarray]:
+        """Return VAEs trained without a fold of X each, X as they see it, and the folds."""
         template = VAETransformer(augment=None) if self.vae is None else self.vae
         if template.label_weight > 0:
             raise ValueError(
                 f"vae has label_weight={template.label_weight}, but a detector learns from no "
                 "labels. Set it to 0, or pass FrozenEstimator(vae) of a VAE fitted on them."
             )
-        return seeded_clone(template, check_random_state(self.random_state)).fit(X)
-
-    def _statistics(self, vae: VAETransformer, X: Any) -> np.ndarray:
-        """Return what a score is made of, shape (n, k), float64."""
-        if self.method == "elbo":
-            return vae.score_samples(X)[:, None].astype(np.float64)
-        data, of_each = vae._read_in_place(X), STATISTICS[self.method]
-        return vae._apply(data, lambda raw: of_each(vae.module_, vae._scaled(raw))).astype(
-            np.float64
-        )
+        rng = check_random_state(self.random_state)
+        vaes = [seeded_clone(template, rng) for _ in range(N_VAES)]
+        reader = clone(template)
+        data = reader._read(X, reset=True, at_least=LEAST_ROWS)
+        folds = draw_folds(len(data), N_FOLDS, check_random_state(vaes[0].random_state))
+        epochs = reader._resolve_epochs(len(data))  # by all of X, or each half would train as long
+        for k, vae in enumerate(vaes):
+            vae.set_params(max_epochs=epochs).fit(_rows_of(data, folds % N_VAES != k))
+            if hasattr(reader, "feature_names_in_"):
+                vae.feature_names_in_ = reader.feature_names_in_
+        return vaes, data, folds
 
     @staticmethod
-    def _scores(statistics: np.ndarray, densities: list[tuple[slice, Density]]) -> np.ndarray:
-        """Return the lowest of the densities, or the one statistic itself."""
-        scores = np.full(len(statistics), -np.inf)  # what no number can tell is no normal sample
-        finite = np.isfinite(statistics).all(1)
-        rows = statistics[finite]
-        if not densities:
-            scores[finite] = rows[:, 0]
-        elif len(rows):
-            found = [density.score_samples(rows[:, columns]) for columns, density in densities]
-            scores[finite] = np.min(found, axis=0)
-        return scores
+    def _from_frozen(
+        frozen: FrozenEstimator, X: Any
+    ) -> tuple[list[VAETransformer], Rows, np.ndarray]:
+        """Return the VAE, X as it sees it, and folds for the densities."""
+        vae = unfrozen(frozen)
+        data = vae._read_in_place(X)
+        if len(data) < LEAST_ROWS:
+            raise ValueError(f"X has {len(data)} sample(s); at least {LEAST_ROWS} are needed.")
+        return [vae], data, draw_folds(len(data), N_FOLDS, np.random.RandomState(0))
+
+    def _warn_of(self, keys: np.ndarray, vae: VAETransformer) -> None:
+        """Say where the alarm rate will not be what is asked for."""
+        n, rate = len(keys), self.contamination
+        if rate * (n + 1) < 1:
+            warnings.warn(
+                f"contamination={rate:g} takes {int(np.ceil(1 / rate)) - 1} rows to be kept, but X "
+                f"has {n}: predict will raise about {100 / (n + 1):.2g} % false alarms. Fit on "
+                f"more rows, or set contamination={np.ceil(1000 / (n + 1)) / 1000:g} or more.",
+                UserWarning,
+                stacklevel=5,
+            )
+        shared = shared_rows(keys, vae._trained_on) if isinstance(self.vae, FrozenEstimator) else 0
+        if shared:
+            warnings.warn(
+                f"The frozen VAE was trained on rows of X: on {shared} of {n} at least, beside "
+                f"the {len(vae._trained_on)} rows that it remembers. They score better than new "
+                f"ones, so that predict will raise more false alarms than contamination={rate:g}. "
+                "Fit on rows that it has not seen, or pass the VAE unfrozen to train it here.",
+                UserWarning,
+                stacklevel=5,
+            )
 
     def __sklearn_tags__(self) -> Tags:
         """Return scikit-learn's tags: takes what the VAE takes."""
@@ -324,15 +428,85 @@ def _log_rms(x: torch.Tensor) -> torch.Tensor:
     return x.flatten(1).square().mean(1, keepdim=True).add(TINY).log() / 2
 
 
-STATISTICS: dict[str, Callable[[VAE, torch.Tensor], torch.Tensor]] = {
-    "path": _path,
-    "reconstruction": lambda model, x: -_lost(model, x).flatten(1).square().mean(1, keepdim=True),
-    "latent": lambda model, x: model.posterior(x).loc,
+def _elbo(vae: VAETransformer, raw: torch.Tensor) -> torch.Tensor:
+    """Return what ``vae.score_samples`` does, shape (n, 1)."""
+    noise = row_noise(raw.cpu().numpy(), DRAWS, vae.module_.z_dim, vae.device_)
+    return vae.module_.elbo(vae._scaled(raw), noise)[:, None]
+
+
+def _reconstruction(vae: VAETransformer, raw: torch.Tensor) -> torch.Tensor:
+    lost = _lost(vae.module_, vae._scaled(raw))
+    return -lost.flatten(1).square().mean(1, keepdim=True)
+
+
+STATISTICS: dict[str, Callable[[VAETransformer, torch.Tensor], torch.Tensor]] = {
+    "path": lambda vae, raw: _path(vae.module_, vae._scaled(raw)),
+    "elbo": _elbo,
+    "reconstruction": _reconstruction,
+    "latent": lambda vae, raw: vae.module_.posterior(vae._scaled(raw)).loc,
 }
-"""What a score is made of, (n, k), from scaled x, by ``method``; ``"elbo"`` needs the raw x."""
+"""What a score is made of, (n, k), from raw samples, by ``method``."""
 
 _COLUMNS: dict[str, Callable[[int], list[slice]]] = {
     "path": lambda z_dim: [slice(2 * z_dim + 1), slice(2 * z_dim + 1, None)],
     "latent": lambda z_dim: [slice(None)],
 }
 """Which columns of them a density is fitted to, by ``method``; for others there is none."""
+
+
+def _cross_fitted(
+    vaes: list[VAETransformer], data: Rows, folds: np.ndarray
+) -> tuple[dict[str, CrossFitted], np.ndarray]:
+    """Return the scores of each method, a density's by fold, others by VAE; and keys of the rows.
+
+    VAE k has not seen the folds whose number is k modulo the number of VAEs.
+    """
+    n, fitted, keys = len(vaes), {}, []
+    plain = [m for m in METHODS if m not in _COLUMNS]
+    own = []
+    for k, vae in enumerate(vaes):
+        part = data if n == 1 else vae._read(_rows_of(data, folds % n == k), reset=False)
+        own.append(_measured(part, [(vae, m) for m in plain]))
+    for m, held_out in zip(plain, zip(*own, strict=True), strict=True):
+        fitted[m] = CrossFitted([Score([], None, rows) for rows in held_out], held_out)
+    for m, columns_of in _COLUMNS.items():
+        keys = []
+        everywhere = _measured(data, [(vae, m) for vae in vaes], keys)
+        columns, outs = columns_of(vaes[0].module_.z_dim), [folds == k for k in range(N_FOLDS)]
+        fitted[m] = CrossFitted(
+            [
+                Score(columns, everywhere[k % n][~out], everywhere[k % n][out])
+                for k, out in enumerate(outs)
+            ],
+            [everywhere[k % n][out] for k, out in enumerate(outs)],
+        )
+    return fitted, np.concatenate(keys)[: len(data)]
+
+
+def _measured(
+    data: Rows,
+    parts: Sequence[tuple[VAETransformer, str]],
+    keys: list[np.ndarray] | None = None,
+) -> list[np.ndarray]:
+    """Return what each VAE has for its method's score of all samples, and append their keys."""
+    widths: list[int] = []
+
+    def measure(raw: torch.Tensor) -> torch.Tensor:
+        if keys is not None:
+            keys.append(row_keys(raw))
+        found = [STATISTICS[method](vae, raw) for vae, method in parts]
+        widths[:] = [each.shape[1] for each in found]
+        return torch.cat(found, 1)
+
+    statistics = parts[0][0]._apply(data, measure)
+    return np.split(statistics, np.cumsum(widths)[:-1], axis=1)
+
+
+def _rows_of(data: Rows, rows: np.ndarray) -> Dataset:
+    """Return some of the samples as an X of their own; what is on disk stays there."""
+    index = np.flatnonzero(rows)
+    if isinstance(data, ItemDataset):
+        return Subset(data.data, index)  # type: ignore[arg-type]
+    if isinstance(data, ArrayDataset) and data.tensor is not None:
+        return ArrayDataset(data.X[index])
+    return Subset(data, index)  # type: ignore[arg-type]
