@@ -48,9 +48,10 @@ class VAEDetector(OutlierMixin, NestedParamsMixin, MetaEstimatorMixin, DocLinkMi
     Parameters
     ----------
     vae : VAETransformer or FrozenEstimator, default=None
-        A template, of which ``fit`` trains two copies on half of X each, for as many epochs as X
-        as a whole asks for; or ``FrozenEstimator(fitted_vae)``, used as it is, with an X that it
-        has *not* seen. None is ``VAETransformer(augment=None)``.
+        A template, of which ``fit`` trains two copies on half of X each, in as many epochs and
+        steps as one of all X would take, with batches of half the size; or
+        ``FrozenEstimator(fitted_vae)``, used as it is, with an X that it has *not* seen. None is
+        ``VAETransformer(augment=None)``.
 
     method : {"path", "elbo", "reconstruction", "latent"}, default="path"
         What :meth:`score_samples` returns; larger is more normal.
@@ -340,14 +341,18 @@ class VAEDetector(OutlierMixin, NestedParamsMixin, MetaEstimatorMixin, DocLinkMi
                 f"vae has label_weight={template.label_weight}, but a detector learns from no "
                 "labels. Set it to 0, or pass FrozenEstimator(vae) of a VAE fitted on them."
             )
+        reader = clone(template)
+        reader._validate_params()
         rng = check_random_state(self.random_state)
         vaes = [seeded_clone(template, rng) for _ in range(N_VAES)]
-        reader = clone(template)
         data = reader._read(X, reset=True, at_least=LEAST_ROWS)
         folds = draw_folds(len(data), N_FOLDS, check_random_state(vaes[0].random_state))
-        epochs = reader._resolve_epochs(len(data))  # by all of X, or each half would train as long
+        as_one = {  # as many steps as one VAE of all rows takes, with half the rows in each
+            "max_epochs": reader._resolve_epochs(len(data)),
+            "batch_size": max(-(-reader.batch_size // N_VAES), min(reader.batch_size, 2)),
+        }
         for k, vae in enumerate(vaes):
-            vae.set_params(max_epochs=epochs).fit(_rows_of(data, folds % N_VAES != k))
+            vae.set_params(**as_one).fit(_rows_of(data, folds % N_VAES != k))
             if hasattr(reader, "feature_names_in_"):
                 vae.feature_names_in_ = reader.feature_names_in_
         return vaes, data, folds
