@@ -10,7 +10,6 @@ here.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.decomposition import PCA
-from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import RocCurveDisplay
 
 from sklearn_vae import VAEDetector, VAETransformer
@@ -58,16 +57,16 @@ ErrorMapDisplay.from_estimator(detector, X_bad, n_images=9)
 plt.show()
 
 # %%
-# How well do scores of whole patches tell the good from the bad? Other scores of the same VAE
-# need no training: it is passed on frozen. The control is the reconstruction error of PCA, with
+# How well do scores of whole patches tell the good from the bad? Other scores of the same VAEs
+# need no training: the method of a fitted detector can be changed. The control is the reconstruction error of PCA, with
 # as many dimensions as the VAE and with many more.
 
 X_test = np.concatenate([X_good, X_bad])
 is_bad = np.arange(len(X_test)) >= len(X_good)
-scores = {"reconstruction": detector.score_samples(X_test)}
-for method in ("path", "elbo", "latent"):
-    other = VAEDetector(FrozenEstimator(detector.vae_), method=method).fit(X_train)
-    scores[method] = other.score_samples(X_test)
+scores = {
+    method: detector.set_params(method=method).score_samples(X_test)
+    for method in ("path", "elbo", "latent", "reconstruction")
+}
 rows = X_test.reshape(len(X_test), -1)
 for n in (8, 40):
     pca = PCA(n, random_state=0).fit(X_train.reshape(len(X_train), -1))

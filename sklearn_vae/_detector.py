@@ -382,10 +382,10 @@ class VAEDetector(OutlierMixin, NestedParamsMixin, MetaEstimatorMixin, DocLinkMi
         shared = shared_rows(keys, vae._trained_on) if isinstance(self.vae, FrozenEstimator) else 0
         if shared:
             warnings.warn(
-                f"The frozen VAE was trained on rows of X: on {shared} of {n} at least, beside "
-                f"the {len(vae._trained_on)} rows that it remembers. They score better than new "
-                f"ones, so that predict will raise more false alarms than contamination={rate:g}. "
-                "Fit on rows that it has not seen, or pass the VAE unfrozen to train it here.",
+                f"The frozen VAE was trained on rows of X: of the {len(vae._trained_on)} training "
+                f"rows that it remembers, X has {shared}. They score better than new rows, so that "
+                f"predict will raise more false alarms than contamination={rate:g}. "
+                "Fit on rows that it has not seen, or pass the VAE unfrozen, to be trained here.",
                 UserWarning,
                 stacklevel=5,
             )

@@ -1,5 +1,7 @@
 """VAEDetector: each score against its definition, what it finds, what it refuses."""
 
+import copy
+
 import joblib
 import numpy as np
 import pytest
@@ -8,14 +10,18 @@ from helpers import synthetic_images, tiny
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal, norm
+from sklearn.base import clone
+from sklearn.datasets import load_digits
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.svm import SVC
 
-from sklearn_vae import VAEDetector
+from sklearn_vae import VAEDetector, VAETransformer
 from sklearn_vae._density import Density
 from sklearn_vae._detector import METHODS
+from sklearn_vae._row_keys import row_keys, shared_rows
+from sklearn_vae.nn import MLP
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +30,8 @@ def images():
 
 
 @pytest.fixture(scope="module")
-def vae(images):
-    return tiny(max_epochs=20, lr=1e-2).fit(images)
+def vae():
+    return tiny(max_epochs=20, lr=1e-2).fit(synthetic_images(120, 8, 8, seed=1))
 
 
 def detector(vae, **params):
@@ -41,16 +47,40 @@ def parts(vae, X):
     return flat, vae.reconstruct(X).reshape(len(X), -1), q.loc.numpy(), q.scale.numpy()
 
 
-def in_spreads(log_density):
-    """In units of the median absolute deviation of a normal, from the median."""
-    centred = log_density - np.median(log_density)
-    return centred / np.median(np.abs(centred)) * norm.ppf(0.75)
+def in_spreads(log_density, own=slice(None)):
+    """In units of the median absolute deviation of a normal, from the median of some rows."""
+    centred = log_density - np.median(log_density[own])
+    return centred / np.median(np.abs(centred[own])) * norm.ppf(0.75)
 
 
-def log_normal(T):
+def log_normal(T, own):
     """Of independent columns: what a mixture is for fewer rows than two a column."""
-    z = (T - T.mean(0)) / T.std(0)
-    return in_spreads(-0.5 * (z**2 / 1.001).sum(1))
+    z = (T - T[~own].mean(0)) / T[~own].std(0)
+    return in_spreads(-0.5 * (z**2 / 1.001).sum(1), own)
+
+
+def out_of_fold(n):
+    """The rows of each fold of a frozen VAE's densities."""
+    folds = np.random.RandomState(0).permutation(n) % 4
+    return [folds == k for k in range(4)]
+
+
+def cross_fitted(parts, n):
+    """Each row's own score, and the mean over the folds, of the lowest density."""
+    folds = out_of_fold(n)
+    raw = [np.min([log_normal(T, own) for T in parts], axis=0) for own in folds]
+    medians = [np.median(r[own]) for r, own in zip(raw, folds, strict=True)]
+    spreads = [
+        np.median(np.abs(r[own] - m)) / norm.ppf(0.75)
+        for r, own, m in zip(raw, folds, medians, strict=True)
+    ]
+    scores = [
+        (r - m) / s * np.mean(spreads) + np.mean(medians)
+        for r, m, s in zip(raw, medians, spreads, strict=True)
+    ]
+    return np.sum([np.where(own, s, 0) for s, own in zip(scores, folds, strict=True)], 0), np.mean(
+        scores, 0
+    )
 
 
 def rms(X):
@@ -79,9 +109,13 @@ def test_path_is_the_lower_density_of_code_and_sizes(images, vae):
         x - x.mean((1, 2), keepdims=True),
     ]
     sizes = np.stack([*(np.log(rms(v)) for v in sizes), x.mean((1, 2))], 1)
-    expected = np.minimum(log_normal(code), log_normal(sizes))
-    assert 0 < (log_normal(code) < log_normal(sizes)).mean() < 1
-    assert_allclose(detector(vae).fit(few).score_samples(few), expected, rtol=0.01, atol=0.01)
+    own, mean = cross_fitted([code, sizes], 13)
+    fitted = detector(vae).fit(few)
+    assert_allclose(fitted.score_samples(few), own, rtol=0.01, atol=0.01)
+    moved = few + np.float32(1e-6)  # rows that it does not know
+    assert_allclose(fitted.score_samples(np.clip(moved, 0, 1)), mean, rtol=0.02, atol=0.02)
+    lower = [log_normal(code, out) < log_normal(sizes, out) for out in out_of_fold(13)]
+    assert 0 < np.mean(lower) < 1
 
 
 def test_the_density_is_a_mixture_where_there_are_rows_for_it():
@@ -103,14 +137,25 @@ def test_equal_rows_have_a_density():
     assert_allclose(Density().fit(X).score_samples(X), 0, atol=1e-6)
 
 
+def test_the_units_of_a_density_can_be_those_of_other_rows():
+    X = np.random.default_rng(0).normal(size=(120, 3))
+    other = 2 * X[:50] + 1
+    density = Density().fit(X, other)
+    found = density.score_samples(other)
+    assert_allclose(np.median(found), 0, atol=1e-12)
+    assert_allclose(np.median(np.abs(found)), norm.ppf(0.75), rtol=1e-4)
+    assert np.median(density.score_samples(X)) > 0
+
+
 def test_the_other_scores_are_what_they_say(images, vae):
     x, x_hat, _, _ = parts(vae, images)
     found = {m: detector(vae, method=m).fit(images).score_samples(images) for m in METHODS}
     assert_array_equal(found["elbo"], vae.score_samples(images))
     assert_allclose(found["reconstruction"], -((x - x_hat) ** 2).mean(1), rtol=1e-4)
-    _, _, mu, _ = parts(vae, images[:5])
-    scores = detector(vae, method="latent").fit(images[:5]).score_samples(images[:5])
-    assert_allclose(scores, log_normal(mu), rtol=1e-3, atol=1e-3)
+    _, _, mu, _ = parts(vae, images[:7])
+    scores = detector(vae, method="latent", contamination=0.2).fit(images[:7])
+    expected, _ = cross_fitted([mu], 7)
+    assert_allclose(scores.score_samples(images[:7]), expected, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -136,12 +181,10 @@ def test_simpler_images_than_the_training_data_are_found_by_the_path_alone():
     rng = np.random.default_rng(0)
     X = (rng.random((300, 8, 8)) < 0.5).astype(np.float32) * 0.5 + 0.25
     flat = np.full((50, 8, 8), 0.5, np.float32) + 0.01 * rng.random((50, 8, 8), np.float32)
-    vae = tiny(max_epochs=20, lr=1e-2, likelihood="gaussian").fit(X)
+    fitted = VAEDetector(tiny(max_epochs=20, lr=1e-2, likelihood="gaussian")).fit(X)
     normal = np.repeat([1, 0], [300, 50])
     area = {
-        m: roc_auc_score(
-            normal, detector(vae, method=m).fit(X).score_samples(np.concatenate([X, flat]))
-        )
+        m: roc_auc_score(normal, fitted.set_params(method=m).score_samples(np.r_[X, flat]))
         for m in ("elbo", "path")
     }
     assert area["elbo"] < 0.1
@@ -150,7 +193,7 @@ def test_simpler_images_than_the_training_data_are_found_by_the_path_alone():
 
 def test_the_error_map_shows_the_defect(images, vae):
     spoilt = images.copy()
-    spoilt[:, 2:4, 5:7] = 1 - spoilt[:, 2:4, 5:7]
+    spoilt[:, 2:4, 5:7] = 1
     found = detector(vae).fit(images)
     change = found.error_map(spoilt) - found.error_map(images)
     assert change.shape == images.shape
@@ -158,6 +201,12 @@ def test_the_error_map_shows_the_defect(images, vae):
     mean = found.error_map(images).reshape(len(images), -1).mean(1)
     scores = detector(vae, method="reconstruction").fit(images).score_samples(images)
     assert_allclose(-mean, scores, rtol=1e-5)
+
+
+def test_the_error_map_is_the_mean_over_vaes(images):
+    fitted = VAEDetector(tiny()).fit(images)
+    each = [np.square(images - v.reconstruct(images)) for v in fitted.vaes_]
+    assert_allclose(fitted.error_map(images), np.mean(each, 0), rtol=1e-4, atol=1e-7)
 
 
 def test_colour_maps_are_means_over_channels():
@@ -202,9 +251,18 @@ def test_a_grid_search_over_both(images):
 def test_what_cannot_work_is_refused(images, vae):
     with pytest.raises(TypeError, match="holds no VAETransformer"):
         VAEDetector(FrozenEstimator(SVC().fit([[0], [1]], [0, 1]))).fit(images)
+    for few in (VAEDetector(tiny()), detector(vae)):
+        with pytest.raises(ValueError, match=r"3.*(minimum of|at least) 4 "):
+            few.fit(images[:3])
+    with pytest.raises(ValueError, match="batch_size"):
+        VAEDetector(tiny(batch_size="many")).fit(images)
     fitted = detector(vae).fit(images)
-    with pytest.raises(ValueError, match=r"'elbo', but offset_ was learnt with 'path'"):
-        fitted.set_params(method="elbo").predict(images)
+    for wrong in ({"method": "best"}, {"contamination": 0.7}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            clone(fitted).set_params(**wrong).fit(images)
+        changed = copy.deepcopy(fitted).set_params(**wrong)
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            changed.predict(images)
     rows = VAEDetector(tiny()).fit(np.random.default_rng(0).normal(size=(40, 5)))
     with pytest.raises(ValueError, match=r"rows of 5 values.*image_shape"):
         rows.error_map(np.zeros((2, 5)))
@@ -234,4 +292,204 @@ def test_a_failed_fit_leaves_the_detector_as_it_was(images):
     before = fitted.decision_function(images)
     with pytest.raises(ValueError, match="NaN"):
         fitted.fit(np.full_like(images, np.nan))
+    assert_array_equal(fitted.decision_function(images), before)
+
+
+def keys(X):
+    return row_keys(torch.from_numpy(X))
+
+
+@pytest.fixture(scope="module")
+def splits():
+    """Detectors of 200 correlated rows each, their rows, and 1,000 new ones."""
+    rng = np.random.default_rng(0)
+    mix = rng.normal(size=(6, 6))
+    found = []
+    for seed in range(3):
+        X, X_new = rng.normal(size=(200, 6)) @ mix, rng.normal(size=(1000, 6)) @ mix
+        vae = tiny(max_epochs=30, lr=1e-2, random_state=seed)
+        found.append((VAEDetector(vae, contamination=0.05).fit(X), X, X_new))
+    return found
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("rate", "low", "high"), [(0.01, 0.003, 0.02), (0.1, 0.07, 0.13)])
+def test_the_alarm_rate_is_kept_on_new_rows(splits, method, rate, low, high):
+    alarms = [
+        np.mean(copy.copy(d).set_params(method=method, contamination=rate).predict(X_new) == -1)
+        for d, _, X_new in splits
+    ]
+    assert low < np.mean(alarms) < high
+
+
+def test_the_alarm_rate_is_kept_on_images():
+    """It was 46 % at nominal 5 %, the VAE's own training rows having set the threshold."""
+    X, y = load_digits(return_X_y=True)
+    X = (X[y < 5] / 16).astype(np.float32).reshape(-1, 8, 8)
+    X = X[np.random.default_rng(0).permutation(len(X))]
+    vae = VAETransformer(16, network=MLP(hidden=(64,)), augment=None, max_epochs=40, random_state=0)
+    fitted = VAEDetector(vae, contamination=0.05).fit(X[:450])
+    for method in METHODS:
+        alarms = fitted.set_params(method=method).predict(X[450:]) == -1
+        assert 0.01 < alarms.mean() < 0.09
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_p_values_are_ranks_among_scores_out_of_fold(splits, method):
+    shares = []
+    for fitted, X, X_new in splits:
+        fitted = copy.copy(fitted).set_params(method=method)
+        own, new = fitted.score_samples(X), fitted.score_samples(X_new)
+        p = fitted.p_values(X_new)
+        assert_allclose(p, (1 + (own[None] <= new[:, None]).sum(1)) / 201)
+        assert (p[fitted.predict(X_new) == 1] > 0.05).all()
+        shares.append((p <= 0.05).mean())
+    assert 0.02 < np.mean(shares) < 0.07
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_fit_predict_flags_that_share_of_the_training_rows(splits, method):
+    for fitted, X, _ in splits:
+        fitted = copy.copy(fitted).set_params(method=method)
+        assert (fitted.predict(X) == -1).sum() == 10
+        assert (fitted.set_params(contamination=0.25).predict(X) == -1).sum() == 50
+
+
+def test_fit_predict_is_fit_and_predict(images):
+    fitted = VAEDetector(tiny()).fit(images)
+    assert_array_equal(clone(fitted).fit_predict(images), fitted.predict(images))
+
+
+def test_a_training_row_is_scored_by_the_vae_that_has_not_seen_it(splits):
+    fitted, X, _ = splits[0]
+    fitted = copy.copy(fitted).set_params(method="elbo")
+    halves = [np.isin(keys(X), vae._trained_on) for vae in fitted.vaes_]
+    assert_array_equal(halves[0], ~halves[1])
+    assert halves[0].sum() == 100
+    scores = fitted.score_samples(X)
+    for vae, seen in zip(fitted.vaes_, halves, strict=True):
+        elbo = vae.score_samples(X)[~seen]
+        straight = np.polynomial.Polynomial.fit(elbo, scores[~seen], 1)
+        assert_allclose(straight(elbo), scores[~seen], rtol=1e-6, atol=1e-6)
+    assert_allclose(fitted.score_samples(X[:3]), scores[:3])
+    assert_allclose(fitted.score_samples(X.astype(np.float32).astype(float))[:3], scores[:3], 5)
+
+
+def test_two_vaes_take_the_steps_of_one(images):
+    template = tiny(batch_size=60, max_epochs="auto")
+    epochs = []
+
+    class Few(VAETransformer):
+        def _resolve_epochs(self, n):
+            epochs.append((n, self.max_epochs))
+            return 2
+
+    VAEDetector(Few(**template.get_params(deep=False))).fit(images)
+    assert epochs[0] == (120, "auto")
+    fitted = VAEDetector(tiny(batch_size=60)).fit(images)
+    assert [(vae.batch_size, vae.n_iter_) for vae in fitted.vaes_] == [(30, 2)] * 2
+    assert [vae.n_samples_seen_ for vae in fitted.vaes_] == [120] * 2
+    assert fitted.vae_ is fitted.vaes_[0]
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_the_method_of_a_fitted_detector_can_be_changed(images, vae, frozen):
+    template = FrozenEstimator(vae) if frozen else tiny()
+    new = synthetic_images(40, 8, 8, seed=2)
+    changing = VAEDetector(template).fit(images)
+    for method in METHODS:
+        changing.set_params(method=method)
+        straight = VAEDetector(template, method=method).fit(images)
+        assert changing.offset_ == straight.offset_
+        assert_array_equal(changing.decision_function(new), straight.decision_function(new))
+        assert_array_equal(changing.predict(images), straight.predict(images))
+
+
+def test_forms_of_x_agree(images, tmp_path):
+    expected = VAEDetector(tiny()).fit(images)
+    np.save(tmp_path / "X.npy", images)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    dataset = torch.utils.data.TensorDataset(torch.from_numpy(images))
+    for X in (mapped, dataset, images.tolist(), torch.from_numpy(images)):
+        fitted = VAEDetector(tiny()).fit(X)
+        assert_allclose(fitted.score_samples(X), expected.score_samples(images), 1e-4, 1e-4)
+        assert (fitted.predict(X) == -1).sum() == 12
+
+
+def test_names_of_columns_reach_both_vaes():
+    pd = pytest.importorskip("pandas")
+    X = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 3)), columns=["a", "b", "c"])
+    fitted = VAEDetector(tiny()).fit(X)
+    assert fitted.feature_names_in_.tolist() == ["a", "b", "c"]
+    assert (fitted.predict(X) == -1).sum() == 6
+    with pytest.raises(ValueError, match="feature names"):
+        fitted.predict(X.rename(columns={"a": "z"}))
+    assert not hasattr(fitted.fit(X.to_numpy()), "feature_names_in_")
+
+
+def test_too_few_rows_for_the_rate_are_told(images, vae):
+    for make in (VAEDetector(tiny(), contamination=0.01), detector(vae, contamination=0.01)):
+        with pytest.warns(UserWarning, match=r"0\.01 takes 99 rows.*X has 98.*1 % false.*0\.011"):
+            few = make.fit(images[:98])
+        assert (few.predict(images[:98]) == -1).sum() == 0
+        make.fit(images[:99])
+
+
+def test_a_frozen_vae_tells_that_it_has_seen_the_rows(images, tmp_path):
+    vae = tiny().fit(images)
+    again = joblib.load(joblib.dump(vae, tmp_path / "vae.joblib")[0])
+    known = r"trained on rows of X: of the 120 training rows that it remembers, X has {}\."
+    for seen in (vae, again):
+        with pytest.warns(UserWarning, match=known.format(120)):
+            detector(seen).fit(images)
+    with pytest.warns(UserWarning, match=known.format(10)):
+        detector(vae).fit(np.r_[images[:10], synthetic_images(90, 8, 8, seed=2)])
+    new = synthetic_images(100, 8, 8, seed=2)
+    detector(vae).fit(new)
+    vae.partial_fit(new)
+    with pytest.warns(UserWarning, match=r"X has 50\."):  # of one chunk
+        detector(vae).fit(new)
+    assert not np.isin(keys(new), vae.fit(images)._trained_on).any()
+
+
+def test_rows_that_are_common_say_nothing():
+    rng = np.random.default_rng(0)
+    blank, some = np.zeros((5, 8)), rng.normal(size=(95, 8))
+    seen = keys(np.r_[blank, some])
+    assert shared_rows(keys(np.r_[blank, rng.normal(size=(95, 8))]), seen) == 0
+    assert shared_rows(keys(np.r_[some[:1], rng.normal(size=(99, 8))]), seen) == 0
+    assert shared_rows(keys(np.r_[some[:2], rng.normal(size=(98, 8))]), seen) == 2
+    assert shared_rows(keys(some), np.empty(0, np.uint64)) == 0
+
+
+def test_a_key_is_one_of_values():
+    X = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
+    X[0, 0] = 0
+    other = X.astype(np.float64)
+    other[0, 0] = -0.0
+    assert_array_equal(keys(X), keys(other))
+    assert_array_equal(keys(X[::2]), keys(X)[::2])
+    far = 1_700_000_000 + np.arange(50.0)[:, None]
+    assert len(np.unique(keys(far))) == 50
+    levels = np.arange(200, dtype=np.uint8)[:, None]
+    assert len(np.unique(keys(levels))) == 200
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, FloatingPointError])
+@pytest.mark.parametrize("at", [0, 1])
+def test_an_interrupted_fit_leaves_the_detector_as_it_was(images, monkeypatch, stop, at):
+    fitted = VAEDetector(tiny()).fit(images)
+    before, state = fitted.decision_function(images), dict(fitted.__dict__)
+    fit, calls = VAETransformer.fit, []
+
+    def failing(self, X, y=None):
+        calls.append(self)
+        if len(calls) > at:
+            raise stop
+        return fit(self, X, y)
+
+    monkeypatch.setattr(VAETransformer, "fit", failing)
+    with pytest.raises(stop):
+        fitted.fit(images[:50])
+    assert fitted.__dict__ == state
     assert_array_equal(fitted.decision_function(images), before)

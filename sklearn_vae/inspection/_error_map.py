@@ -130,6 +130,8 @@ class ErrorMapDisplay(TileDisplay):
     ) -> ErrorMapDisplay:
         """Draw the first images of X with :meth:`.VAEDetector.error_map`.
 
+        Reconstructions and errors are the means over the detector's VAEs.
+
         Parameters
         ----------
         estimator : VAEDetector, FrozenEstimator or Pipeline
@@ -161,8 +163,11 @@ class ErrorMapDisplay(TileDisplay):
         detector, X = resolve(estimator, VAEDetector, first(X, check_count("n_images", n_images)))
         vae = detector.vae_
         shape = image_shape_of(vae)
-        arrays = to_array(vae, X), vae.reconstruct(X), detector.error_map(X)
-        return cls(*arrays, image_shape=shape).plot(ax=ax, **kwargs)
+        images = to_array(vae, X)
+        mean = np.mean([each.reconstruct(X) for each in detector.vaes_], axis=0)
+        rebuilt = np.rint(mean).astype(images.dtype) if images.dtype == np.uint8 else mean
+        display = cls(images, rebuilt, detector.error_map(X), image_shape=shape)
+        return display.plot(ax=ax, **kwargs)
 
     @classmethod
     def from_arrays(

@@ -14,7 +14,7 @@ from sklearn_vae.inspection import ErrorMapDisplay
 @pytest.mark.parametrize("shape", [(9, 12), (9, 12, 3)], ids=str)
 def test_three_rows_on_two_scales(tile, shape):
     X = synthetic_images(30, *shape)
-    vae = tiny().fit(X)
+    vae = tiny().fit(synthetic_images(30, *shape, seed=1))
     detector = VAEDetector(FrozenEstimator(vae)).fit(X)
     display = ErrorMapDisplay.from_estimator(detector, X, n_images=6)
     X_hat = vae.reconstruct(X)
