@@ -58,8 +58,8 @@ plt.show()
 
 # %%
 # How well do scores of whole patches tell the good from the bad? Other scores of the same VAEs
-# need no training: the method of a fitted detector can be changed. The control is the reconstruction error of PCA, with
-# as many dimensions as the VAE and with many more.
+# need no training: the method of a fitted detector can be changed. The control is the
+# reconstruction error of PCA, with as many dimensions as the VAE and with many more.
 
 X_test = np.concatenate([X_good, X_bad])
 is_bad = np.arange(len(X_test)) >= len(X_good)

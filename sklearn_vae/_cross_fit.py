@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ._density import Density, median_and_spread
+from ._density import Density
 
 LEAST = -1e200
 """Score of what no number can tell: it is no normal sample."""
@@ -18,7 +18,7 @@ def draw_folds(n: int, n_folds: int, random_state: np.random.RandomState) -> np.
 
 
 class Score:
-    """One model's score of a sample, in units of rows that the model was not fitted to.
+    """One model's score of a sample.
 
     Parameters
     ----------
@@ -27,22 +27,16 @@ class Score:
         none, the statistics are one column, and the score.
     fitted : ndarray of shape (n, k) or None
         Statistics of rows that densities are fitted to.
-    held_out : ndarray of shape (m, k)
-        Statistics of rows that the units are taken from.
     """
 
-    def __init__(
-        self, columns: Sequence[slice], fitted: np.ndarray | None, held_out: np.ndarray
-    ) -> None:
-        told = held_out[_finite(held_out)]
+    def __init__(self, columns: Sequence[slice] = (), fitted: np.ndarray | None = None) -> None:
         self.densities: list[tuple[slice, Density]] = []
-        if columns and fitted is not None:
+        if fitted is not None:
             fitted = fitted[_finite(fitted)]
-            self.densities = [(c, Density().fit(fitted[:, c], told[:, c])) for c in columns]
-        self.median, self.spread = median_and_spread(self.raw(told))
+            self.densities = [(c, Density().fit(fitted[:, c])) for c in columns]
 
-    def raw(self, statistics: np.ndarray) -> np.ndarray:
-        """Return the score before it is set beside other models' scores."""
+    def __call__(self, statistics: np.ndarray) -> np.ndarray:
+        """Return the scores of samples, shape (n,)."""
         scores = np.full(len(statistics), LEAST)
         told = _finite(statistics)
         rows = statistics[told].astype(np.float64)
@@ -58,8 +52,8 @@ class CrossFitted:
     """The mean of several models' scores, and what each of the fitted rows has.
 
     Each model was fitted without one fold. A fitted row has the score of the one model that does
-    not know it; a new row the mean over all, each in units of its own held-out rows, so that the
-    two compare. This is cross-conformal prediction [1]_ with a mean of scores for the mean of
+    not know it; a new row the mean over all, which are moved so that the medians of their held-out
+    rows agree. This is cross-conformal prediction [1]_ with a mean of scores for the mean of
     ranks, which would not tell far outliers apart.
 
     Parameters
@@ -77,15 +71,11 @@ class CrossFitted:
 
     def __init__(self, scores: Sequence[Score], held_out: Sequence[np.ndarray]) -> None:
         self.scores = scores
-        median = float(np.mean([score.median for score in scores]))
-        spread = float(np.mean([score.spread for score in scores]))
-        scales = [spread / score.spread for score in scores]
-        self.units = [
-            (scale, median - scale * score.median)
-            for score, scale in zip(scores, scales, strict=True)
-        ]
-        found = [self._of_model(k, rows) for k, rows in enumerate(held_out)]
-        self.calibration = np.sort(np.concatenate(found))
+        found = [score(rows) for score, rows in zip(scores, held_out, strict=True)]
+        medians = [float(np.median(each)) for each in found]
+        self.shifts = [float(np.mean(medians)) - median for median in medians]
+        moved = [each + shift for each, shift in zip(found, self.shifts, strict=True)]
+        self.calibration = np.sort(np.concatenate(moved))
 
     def __call__(self, statistics: Sequence[np.ndarray], folds: np.ndarray) -> np.ndarray:
         """Return the scores of samples.
@@ -98,7 +88,10 @@ class CrossFitted:
             The fold of a sample that was fitted to, else -1.
         """
         each = np.stack(
-            [self._of_model(k, statistics[k % len(statistics)]) for k in range(len(self.scores))]
+            [
+                score(statistics[k % len(statistics)]) + shift
+                for k, (score, shift) in enumerate(zip(self.scores, self.shifts, strict=True))
+            ]
         )
         scores: np.ndarray = each.mean(0)
         known = np.flatnonzero(folds >= 0)
@@ -113,10 +106,6 @@ class CrossFitted:
         """Return the rank of each score among those of the fitted rows, as a share."""
         below = np.searchsorted(self.calibration, scores, side="right")
         return (1 + below) / (1 + len(self.calibration))
-
-    def _of_model(self, k: int, statistics: np.ndarray) -> np.ndarray:
-        scale, shift = self.units[k]
-        return scale * self.scores[k].raw(statistics) + shift
 
 
 class RowFolds:

@@ -39,23 +39,23 @@ def fit_mixture(X: np.ndarray, n_components: int, reg_covar: float) -> GaussianM
 
 
 class Density:
-    """Log-density under a mixture of Gaussians, in units of its spread.
+    """Log-density under a mixture of Gaussians, in units of its spread over the fitted rows.
 
-    So that the densities of different columns compare: 0 is the median, -1 lies a standard
-    deviation (of a normal with the same median absolute deviation) below it.
+    So that the densities of different columns compare: 0 is the median of the fitted rows, -1 lies
+    a standard deviation (of a normal with the same median absolute deviation) below it.
     """
 
     @as_arrays
-    def fit(self, X: np.ndarray, held_out: np.ndarray | None = None) -> Density:
-        """Fit the mixture to X's standardised columns, and the units to rows held out, or to X."""
+    def fit(self, X: np.ndarray) -> Density:
+        """Fit the mixture to standardised columns."""
         from sklearn.preprocessing import StandardScaler
 
         rows = spread(X, DENSITY_ROWS)
         self.scaler_ = StandardScaler().fit(rows)
         self.mixture_ = fit_mixture(self.scaler_.transform(rows), N_COMPONENTS, REG_COVAR)
-        self.median_, self.spread_ = median_and_spread(
-            self._log_density(rows if held_out is None else held_out)
-        )
+        found = self._log_density(rows)
+        self.median_ = float(np.median(found))
+        self.spread_ = float(np.median(np.abs(found - self.median_))) / MAD_OF_NORMAL or 1.0
         return self
 
     def score_samples(self, X: np.ndarray) -> np.ndarray:
@@ -66,12 +66,6 @@ class Density:
     @as_arrays
     def _log_density(self, X: np.ndarray) -> np.ndarray:
         return np.asarray(self.mixture_.score_samples(self.scaler_.transform(X)))
-
-
-def median_and_spread(x: np.ndarray) -> tuple[float, float]:
-    """Return the median, and the standard deviation that a normal of this MAD has (1 for 0)."""
-    median = float(np.median(x))
-    return median, float(np.median(np.abs(x - median))) / MAD_OF_NORMAL or 1.0
 
 
 def spread(X: np.ndarray, most: int) -> np.ndarray:

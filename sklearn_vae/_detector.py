@@ -66,9 +66,9 @@ class VAEDetector(OutlierMixin, NestedParamsMixin, MetaEstimatorMixin, DocLinkMi
           [0, 1] or standardised columns.
         - ``"latent"``: the log-density of ``mu``.
 
-        Densities are Gaussian mixtures, in units of their spread over training data that they
-        were not fitted to: 0 is the median, -1 a standard deviation below. Can be changed after
-        fit with ``set_params``, and so can ``contamination``.
+        Densities are Gaussian mixtures fitted to the training data, in units of their spread
+        there: 0 is the median, -1 a standard deviation below. Can be changed after fit with
+        ``set_params``, and so can ``contamination``.
 
     contamination : float, default=0.1
         Share of *new* normal samples that ``predict`` calls outliers, in (0, 0.5], and of the
@@ -473,16 +473,13 @@ def _cross_fitted(
         part = data if n == 1 else vae._read(_rows_of(data, folds % n == k), reset=False)
         own.append(_measured(part, [(vae, m) for m in plain]))
     for m, held_out in zip(plain, zip(*own, strict=True), strict=True):
-        fitted[m] = CrossFitted([Score([], None, rows) for rows in held_out], held_out)
+        fitted[m] = CrossFitted([Score() for _ in held_out], held_out)
     for m, columns_of in _COLUMNS.items():
         keys = []
         everywhere = _measured(data, [(vae, m) for vae in vaes], keys)
         columns, outs = columns_of(vaes[0].module_.z_dim), [folds == k for k in range(N_FOLDS)]
         fitted[m] = CrossFitted(
-            [
-                Score(columns, everywhere[k % n][~out], everywhere[k % n][out])
-                for k, out in enumerate(outs)
-            ],
+            [Score(columns, everywhere[k % n][~out]) for k, out in enumerate(outs)],
             [everywhere[k % n][out] for k, out in enumerate(outs)],
         )
     return fitted, np.concatenate(keys)[: len(data)]
