@@ -466,7 +466,8 @@ def _cross_fitted(
 
     VAE k has not seen the folds whose number is k modulo the number of VAEs.
     """
-    n, fitted, keys = len(vaes), {}, []
+    n, fitted = len(vaes), {}
+    keys: list[np.ndarray] = []
     plain = [m for m in METHODS if m not in _COLUMNS]
     own = []
     for k, vae in enumerate(vaes):

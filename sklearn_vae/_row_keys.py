@@ -26,7 +26,8 @@ def row_keys(raw: torch.Tensor) -> np.ndarray:
         rows = rows.astype(np.float64) + 0.0  # -0.0 is 0.0
     rows = np.ascontiguousarray(rows)
     return np.array(
-        [int.from_bytes(blake2b(row, digest_size=8).digest(), "little") for row in rows], np.uint64
+        [int.from_bytes(blake2b(row.data, digest_size=8).digest(), "little") for row in rows],
+        np.uint64,
     )
 
 

@@ -45,7 +45,7 @@ each = pytest.mark.parametrize("draw", WITH_VAE.values(), ids=WITH_VAE)
 
 
 def detector(vae, X):
-    return VAEDetector(FrozenEstimator(vae)).fit(0.99 * X)  # rows that it has not seen
+    return VAEDetector(FrozenEstimator(vae)).fit((0.9 * X).astype(X.dtype))  # not seen
 
 
 def error_map(vae, X, **kw):
