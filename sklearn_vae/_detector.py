@@ -511,5 +511,5 @@ def _rows_of(data: Rows, rows: np.ndarray) -> Dataset:
     if isinstance(data, ItemDataset):
         return Subset(data.data, index)  # type: ignore[arg-type]
     if isinstance(data, ArrayDataset) and data.tensor is not None:
-        return ArrayDataset(data.X[index])
+        return ArrayDataset(data.X[index], spelling=data.spelling)
     return Subset(data, index)  # type: ignore[arg-type]
