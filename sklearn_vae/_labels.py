@@ -180,5 +180,5 @@ def tell_unlabelled(numbers: np.ndarray, verbose: int) -> int:
     """Return how many rows have no label; with ``verbose``, say so where there are any."""
     n = int((numbers < 0).sum())
     if n and verbose:
-        print(f"y: {n} of {len(numbers)} rows are -1, unlabelled")  # noqa: T201
+        print(f"y: {n} of {len(numbers)} rows are -1, unlabelled", flush=True)  # noqa: T201
     return n

@@ -88,10 +88,9 @@ def test_partial_fit_is_a_fit_of_one_epoch(images, labels):
     assert record.log.count("teardown") == 2
 
 
-@pytest.mark.parametrize("memory", [False, True])
-def test_a_pipeline_hands_them_on(rows, labels, memory, tmp_path):
+def test_a_pipeline_hands_them_on(rows, labels):
     record = Record()
-    pipeline = make_pipeline(tiny(), LogisticRegression(), memory=str(tmp_path) if memory else None)
+    pipeline = make_pipeline(tiny(), LogisticRegression())
     pipeline.set_callbacks(record).fit(rows, labels)  # without a warning, which would be an error
     log = [task for task in record.log if "LogisticRegression" not in task]
     inside = fit(2, 0, (200, 64), 2)
