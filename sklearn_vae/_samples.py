@@ -117,6 +117,8 @@ def _refuse_container(X: Any) -> None:
             "whole. If it fits into memory, pass np.asarray(X); if not, save it as a .npy file and "
             "pass np.load(path, mmap_mode='r')."
         )
+    if kind == "LazyFrame":
+        raise TypeError("X is a LazyFrame, without rows. Pass X.collect().")
     known = ("__array__", "__array_interface__", "__dataframe__")
     if isinstance(X, type) or not (
         isinstance(X, Sequence) or any(hasattr(X, name) for name in known)

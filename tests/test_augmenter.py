@@ -29,7 +29,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import SVC
 from torchvision.transforms import v2
 
-from sklearn_vae import VAEAugmenter, VAETransformer
+from sklearn_vae import VAEAugmenter, VAEDetector, VAETransformer
 from sklearn_vae.augmentation import (
     METHODS,
     Conditional,
@@ -240,6 +240,14 @@ def test_columns_are_found_by_name_inside_and_behind(tables, share):
         found.append(behind.predict_proba(X))
     np.testing.assert_allclose(found[0], found[2])
     np.testing.assert_allclose(found[1], found[3])
+
+
+@pytest.mark.parametrize("estimator", [tiny(), VAEDetector(tiny())])
+def test_a_table_without_rows_names_the_remedy(tables, estimator):
+    X, _ = tables[1]
+    with pytest.raises(TypeError, match=r"LazyFrame.*X\.collect\(\)"):
+        estimator.fit(X.lazy())
+    clone(estimator).fit(X.lazy().collect())
 
 
 def test_tables_that_cannot_grow_are_refused_before_training(tables):
