@@ -37,8 +37,8 @@ MIN_OPSET = 18
 """What torch's exporter writes; it converts upward only."""
 ALIAS = "SklearnVAETransformer"
 DETECTOR = (
-    "VAEDetector has no ONNX form. Its VAE has: sklearn_vae.onnx.to_onnx(detector.vae_), encoder "
-    "or decoder."
+    "VAEDetector has no ONNX form. Its VAEs have, each by itself: "
+    "[sklearn_vae.onnx.to_onnx(vae) for vae in detector.vaes_]."
 )
 SAMPLER = (
     "VAEAugmenter without an estimator has no ONNX form: it makes rows for training and does "

@@ -250,10 +250,9 @@ def test_remedies_for_other_estimators_work(rows, labels, fitted):
     detector = VAEDetector(tiny(**FLAT), method="elbo").fit(X)
     for call in (to_onnx, convert):
         assert "VAEDetector has no ONNX form" in message(call, detector)
-        assert "to_onnx(detector.vae_)" in message(call, detector)
-    np.testing.assert_allclose(
-        run(to_onnx(detector.vae_), X)[0], detector.vae_.transform(X), atol=1e-4
-    )
+        assert "to_onnx(vae) for vae in detector.vaes_" in message(call, detector)
+    for vae in detector.vaes_:
+        np.testing.assert_allclose(run(to_onnx(vae), X)[0], vae.transform(X), atol=1e-4)
     frozen = FrozenEstimator(fitted)
     assert "to_onnx(frozen.estimator)" in message(to_onnx, frozen)
     check_export(to_onnx(frozen.estimator), ("X", "Z"), 18)
