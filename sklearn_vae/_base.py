@@ -198,7 +198,7 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, CallbackSupportMixin, BaseEstimat
         "augment": {"": Augment},
     }
 
-    _trained_on = NO_KEYS
+    _trained_on: np.ndarray
     """Keys of some of the rows that it was trained on; not in what ``save_pretrained`` writes."""
     _n_classes = 0
     """Classes that the decoder sees; a subclass sets it."""
@@ -1044,6 +1044,7 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, CallbackSupportMixin, BaseEstimat
         state = dict(state)
         weights, z_dim = state.pop("_weights", None), state.pop("_z_dim", None)
         super().__setstate__(state)
+        self.__dict__.setdefault("_trained_on", NO_KEYS)  # from_pretrained brings none
         if weights is not None:
             self.device_ = resolve_device(self.device, fallback=True)
             # The initial weights are replaced at once, and take no memory in from_pretrained;
