@@ -22,7 +22,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import InputTags, Tags, _safe_indexing, check_random_state, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _check_feature_names, check_consistent_length, check_is_fitted
+from sklearn.utils.validation import _check_feature_names, check_is_fitted
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from ._at_once import fitted_at_once
@@ -32,6 +32,7 @@ from ._deformation import DeformationVAE, class_neighbors
 from ._doc_link import DocLinkMixin
 from ._images import check_count, read_array, read_spec, with_white
 from ._labels import (
+    check_length,
     check_not_recoded,
     class_numbers,
     read_labels,
@@ -370,11 +371,13 @@ class VAEAugmenter(
             self.__dict__.pop(name, None)  # of another fit
         rows = read_array(self, dense(array), reset=True, at_least=2)
         self.n_features_in_ = prod(rows.shape[1:])
-        check_consistent_length(rows, labels)
+        check_length(labels, len(rows))
         self.classes_, codes = class_numbers(labels)
         known = codes >= 0
         if not known.any():
-            raise ValueError("y has no class: all rows are -1, which means unlabelled.")
+            raise ValueError(
+                "y has no class: all rows are -1, which means unlabelled. Give some their class."
+            )
         counts = np.bincount(codes[known])
         check_not_recoded(self.classes_, codes)
         self.n_unlabelled_ = tell_unlabelled(codes, self._verbosity())
@@ -708,9 +711,11 @@ class VAEAugmenter(
         wrapped, rows, labels = self._wrapped(), to_array(X), read_labels(y, one_hot=False)
         known = np.flatnonzero(~unlabelled_rows(labels))
         if not len(known):
-            raise ValueError("y has no class: all rows are -1, which means unlabelled.")
+            raise ValueError(
+                "y has no class: all rows are -1, which means unlabelled. Give some their class."
+            )
         if len(known) < len(labels):
-            check_consistent_length(rows, labels)
+            check_length(labels, len(rows))
             rows, labels = _safe_indexing(rows, known), labels[known]
         return wrapped.score(rows, labels)
 

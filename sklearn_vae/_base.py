@@ -40,6 +40,7 @@ from ._images import (
 )
 from ._labels import (
     are_among,
+    check_length,
     check_not_recoded,
     class_numbers,
     read_labels,
@@ -514,10 +515,7 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, CallbackSupportMixin, BaseEstimat
             y = np.asarray(y)
         except ValueError:  # ragged: whatever it is, it need not be learnt from
             return None
-        if y.shape[:1] != (n,):
-            raise ValueError(
-                f"X has {n} samples, but y has shape {y.shape}. Give one label for each sample."
-            )
+        check_length(y, n)
         return y
 
     def _has_new(self, y: np.ndarray | None, known: np.ndarray | None) -> bool:

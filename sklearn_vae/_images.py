@@ -132,10 +132,23 @@ def read_array(estimator: Any, X: Any, *, reset: bool, at_least: int = 1) -> Arr
 
     Rows set or check the feature names.
     """
+    if getattr(getattr(X, "dtype", None), "kind", "") == "c":
+        raise ValueError(
+            f"Complex data not supported: X has dtype {X.dtype}. Pass X.real, or np.abs(X)."
+        )
     checks = {"dtype": "numeric", "ensure_min_samples": at_least, "allow_nd": True}
-    if getattr(X, "ndim", 2) > 2:
-        return check_array(X, estimator=estimator, **checks)
-    return validate_data(estimator, X, reset=reset, **checks)
+    try:
+        if getattr(X, "ndim", 2) > 2:
+            return check_array(X, estimator=estimator, **checks)
+        return validate_data(estimator, X, reset=reset, **checks)
+    except ValueError as error:
+        what, _, _ = str(error).partition("\n")  # what follows names estimators for tables
+        if "NaN" not in what and "infinity" not in what:
+            raise
+        raise ValueError(
+            f"{what} Replace such values, for example by np.nan_to_num(X, posinf=1, neginf=0), or "
+            "drop the samples."
+        ) from error
 
 
 def read_spec(

@@ -119,6 +119,14 @@ def _refuse_mixtures(labels: np.ndarray) -> None:
         )
 
 
+def check_length(y: np.ndarray, n: int) -> None:
+    """Refuse a y that has not one entry for each of n samples."""
+    if y.shape[:1] != (n,):
+        raise ValueError(
+            f"X has {n} samples, but y has shape {y.shape}. Give one label for each sample."
+        )
+
+
 def unlabelled_rows(labels: np.ndarray) -> np.ndarray:
     """Return which rows have no label: -1, scikit-learn's convention; shape (n,), bool."""
     if labels.dtype.kind in "USb":

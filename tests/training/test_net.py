@@ -542,7 +542,7 @@ class Spy:
 def watched_fit(images, augment):
     for seen in (*SEEN.values(), Spy.calls):
         seen.clear()
-    return tiny(
+    vae = tiny(
         network=Watched(hidden=(16,)),
         likelihood=WatchedBernoulli(),
         augment=augment,
@@ -550,12 +550,14 @@ def watched_fit(images, augment):
         max_epochs=1,
         validation_fraction=0.25,
     ).fit(images)
+    for seen in SEEN.values():  # batches; a new model is tried on two samples
+        seen[:] = [batch for batch in seen if len(batch) == 50]
+    return vae
 
 
 def test_encoder_sees_augmented_images_and_decoder_rebuilds_clean_ones(images):
     watched_fit(images, Spy())
-    # Batches of training; the views begin with the sizing of the network.
-    targets, views = SEEN["targets"][:3], SEEN["views"][1:4]
+    targets, views = SEEN["targets"][:3], SEEN["views"][:3]
     assert len(Spy.calls) == 3  # never in validation
     for given, view, target in zip(Spy.calls, views, targets, strict=True):
         assert given.shape == (50, 1, 8, 8)
@@ -563,7 +565,7 @@ def test_encoder_sees_augmented_images_and_decoder_rebuilds_clean_ones(images):
         assert torch.equal(view, given.flip(-1))
         assert torch.equal(target, given)
     # Clean images reach both in validation, each row once over all batches.
-    assert torch.equal(SEEN["views"][4], SEEN["targets"][3])
+    assert torch.equal(SEEN["views"][3], SEEN["targets"][3])
     rows = torch.cat(SEEN["targets"][:4]).numpy().reshape(200, 64)
     expected = images.reshape(200, 64).astype(np.float32)
     np.testing.assert_array_equal(np.unique(rows, axis=0), np.unique(expected, axis=0))
@@ -573,13 +575,13 @@ def test_encoder_sees_augmented_images_and_decoder_rebuilds_clean_ones(images):
 def test_torchvision_transforms_work(images):
     v2 = pytest.importorskip("torchvision.transforms.v2")
     watched_fit(images, v2.RandomHorizontalFlip(p=1.0))
-    for view, target in zip(SEEN["views"][1:4], SEEN["targets"][:3], strict=True):
+    for view, target in zip(SEEN["views"][:3], SEEN["targets"][:3], strict=True):
         assert torch.equal(view, target.flip(-1))
 
 
 def test_named_augmentation_changes_every_image(images):
     watched_fit(images, "geometric")
-    for view, target in zip(SEEN["views"][1:4], SEEN["targets"][:3], strict=True):
+    for view, target in zip(SEEN["views"][:3], SEEN["targets"][:3], strict=True):
         changed = (view - target).flatten(1).abs().amax(1)
         assert (changed > 0.01).all()
 
