@@ -19,11 +19,13 @@ MAD_OF_NORMAL = 0.67449
 
 
 @as_arrays
-def fit_mixture(X: np.ndarray, n_components: int, reg_covar: float) -> GaussianMixture:
+def fit_mixture(
+    X: np.ndarray, n_components: int, reg_covar: float, *, full_from: int = 2
+) -> GaussianMixture:
     """Return a mixture of as many Gaussians as X, n rows of d columns, carries; fitted to it.
 
     One for every ``2 * d`` rows, ``n_components`` at most; with diagonal covariances where there
-    are fewer rows than that.
+    are fewer than ``full_from * d`` rows.
     """
     from sklearn.mixture import GaussianMixture  # slow to import
 
@@ -31,7 +33,7 @@ def fit_mixture(X: np.ndarray, n_components: int, reg_covar: float) -> GaussianM
     per_component = 2 * d
     return GaussianMixture(
         n_components=int(np.clip(n // per_component, 1, n_components)),
-        covariance_type="full" if n >= per_component else "diag",
+        covariance_type="full" if n >= full_from * d else "diag",
         reg_covar=reg_covar,
         tol=0.01,  # nats per row
         random_state=0,
@@ -52,7 +54,10 @@ class Density:
 
         rows = spread(X, DENSITY_ROWS)
         self.scaler_ = StandardScaler().fit(rows)
-        self.mixture_ = fit_mixture(self.scaler_.transform(rows), N_COMPONENTS, REG_COVAR)
+        # What tells unusual codes is how columns go together, even where there are few rows.
+        self.mixture_ = fit_mixture(
+            self.scaler_.transform(rows), N_COMPONENTS, REG_COVAR, full_from=1
+        )
         found = self._log_density(rows)
         self.median_ = float(np.median(found))
         self.spread_ = float(np.median(np.abs(found - self.median_))) / MAD_OF_NORMAL or 1.0

@@ -54,9 +54,12 @@ def in_spreads(log_density, fitted=slice(None)):
 
 
 def log_normal(T, own):
-    """Of independent columns: what a mixture is for fewer rows than two a column."""
+    """What a mixture is for fewer rows than two a column; columns independent for few rows."""
     z = (T - T[~own].mean(0)) / T[~own].std(0)
-    return in_spreads(-0.5 * (z**2 / 1.001).sum(1), ~own)
+    n, d = T[~own].shape
+    covariance = np.cov(z[~own].T, bias=True) if n >= d else np.eye(d)
+    solved = np.linalg.solve(covariance + 0.001 * np.eye(d), z.T).T
+    return in_spreads(-0.5 * (z * solved).sum(1), ~own)
 
 
 def out_of_fold(n):
@@ -91,7 +94,7 @@ def gradient(X):
 
 
 def test_path_is_the_lower_density_of_code_and_sizes(images, vae):
-    few = images[:13]
+    few = images[:8]
     x, x_hat, mu, sigma = parts(vae, few)
     code = np.hstack([mu, np.log(sigma), np.log(rms(x - x_hat))[:, None]])
     x, x_hat = x.reshape(-1, 8, 8), x_hat.reshape(-1, 8, 8)
@@ -101,12 +104,12 @@ def test_path_is_the_lower_density_of_code_and_sizes(images, vae):
         x - x.mean((1, 2), keepdims=True),
     ]
     sizes = np.stack([*(np.log(rms(v)) for v in sizes), x.mean((1, 2))], 1)
-    own, mean = cross_fitted([code, sizes], 13)
-    fitted = detector(vae).fit(few)
+    own, mean = cross_fitted([code, sizes], 8)
+    fitted = detector(vae, contamination=0.2).fit(few)
     assert_allclose(fitted.score_samples(few), own, rtol=0.01, atol=0.01)
     moved = few + np.float32(1e-6)  # rows that it does not know
     assert_allclose(fitted.score_samples(np.clip(moved, 0, 1)), mean, rtol=0.02, atol=0.02)
-    lower = [log_normal(code, out) < log_normal(sizes, out) for out in out_of_fold(13)]
+    lower = [log_normal(code, out) < log_normal(sizes, out) for out in out_of_fold(8)]
     assert 0 < np.mean(lower) < 1
 
 
@@ -137,7 +140,7 @@ def test_the_other_scores_are_what_they_say(images, vae):
     _, _, mu, _ = parts(vae, images[:6])
     scores = detector(vae, method="latent", contamination=0.2).fit(images[:6])
     expected, _ = cross_fitted([mu], 6)
-    assert_allclose(scores.score_samples(images[:6]), expected, rtol=1e-3, atol=1e-3)
+    assert_allclose(scores.score_samples(images[:6]), expected, rtol=5e-3)
 
 
 @pytest.mark.parametrize("method", METHODS)
