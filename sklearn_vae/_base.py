@@ -46,7 +46,7 @@ from ._labels import (
     read_labels,
     tell_unlabelled,
 )
-from ._memory import explains_memory, megabytes
+from ._memory import explains_memory, megabytes, memory_explained
 from ._noise import row_noise
 from ._persistence import build_model, load_arrays, to_cpu, weights_to_arrays
 from ._recipes import NestedParamsMixin
@@ -124,6 +124,16 @@ estimate, not measured."""
 
 
 Rows = ArrayDataset | ItemDataset | ResidentDataset
+
+
+def _to_read(X: Any) -> str:
+    """Return what was asked for when there was no memory to read X, and a remedy."""
+    shape = getattr(X, "shape", None)
+    of_shape = "" if shape is None else f" of shape {tuple(shape)}"
+    return (
+        f"reading X, a {type(X).__name__}{of_shape}. Pass fewer samples at once, values of a "
+        "smaller dtype (uint8 for images), or a torch Dataset, which is read by the batch"
+    )
 
 
 def _to_build(vae: BaseVAE, data: Rows) -> str:
@@ -761,11 +771,12 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, CallbackSupportMixin, BaseEstimat
                 raise ValueError(f"X has {len(data)} sample(s); at least {at_least} are needed.")
             checked, spelled = data.rows(0, min(len(data), FIRST_ITEMS)).numpy(), OF_ITEMS
         else:
-            array = to_array(X)
-            spelled = spelling(X, array)
-            if not reset and self.spec_.is_image and np.ndim(array) > 1:
-                check_not_one(np.shape(array), self.spec_, spelled)
-            checked = read_array(self, array, reset=reset, at_least=at_least)
+            with memory_explained(lambda: _to_read(X)):
+                array = to_array(X)
+                spelled = spelling(X, array)
+                if not reset and self.spec_.is_image and np.ndim(array) > 1:
+                    check_not_one(np.shape(array), self.spec_, spelled)
+                checked = read_array(self, array, reset=reset, at_least=at_least)
             data = ArrayDataset(checked)
         if reset:
             if isinstance(X, Dataset) or checked.ndim > 2:  # validate_data sees rows only

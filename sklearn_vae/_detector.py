@@ -182,7 +182,8 @@ class VAEDetector(OutlierMixin, NestedParamsMixin, MetaEstimatorMixin, DocLinkMi
         Warns
         -----
         UserWarning
-            When X has too few rows for ``contamination``, fewer than ``1 / contamination - 1``;
+            When X has too few rows for ``contamination``, fewer than ``1 / contamination - 1``
+            (``predict`` warns of one that was set since);
             and when the frozen VAE was trained on rows of X, as far as it remembers them.
         """
         fitted = self._fitted(X)
@@ -222,7 +223,10 @@ class VAEDetector(OutlierMixin, NestedParamsMixin, MetaEstimatorMixin, DocLinkMi
         """The score below which a sample is an outlier, for the present ``contamination``."""
         check_is_fitted(self)
         self._validate_params()
-        return self._cross_fitted[self.method].threshold(self.contamination)
+        scores = self._cross_fitted[self.method]
+        if self.contamination != self._rate_of_fit:  # fit has warned of its own
+            self._warn_of_few(len(scores.calibration), stacklevel=3)
+        return scores.threshold(self.contamination)
 
     @property
     def vae_(self) -> VAETransformer:
@@ -328,6 +332,7 @@ class VAEDetector(OutlierMixin, NestedParamsMixin, MetaEstimatorMixin, DocLinkMi
             "n_features_in_": first.n_features_in_,
             "_row_folds": RowFolds(keys, folds),
             "_cross_fitted": cross_fitted,
+            "_rate_of_fit": self.contamination,
         }
         if hasattr(first, "feature_names_in_"):
             fitted["feature_names_in_"] = first.feature_names_in_
@@ -370,15 +375,8 @@ class VAEDetector(OutlierMixin, NestedParamsMixin, MetaEstimatorMixin, DocLinkMi
 
     def _warn_of(self, keys: np.ndarray, vae: VAETransformer) -> None:
         """Say where the alarm rate will not be what is asked for."""
-        n, rate = len(keys), self.contamination
-        if rate * (n + 1) < 1:
-            warnings.warn(
-                f"contamination={rate:g} takes {int(np.ceil(1 / rate)) - 1} rows to be kept, but X "
-                f"has {n}: predict will raise about {100 / (n + 1):.2g} % false alarms. Fit on "
-                f"more rows, or set contamination={np.ceil(1000 / (n + 1)) / 1000:g} or more.",
-                UserWarning,
-                stacklevel=5,
-            )
+        self._warn_of_few(len(keys), stacklevel=6)
+        rate = self.contamination
         shared = shared_rows(keys, vae._trained_on) if isinstance(self.vae, FrozenEstimator) else 0
         if shared:
             warnings.warn(
@@ -388,6 +386,18 @@ class VAEDetector(OutlierMixin, NestedParamsMixin, MetaEstimatorMixin, DocLinkMi
                 "Fit on rows that it has not seen, or pass the VAE unfrozen, to be trained here.",
                 UserWarning,
                 stacklevel=5,
+            )
+
+    def _warn_of_few(self, n: int, stacklevel: int) -> None:
+        """Say where n scores are too few for the rate that is asked for."""
+        rate = self.contamination
+        if rate * (n + 1) < 1:
+            warnings.warn(
+                f"contamination={rate:g} takes {int(np.ceil(1 / rate)) - 1} rows to be kept, but X "
+                f"of fit had {n}: predict will raise about {100 / (n + 1):.2g} % false alarms. Fit "
+                f"on more rows, or set contamination={np.ceil(1000 / (n + 1)) / 1000:g} or more.",
+                UserWarning,
+                stacklevel=stacklevel,
             )
 
     def __sklearn_tags__(self) -> Tags:

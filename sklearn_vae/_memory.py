@@ -6,12 +6,13 @@ import contextlib
 import functools
 import re
 from collections.abc import Callable, Iterator
+from errno import ENOMEM
 from typing import Any, TypeVar
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 PHRASES = re.compile(
-    r"(can't|unable to) allocate|not enough memory|out of memory|bad_alloc|alloc_failed"
+    r"(can't|cannot|failed to|unable to) allocate|not enough memory|out of memory|bad_alloc|alloc_failed"
     r"|storage size calculation overflowed|invalid buffer size"
     r"|could not (create a primitive|create a memory object|execute a primitive)(?! desc)"  # oneDNN
     r"|array is too big|maximum allowed dimension exceeded",  # NumPy
@@ -30,6 +31,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error, of whatever type, says that there was not enough memory."""
     if isinstance(error, MemoryError):
         return True
+    if isinstance(error, OSError):  # of a file that was to be mapped, or a process to be started
+        return error.errno == ENOMEM
     return isinstance(error, (RuntimeError, ValueError)) and bool(PHRASES.search(str(error)))
 
 

@@ -36,7 +36,7 @@ from ._images import WHITE, InputSpec, read_spec
 from ._persistence import build_model
 from .model import LIKELIHOODS, POSTERIORS, PRIORS, Likelihood, PosteriorFamily, Prior
 from .nn import NETWORKS, Network, Patches
-from .training import Augment
+from .training import Augment, usual_dtype
 
 try:
     import fcntl
@@ -818,7 +818,7 @@ def _check_model(
         raise ValueError(f"{path} holds no weights for {_cut(repr(network))}: {_cut(found, 200)}.")
     z_dim, where = head[0] // 2, f"{path}: model"
     decoded = (likelihood.n_params * spec.shape[0], *spec.shape[1:])
-    with torch.device("meta"):
+    with torch.device("meta"), usual_dtype():
         for part, make, *sizes in (
             ("encoder", network.encoder, spec.shape),
             ("decoder", network.decoder, z_dim, decoded),

@@ -131,8 +131,10 @@ def _changed(name: str, value: Any, changes: dict[str, Any], kinds: Mapping[Any,
     named = [kinds[value]] if isinstance(value, str) and value in kinds else []
     example = _example([*named, *kinds.values()], wanted)
     known = {_public_name(kind): param_names(kind) for kind in kinds.values()}
-    if example or not known:
-        remedy = f"Give an object in its place: {name}={example or '...'}."
+    if not known:
+        remedy = f"Set {name} itself."
+    elif example:
+        remedy = f"Give an object in its place: {name}={example}."
     else:
         remedy = f"Valid parameters are, by the object in its place: {known!r}."
     raise ValueError(

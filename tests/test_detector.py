@@ -413,10 +413,21 @@ def test_names_of_columns_reach_both_vaes():
 
 def test_too_few_rows_for_the_rate_are_told(images, vae):
     for make in (VAEDetector(tiny(), contamination=0.01), detector(vae, contamination=0.01)):
-        with pytest.warns(UserWarning, match=r"0\.01 takes 99 rows.*X has 98.*1 % false.*0\.011"):
+        with pytest.warns(UserWarning, match=r"0\.01 takes 99 rows.*had 98.*1 % false.*0\.011"):
             few = make.fit(images[:98])
         assert (few.predict(images[:98]) == -1).sum() == 0
         make.fit(images[:99])
+
+
+def test_too_few_rows_for_a_rate_that_is_set_later_are_told(images, vae):
+    fitted = detector(vae).fit(images[:50])
+    alarms = fitted.set_params(contamination=0.02).predict(images)
+    assert (fitted.set_params(contamination=0.2).predict(images) != alarms).any()
+    fitted.set_params(contamination=0.01)
+    for call in (fitted.predict, fitted.decision_function, lambda X: fitted.offset_):
+        with pytest.warns(UserWarning, match=r"0\.01 takes 99 rows.*had 50.*2 % false.*0\.02 or"):
+            call(images)
+    assert fitted.p_values(images).min() >= 1 / 51
 
 
 def test_a_frozen_vae_tells_that_it_has_seen_the_rows(images, tmp_path):

@@ -70,6 +70,9 @@ ERRORS = {
     "sizes": RuntimeError("Storage size calculation overflowed with sizes=[1000000, 10000000000]"),
     "NumPy": numpys(),
     "NumPy's sizes": ValueError("array is too big; `arr.size * arr.dtype.itemsize` is larger"),
+    "a file": RuntimeError("unable to mmap 100 bytes from file: Cannot allocate memory (12)"),
+    "ONNX Runtime": RuntimeError("Failed to allocate memory for requested buffer of size 123"),
+    "the system": OSError(12, "Cannot allocate memory"),
     "Python": MemoryError(),
 }
 USES = {
@@ -143,7 +146,7 @@ def test_a_search_goes_on_by_its_error_score(images, full):
 
 def test_who_trains_a_vae_inside_says_so_too(images, labels, full):
     full(ERRORS["CUDA"])
-    with pytest.raises(torch.OutOfMemoryError, match="batch_size=64"):
+    with pytest.raises(torch.OutOfMemoryError, match="batch_size=32"):  # each of half the rows
         VAEDetector(tiny(network=Greedy())).fit(images)
     with pytest.raises(torch.OutOfMemoryError, match="batch_size=64"):
         VAEAugmenter(vae=tiny(network=Greedy()), n_new=1).fit(images, labels)
@@ -190,6 +193,42 @@ assert (vae.transform(X[:4]) == mean).all()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of address space are Linux's")
+class Items(torch.utils.data.Dataset):
+    """Images of which one is too much."""
+
+    def __init__(self, images, at):
+        self.images, self.at = torch.tensor(images), at
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, i):
+        if i == self.at:
+            raise MemoryError("a large file")
+        return self.images[i]
+
+
+@pytest.mark.parametrize("at", [0, 100])
+@pytest.mark.parametrize("use", ["fit", "transform", "VAEDetector"])
+def test_a_dataset_that_runs_out_of_memory(images, fitted, use, at):
+    X = Items(images, at)
+    call = VAEDetector(tiny()).fit if use == "VAEDetector" else getattr(fitted, use)
+    words = r"reading \d+ items of X, a \w+, at once\. Let it .*\(a large file\)"
+    with pytest.raises(MemoryError, match=words) as info:
+        call(X)
+    assert isinstance(info.value, OutOfMemory)
+
+
+def test_an_array_that_no_memory_holds():
+    X = np.broadcast_to(np.int64(3), (2**36, 64))  # which takes none itself
+    words = r"copying X, of shape \(68719476736, 64\) and dtype int64, for torch\. Pass fewer"
+    with pytest.raises(MemoryError, match=words):
+        tiny().fit(X)
+    image = np.broadcast_to(np.float32(0), (2**20, 2**20))
+    with pytest.raises(MemoryError, match=r"reading X, a list\. Pass fewer"):
+        tiny().fit([image] * 100)
+
+
 def test_a_process_that_meets_its_limit():
     code = textwrap.dedent(LIMITED)
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

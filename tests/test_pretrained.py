@@ -111,6 +111,21 @@ def test_the_same_model_comes_back(name, tmp_path):
     assert same_weights(clone(loaded).fit(X), vae)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+@pytest.mark.parametrize("name", ["grey", "uint8", "flow", "vectors"])
+def test_the_same_model_comes_back_under_another_default_dtype(name, dtype, tmp_path):
+    vae, X = fit(name)
+    torch.set_default_dtype(dtype)
+    try:
+        vae.save_pretrained(tmp_path)
+        loaded = load(tmp_path)
+        check_same(loaded, vae, X)
+        assert torch.get_default_dtype() == dtype
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert {t.dtype for t in weights(loaded).values()} <= {torch.float32, torch.int64, torch.bool}
+
+
 def test_the_files_are_what_the_format_says(folder, fitted):
     assert sorted(os.listdir(folder)) == ["README.md", "config.json", "model.safetensors"]
     arrays = safetensors.numpy.load_file(folder / "model.safetensors")

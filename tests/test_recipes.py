@@ -203,7 +203,7 @@ def test_recipes_inside_other_estimators():
             r"augment='auto'.*augment=training\.Augment\(\)",
         ),
         (VAETransformer(augment=0.5), {"augment__rotate": 4}, r"augment=0\.5.*training\.Augment"),
-        (VAETransformer(), {"beta__x": 4}, r"beta=1\.0 has no 'x' to set"),
+        (VAETransformer(), {"beta__x": 4}, r"beta=1\.0 has no 'x' to set. Set beta itself\."),
         (VAEAugmenter(), {"method__spread": 1}, r"method='auto'.*augmentation\.Posterior\(\)"),
         (VAEAugmenter(), {"vae__z_dim": 4}, r"vae=None.*vae=VAETransformer\(\)"),
         (

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, Subset
 
+from .._memory import memory_explained
 from ..nn._mps import is_limited
 from ..nn._scaling import ROUNDING
 from ._device import free_memory, to_device
@@ -56,7 +57,15 @@ class ArrayDataset(Dataset):
     @cached_property
     def tensor(self) -> Tensor | None:
         """The whole array as a tensor, or None for a memory-mapped one."""
-        return None if _is_mapped(self.X) else to_tensor(self.X)
+        if _is_mapped(self.X):
+            return None
+        with memory_explained(
+            lambda: (
+                f"copying X, of shape {self.X.shape} and dtype {self.X.dtype}, for torch. Pass "
+                "fewer samples at once, or float32 or uint8 in memory that can be written to"
+            )
+        ):
+            return to_tensor(self.X)
 
     def take(self, index: Tensor) -> Tensor:
         """Return the rows at ``index``, shape (k, ...), in the array's dtype."""
@@ -127,10 +136,13 @@ class ItemDataset(Dataset):
 
     def take(self, index: Tensor) -> Tensor:
         """Return the items at ``index`` as one tensor, shape (k, ...)."""
-        rows = index.tolist()
-        many = getattr(self.data, "__getitems__", None)
-        items = many(rows) if many is not None else [self.data[i] for i in rows]
-        x = _stacked([_image_of(item) for item in items]).cpu()
+        with memory_explained(
+            lambda: (
+                f"reading {len(index)} items of X, a {type(self.data).__name__:.100}, at once. "
+                "Let it return smaller items, for example resized ones, or uint8"
+            )
+        ):
+            x = self._stack(index.tolist())
         if x.is_floating_point():
             self._check(x)
         elif x.dtype == torch.uint8 and self.white < 255 and x.max() > self.white:
@@ -141,6 +153,11 @@ class ItemDataset(Dataset):
         elif x.dim() == 2 and x.dtype not in (torch.uint8, torch.bool):
             x = to_tensor(x.numpy())  # as an array's rows
         return x.float() if x.dtype == torch.bfloat16 else x  # NumPy has no bfloat16
+
+    def _stack(self, rows: list[int]) -> Tensor:
+        many = getattr(self.data, "__getitems__", None)
+        items = many(rows) if many is not None else [self.data[i] for i in rows]
+        return _stacked([_image_of(item) for item in items]).cpu()
 
     def _check(self, x: Tensor) -> None:
         low, high = float(x.min()), float(x.max())

@@ -103,6 +103,11 @@ def with_params(callbacks: Any, params: dict[str, Any]) -> list[Any]:
         value = params[key]
         if parameter:
             _, old = named(items)[i]
+            if not hasattr(old, "set_params"):
+                raise ValueError(
+                    f"Invalid parameter callbacks__{key}: callbacks has {old!r:.100} as {name!r}, "
+                    f"which has no {parameter!r} to set. Set callbacks__{name} to a callback first."
+                )
             value = _shallow_copy(old)
             value.set_params(**{parameter: params[key]})
         items[i] = _renewed(items[i], value)
