@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 PHRASES = re.compile(
-    r"(can't|cannot|failed to|unable to) allocate|not enough memory|out of memory|bad_alloc|alloc_failed"
-    r"|storage size calculation overflowed|invalid buffer size"
+    r"(can't|cannot|failed to|unable to) allocate|not enough memory|out of memory|bad_alloc"
+    r"|alloc_failed|storage size calculation overflowed|invalid buffer size"
     r"|could not (create a primitive|create a memory object|execute a primitive)(?! desc)"  # oneDNN
     r"|array is too big|maximum allowed dimension exceeded",  # NumPy
     re.IGNORECASE,
