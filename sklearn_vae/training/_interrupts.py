@@ -14,9 +14,15 @@ class Interrupts:
     then calls the handler. A SIGINT counts as it arrives, other signals when their handler raises
     KeyboardInterrupt (torch's DataLoader has a handler of its own for SIGCHLD, which interrupts
     nobody). Handlers run in the main thread only: in other threads nothing arrives.
+
+    Parameters
+    ----------
+    hold : bool, default=False
+        Call the handlers when the block has ended.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, hold: bool = False) -> None:
+        self._hold = hold
         self._count = 0
         self._wrapped: dict[int, Any] = {}
         self._over = False
@@ -25,10 +31,10 @@ class Interrupts:
     def __enter__(self) -> Interrupts:
         try:
             self.count()
+            return self
         except BaseException:
             self._restore()
             raise
-        return self
 
     def __exit__(self, *error: object) -> None:
         try:  # a second time for an interrupt that comes before the first has begun
@@ -54,7 +60,7 @@ class Interrupts:
         return callable(handler) and handler != self._handle
 
     def _handle(self, number: int, frame: Any) -> None:
-        if self._over:  # answered when all handlers are back in their places
+        if self._hold or self._over:  # answered when all handlers are back in their places
             self._late.append((number, frame))
             return
         self._count += number == signal.SIGINT

@@ -119,6 +119,12 @@ class VAENet(NeuralNet):
         state = {k: v for k, v in super().__getstate__().items() if k not in FLEETING}
         return {**state, "train_split": None}
 
+    def initialize(self) -> VAENet:
+        """Make the optimiser; torch's first one imports what cannot be imported in two goes."""
+        with Interrupts(hold=True):
+            super().initialize()
+        return self
+
     # -- the whole of a training ---------------------------------------------------------------
 
     def train(self, dataset: Any, epochs: int) -> VAENet:

@@ -138,9 +138,26 @@ def test_in_another_thread_a_stop_is_a_stop(images):
     assert estimator.n_iter_ == 1
 
 
+def test_what_cannot_be_cut_in_two_is_completed_first(images):
+    """torch's first optimiser imports sympy, whose import cannot begin anew after an interrupt."""
+    made = []
+
+    def optimizer(*given, **settings):
+        press()
+        made.append(torch.optim.Adam(*given, **settings))
+        return made[0]
+
+    with pytest.raises(KeyboardInterrupt):
+        tiny(optimizer=optimizer).fit(images)
+    assert made
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 # -- at any moment -------------------------------------------------------------------------------
 
-PLACES = tuple(str(Path(module.__file__).parent) for module in (sklearn_vae, skorch, contextlib))
+FOLDERS = [str(Path(module.__file__).parent) for module in (sklearn_vae, skorch)]
+PLACES = (*FOLDERS, contextlib.__file__)
+"""Not all of Python: ``copyreg`` swallows whatever is raised while it remembers a class's slots."""
 
 
 class AtLine:
