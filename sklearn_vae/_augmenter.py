@@ -30,7 +30,7 @@ from ._base import BaseVAE
 from ._conditional import ConditionalVAE
 from ._deformation import DeformationVAE, class_neighbors
 from ._doc_link import DocLinkMixin
-from ._images import check_count, read_array, read_spec, with_white
+from ._images import check_count, check_same, read_array, read_spec, with_white
 from ._labels import (
     check_length,
     check_not_recoded,
@@ -50,7 +50,6 @@ from .augmentation import (
     QualityGate,
     append_labels,
     append_rows,
-    dense,
     new_rows,
     transform_rows,
 )
@@ -369,7 +368,7 @@ class VAEAugmenter(
         array = to_array(X)
         for name in ("feature_names_in_", "is_synthetic_", "source_indices_"):
             self.__dict__.pop(name, None)  # of another fit
-        rows = read_array(self, dense(array), reset=True, at_least=2)
+        rows = read_array(self, array, reset=True, at_least=2)
         self.n_features_in_ = prod(rows.shape[1:])
         check_length(labels, len(rows))
         self.classes_, codes = class_numbers(labels)
@@ -637,7 +636,7 @@ class VAEAugmenter(
         y : ndarray of shape (n,)
             Labels out of ``classes_``.
         """
-        return self._wrapped().predict(to_array(X))
+        return self._wrapped().predict(self._rows(X))
 
     @available_if(lambda self: _wrapped_has(self, "predict_proba"))
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -653,7 +652,7 @@ class VAEAugmenter(
         probabilities : ndarray of shape (n, n_classes)
             In the order of ``classes_``.
         """
-        return self._wrapped().predict_proba(to_array(X))
+        return self._wrapped().predict_proba(self._rows(X))
 
     @available_if(lambda self: _wrapped_has(self, "predict_log_proba"))
     def predict_log_proba(self, X: Any) -> np.ndarray:
@@ -669,7 +668,7 @@ class VAEAugmenter(
         log_probabilities : ndarray of shape (n, n_classes)
             In the order of ``classes_``.
         """
-        return self._wrapped().predict_log_proba(to_array(X))
+        return self._wrapped().predict_log_proba(self._rows(X))
 
     @available_if(lambda self: _wrapped_has(self, "decision_function"))
     def decision_function(self, X: Any) -> np.ndarray:
@@ -685,7 +684,7 @@ class VAEAugmenter(
         decision : ndarray
             As ``estimator`` has it: (n,) for two classes, one column per class or pair for more.
         """
-        return self._wrapped().decision_function(to_array(X))
+        return self._wrapped().decision_function(self._rows(X))
 
     @available_if(lambda self: _wrapped_has(self, "score"))
     def score(self, X: Any, y: Any) -> float:
@@ -708,7 +707,7 @@ class VAEAugmenter(
         ValueError
             For a y that :meth:`fit` refuses.
         """
-        wrapped, rows, labels = self._wrapped(), to_array(X), read_labels(y, one_hot=False)
+        wrapped, rows, labels = self._wrapped(), self._rows(X), read_labels(y, one_hot=False)
         known = np.flatnonzero(~unlabelled_rows(labels))
         if not len(known):
             raise ValueError(
@@ -722,6 +721,15 @@ class VAEAugmenter(
     def _wrapped(self) -> Any:
         check_is_fitted(self, "estimator_")
         return self.estimator_
+
+    def _rows(self, X: Any) -> Any:
+        """Return what the wrapped classifier is to read; refuse images of another form."""
+        array = to_array(X)
+        converted = isinstance(array, np.ndarray) and array is not X
+        if converted and self.spec_.is_image and array.ndim > 1 and len(array):
+            bounded = self.vae_ is not None
+            check_same(array, self.spec_, bounded=bounded, spelling=spelling(X, array))
+        return array
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "methods_")

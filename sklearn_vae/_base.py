@@ -482,6 +482,8 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, CallbackSupportMixin, BaseEstimat
                 self._resume(net, with_optimizer=not new_head)
             net.train(data if split is None else Subset(data, split[0]), epochs)
             net.train_split = None  # it holds the validation images
+            before = self._trained_on if again else NO_KEYS
+            trained_on = remembered(data, before, partial=partial)  # here, as items may be drawn
         rows = net.rows()
         model.eval()
         self.module_, self.net_, self.device_ = model, net, device
@@ -491,8 +493,7 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, CallbackSupportMixin, BaseEstimat
         self.__dict__.pop("_loaded_optimizer", None)
         self._resumable = partial or self.warm_start
         self._set_feature_scale(data)
-        before = self._trained_on if again else NO_KEYS
-        self._trained_on = remembered(data, before, partial=partial)
+        self._trained_on = trained_on
         if tasks is not None:
             tasks.end()
 

@@ -14,6 +14,7 @@ import torch
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
+from ._samples import dense
 from .nn._scaling import ROUNDING, Scaling
 from .training import OF_ARRAY, OF_ITEMS, Spelling, darkness
 
@@ -137,6 +138,7 @@ def read_array(estimator: Any, X: Any, *, reset: bool, at_least: int = 1) -> Arr
             f"Complex data not supported: X has dtype {X.dtype}. Pass X.real, or np.abs(X)."
         )
     checks = {"dtype": "numeric", "ensure_min_samples": at_least, "allow_nd": True}
+    X = dense(X)
     try:
         if getattr(X, "ndim", 2) > 2:
             return check_array(X, estimator=estimator, **checks)
@@ -271,7 +273,7 @@ def check_same(X: Array, spec: InputSpec, *, bounded: bool, spelling: Spelling =
 
 def check_shape(shape: tuple[int, ...], spec: InputSpec, spelling: Spelling) -> None:
     """Refuse samples of another shape than the fitted ones."""
-    sample, fitted, name = shape[1:], spec.raw_shape, spelling.name
+    sample, fitted, name = shape[1:], spec.raw_shape, spelling.array or spelling.name
     if sample == fitted:
         return
     if spelling == OF_ITEMS:

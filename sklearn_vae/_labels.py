@@ -62,6 +62,8 @@ def read_labels(y: Any, *, warn: bool = False, one_hot: bool = True) -> np.ndarr
 def _as_values(y: Any) -> np.ndarray:
     """Return labels in any container as an array, text beside numbers as objects."""
     y = from_torch(y)
+    if isinstance(y, np.ma.MaskedArray) and np.ma.is_masked(y):
+        raise ValueError("y has masked values. Mark what has no label by -1: y.filled(-1).")
     if isinstance(y, list | tuple) and any(isinstance(v, str | bytes) for v in y):
         return np.array(y, dtype=object)  # or -1 among names would become one
     try:

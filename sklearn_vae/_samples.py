@@ -5,6 +5,7 @@ from __future__ import annotations
 import reprlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, time, timedelta
 from os import PathLike
 from typing import Any
 
@@ -48,7 +49,7 @@ def to_array(X: Any) -> Any:
         return X
     _refuse_container(X)
     if isinstance(X, Sequence):
-        return _stacked(X) if len(X) else np.empty(0)
+        return _stacked(X) if len(X) else np.empty((0, 1))
     names = _column_names(X)
     if names is None and not isinstance(X, np.ndarray):
         X = np.asarray(X)
@@ -69,7 +70,20 @@ def to_array(X: Any) -> Any:
             )
         if isinstance(cell, str | bytes | PathLike):
             _refuse_sample(cell)
+        if isinstance(cell, date | time | timedelta):
+            raise ValueError(
+                f"Column {name!r} of X holds {type(cell).__name__}. Pass numbers: each column as "
+                "a float."
+            )
     return X
+
+
+def dense(X: Any) -> Any:
+    """Return X, pandas' sparse columns made dense; anything else as it is."""
+    if not hasattr(X, "iloc") or X.ndim != 2:
+        return X
+    sparse = {c: d.subtype for c, d in X.dtypes.items() if hasattr(d, "fill_value")}
+    return X.astype(sparse) if sparse else X
 
 
 def _column_names(X: Any) -> list[Any] | None:
@@ -85,7 +99,11 @@ def spelling(X: Any, array: Any) -> Spelling:
     if isinstance(X, torch.Tensor):
         return Spelling(tensors=True)
     if array is X:
-        return Spelling("X" if isinstance(X, np.ndarray) or hasattr(X, "iloc") else "np.asarray(X)")
+        if hasattr(X, "iloc"):
+            return Spelling(array="np.asarray(X)")
+        if not isinstance(X, np.ndarray):
+            return Spelling("np.asarray(X)")
+        return Spelling("X.astype(float)" if X.dtype == object else "X")
     if names := _column_names(X):
         return Spelling(f"np.stack(X[{names[0]!r}])")
     return Spelling("np.stack(X)")
@@ -98,8 +116,6 @@ def _refuse_container(X: Any) -> None:
         raise TypeError("X is one image. Pass a list of images: [X].")
     if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
         raise ValueError("X has masked values. Fill them: X.filled(0).")
-    if _is_sample(X) and not isinstance(X, np.ndarray | list | tuple):
-        _refuse_sample(X)
     if isinstance(X, DataLoader):
         if isinstance(X.dataset, IterableDataset):
             raise TypeError(f"X loads a stream. Pass an array: {as_array_of('X.dataset')}.")
@@ -107,6 +123,8 @@ def _refuse_container(X: Any) -> None:
             "X is a DataLoader. Pass the Dataset that it loads, loader.dataset, here X.dataset: "
             "batches and their order are the estimator's."
         )
+    if _is_sample(X) and not isinstance(X, np.ndarray | list | tuple):
+        _refuse_sample(X)
     if isinstance(X, Iterator):
         raise TypeError(
             f"X is of type {kind}, which is read only once. Pass an array: {as_array_of('X')}."
@@ -132,7 +150,7 @@ def _refuse_container(X: Any) -> None:
 def _is_sample(x: Any) -> bool:
     """Return whether x, a cell of an array of objects, is a sample of its own, good or bad."""
     kinds = np.ndarray | torch.Tensor | list | tuple | str | bytes | PathLike | Mapping
-    return x is None or isinstance(x, kinds) or is_pil(x)
+    return x is None or isinstance(x, kinds | Dataset | DataLoader) or is_pil(x)
 
 
 def is_pil(x: Any) -> bool:
@@ -160,21 +178,26 @@ def _refuse_sample(x: Any) -> None:
             f"X holds {type(x).__name__} with the keys {reprlib.repr(list(x))}. Pass what is under "
             "one key alone, the images."
         )
+    if isinstance(x, Dataset | DataLoader):
+        raise TypeError(
+            f"X is a list that holds {type(x).__name__}. Pass one Dataset, for example "
+            "torch.utils.data.ConcatDataset."
+        )
 
 
 def _stacked(samples: Any) -> np.ndarray:
     """Return samples of one shape as an array."""
     for x in samples:
         _refuse_sample(x)
+    _refuse_pairs(samples)
     arrays = [_as_array(x) for x in samples]
     shapes = sorted({a.shape for a in arrays})
+    if () in shapes and len(shapes) > 1:
+        raise ValueError(
+            "X has numbers, or missing values, among its samples. Pass images or rows alone."
+        )
     if len(shapes) > 1:
-        if len(shapes[-1]) < 2:
-            remedy = "Rows need one length: pad or cut them."
-        elif len({shape[:2] for shape in shapes}) == 1:
-            remedy = "Give each as many channels: PIL.Image.fromarray(x).convert('RGB')."
-        else:
-            remedy = "Resize each: PIL.Image.fromarray(x).resize((width, height))."
+        remedy = _to_one_shape(samples[0], arrays[0], shapes)
         raise ValueError(
             f"X has samples of several sizes: {', '.join(map(str, shapes[:3]))}"
             f"{', ...' if len(shapes) > 3 else ''}. {remedy}"
@@ -183,6 +206,36 @@ def _stacked(samples: Any) -> np.ndarray:
     if array.dtype.kind in "US":
         _refuse_sample(array.flat[0].item())
     return array
+
+
+def _refuse_pairs(samples: Any) -> None:
+    """Refuse a list of what a Dataset gives: pairs of an image and its label."""
+    x = samples[0]
+    if not isinstance(x, list | tuple) or not 1 < len(x) < 4:
+        return
+    if (np.ndim(x[0]) > 1 or is_pil(x[0])) and not (np.ndim(x[-1]) or is_pil(x[-1])):
+        raise ValueError(
+            "X holds pairs of an image and something else, such as its label. Pass the images "
+            "alone: [x[0] for x in X]."
+        )
+
+
+def _to_one_shape(x: Any, array: np.ndarray, shapes: list[tuple[int, ...]]) -> str:
+    """Return, as a sentence, how samples like x, read as the array, come to have one shape."""
+    if len(shapes[-1]) < 2:
+        return "Rows need one length: pad or cut them."
+    if len({shape[:2] for shape in shapes}) == 1:
+        return "Give each as many channels" + (
+            ": PIL.Image.fromarray(x).convert('RGB')." if array.dtype == np.uint8 else "."
+        )
+    if is_pil(x):
+        return "Resize each: x.resize((width, height))."
+    if array.ndim == 2 or (array.dtype == np.uint8 and array.shape[-1] in (3, 4)):
+        casts = {"f": "np.float32(x)", "i": "np.int32(x)"}  # Pillow's wide ones
+        name = casts.get(array.dtype.kind, "x" if isinstance(x, np.ndarray) else "np.asarray(x)")
+        return f"Resize each: PIL.Image.fromarray({name}).resize((width, height))."
+    name = "torch.as_tensor(x)" + (".movedim(-1, 0)" if array.shape[-1] <= 4 else "")
+    return f"Resize each: torchvision.transforms.v2.functional.resize({name}, [height, width])."
 
 
 def _as_array(x: Any) -> np.ndarray:

@@ -834,7 +834,7 @@ def test_bad_labels_are_refused(unbalanced):
     X, y = unbalanced
     with pytest.raises(ValueError, match="requires y"):
         augmenter().fit_resample(X, None)
-    with pytest.raises(ValueError, match="inconsistent"):
+    with pytest.raises(ValueError, match="one label for each sample"):
         augmenter().fit_resample(X, y[:-1])
     with pytest.raises(ValueError, match="all rows are -1"):
         augmenter().fit_resample(X, np.full(len(X), -1))

@@ -459,6 +459,7 @@ OTHER_LABELS = {
     "text and numbers": (np.array([1, "a"] * 12, object), "Make all text"),
     "text and numbers in a list": ([1, "a", -1] * 8, "Make all text"),
     "ragged": ([[1], [1, 2]] * 12, "several lengths"),
+    "masked": (np.ma.array(CLASSES, mask=CLASSES == 0), r"masked values.*y\.filled\(-1\)"),
 }
 
 

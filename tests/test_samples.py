@@ -8,10 +8,12 @@ import dask.array
 import h5py
 import numpy as np
 import pandas as pd
+import PIL.Image
 import polars as pl
 import pyarrow as pa
 import pytest
 import torch
+import torchvision.transforms.v2
 import zarr
 from helpers import Trained, synthetic_images, tiny
 from PIL import Image
@@ -20,6 +22,7 @@ from sklearn.svm import SVC
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from sklearn_vae import VAEAugmenter, VAEDetector
+from sklearn_vae._samples import dense
 
 X = synthetic_images(24, 8, 8, dtype="uint8")
 Y = np.arange(24) % 2
@@ -54,6 +57,7 @@ STACKED = {
     "polars lists": lambda: nested(pl.List(pl.List(pl.UInt8))),
     "polars arrays": lambda: nested(pl.Array(pl.UInt8, (8, 8))),
     "polars frame": lambda: pl.DataFrame({"image": nested(pl.Array(pl.UInt8, (8, 8)))}),
+    "polars objects": lambda: pl.Series("x", list(X), dtype=pl.Object),
     "Arrow lists": lambda: pa.array(X.tolist(), pa.list_(pa.list_(pa.uint8()))),
     "Arrow table": lambda: pa.table({"x": pa.array(X.tolist(), pa.list_(pa.list_(pa.uint8())))}),
 }
@@ -82,14 +86,36 @@ def test_containers_of_images_work_as_the_array_does(name, vae, augmenter):
     np.testing.assert_array_equal(augmenter.predict(make()), augmenter.predict(X))
 
 
-@pytest.mark.parametrize("name", ["object array", "Series", "frame of one column"])
+FRAMES = ["polars lists", "polars arrays", "polars frame", "polars objects"]
+
+
+@pytest.mark.parametrize("name", ["object array", "Series", "frame of one column", *FRAMES])
 def test_synthetic_images_come_in_the_users_container(name):
     sampler = VAEAugmenter(vae=tiny(), n_new=3, random_state=0)
     expected = sampler.fit_resample(X, Y)[0]
     given = STACKED[name]()
     found = sampler.fit_resample(given, Y)[0]
     assert type(found) is type(given)
-    np.testing.assert_array_equal(np.stack(list(np.asarray(found).ravel())), expected)
+    cells = found.to_series() if isinstance(found, pl.DataFrame) else found
+    cells = cells.to_list() if name in FRAMES else list(np.asarray(cells).ravel())
+    np.testing.assert_array_equal(np.stack(cells), expected)
+
+
+def test_sparse_columns_of_pandas_are_read():
+    unit = FLAT / 255 * (FLAT > 100)
+    frame = pd.DataFrame(unit).astype(pd.SparseDtype(float, 0.0))
+    expected = tiny().fit(unit).transform(unit)
+    found = tiny().fit(frame)
+    np.testing.assert_array_equal(found.transform(frame), expected)
+
+
+def test_only_sparse_columns_are_made_dense():
+    frame = pd.DataFrame({"s": pd.arrays.SparseArray([0.0, 1.0]), "d": [1.5, 2.5]})
+    out = dense(frame)
+    assert [dtype.kind for dtype in out.dtypes] == ["f", "f"]
+    assert not any(hasattr(dtype, "fill_value") for dtype in out.dtypes)
+    series = pd.Series([1.0, 2.0])
+    assert dense(series) is series
 
 
 def test_bfloat16_and_gradients_do_not_matter():
@@ -188,6 +214,15 @@ REFUSED = {
     "masked": (lambda: np.ma.array(X, mask=X > 100), r"X\.filled\(0\)"),
     "sparse tensor": (lambda: torch.tensor(FLAT).float().to_sparse(), r"X\.to_dense\(\)"),
     "dates": (lambda: np.zeros((24, 3), "M8[s]"), r"datetime64\[s\]"),
+    "frame with dates": (
+        lambda: pd.DataFrame({"a": 1.0, "day": pd.date_range("2020", periods=24)}),
+        "Column 'day' of X holds Timestamp. Pass numbers",
+    ),
+    "pairs": (lambda: [(x, 0) for x in X], r"pairs.*\[x\[0\] for x in X\]"),
+    "pairs of Pillow's": (lambda: [(Image.fromarray(x), 0) for x in X], r"\[x\[0\] for x in X\]"),
+    "NaN among images": (lambda: objects([*X[1:], np.nan]), "missing values, among its samples"),
+    "list of Datasets": (lambda: [Items(lambda i: X[i])], "Pass one Dataset"),
+    "empty list": (list, "0 sample"),
     "number": (lambda: 5, "of type int"),
     "class": (lambda: np.ndarray, "of type type"),
     "wide float": (lambda: X.astype(np.longdouble) / 255, r"X\.astype\(np\.float64\)"),
@@ -229,6 +264,7 @@ def test_other_containers_are_refused_before_training_with_the_remedy(
         Items(lambda i: (X[i], 3)),
         Items(lambda i: {"label": 3, "pixels": X[i]}),
         Items(lambda i: (Image.fromarray(X[i]), 3)),
+        Items(lambda i: X[i].tolist()),
         DataLoader(Items(lambda i: [X[i]])),
         Stream(),
     ],
@@ -254,7 +290,15 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("name", SHAPES)
-@pytest.mark.parametrize("form", [np.asarray, lambda X: torch.tensor(np.array(X)), list])
+@pytest.mark.parametrize(
+    "form",
+    [
+        np.asarray,
+        lambda X: torch.tensor(np.array(X)),
+        list,
+        lambda X: pd.DataFrame(X) if X.ndim == 2 else X,
+    ],
+)
 def test_the_remedy_for_another_shape_can_be_followed(name, form):
     fitted, given, expected = SHAPES[name]
     vae = tiny(image_shape=(8, 8) if fitted is FLAT else None).fit(fitted)
@@ -265,6 +309,46 @@ def test_the_remedy_for_another_shape_can_be_followed(name, form):
         expression = str(caught.value).split(": ")[-1].removesuffix(".")
         followed = eval(expression, {"np": np, "X": given})
         np.testing.assert_array_equal(vae.transform(followed), vae.transform(expected))
+
+
+@pytest.mark.parametrize(
+    "form", [list, torch.tensor, lambda X: pd.Series(list(X)), lambda X: X.astype(object)]
+)
+@pytest.mark.parametrize("kind", ["int64", "float32"])
+def test_remedies_of_a_fitted_wrapper_name_the_users_x(form, kind, augmenter):
+    given = form(X.astype(kind))
+    with pytest.raises(ValueError, match="convert X") as caught:
+        augmenter.predict(given)
+    expression = str(caught.value).split("for example by ")[-1].removesuffix(".")
+    followed = eval(expression, {"np": np, "torch": torch, "X": given})
+    np.testing.assert_array_equal(augmenter.predict(followed), augmenter.predict(X))
+
+
+SEVERAL_SIZES = {
+    "uint8": [X[0], X[0, :, :7]],
+    "bool": [X[0] > 9, X[0, :, :7] > 9],
+    "float": [X[0] / 255, X[0, :, :7] / 255],
+    "levels of Python's": [X[0].tolist(), X[0, :, :7].tolist()],
+    "tensors": [torch.tensor(X[0]), torch.tensor(X[0, :, :7])],
+    "tensors of floats": [torch.tensor(X[0] / 255), torch.tensor(X[0, :, :7] / 255)],
+    "colour of floats": [COLOUR[0], COLOUR[0, :, :8]],
+    "channels first": [torch.tensor(COLOUR[0]).movedim(-1, 0), torch.zeros(3, 9, 9)],
+    "Pillow's": [Image.fromarray(X[0]), Image.fromarray(X[0, :, :7])],
+}
+
+
+@pytest.mark.parametrize("name", SEVERAL_SIZES)
+def test_the_remedy_for_several_sizes_can_be_followed(name):
+    given = SEVERAL_SIZES[name] * 4
+    with pytest.raises(ValueError, match="several sizes") as caught:
+        tiny().fit(given)
+    expression = str(caught.value).split("Resize each: ")[-1].removesuffix(".")
+    modules = {"np": np, "PIL": PIL, "torch": torch, "torchvision": torchvision}
+    resized = [eval(expression, modules | {"width": 8, "height": 8, "x": x}) for x in given]
+    assert {np.shape(x)[-2:] for x in resized} == {(8, 8)}
+    if np.shape(given[0]) == (8, 8):
+        same = np.asarray(given[0]).astype(np.asarray(resized[0]).dtype)
+        np.testing.assert_array_equal(resized[0], same)
 
 
 def test_the_augmenter_and_the_detector_say_so_too(augmenter, detector):

@@ -1,6 +1,6 @@
 """Synthetic rows: how many, drawn how, which to keep, in whose container."""
 
-from ._containers import append_labels, append_rows, dense
+from ._containers import append_labels, append_rows
 from ._counts import N_NEW, new_rows
 from ._gate import QualityGate
 from ._methods import (
@@ -35,7 +35,6 @@ __all__ = [
     "QualityGate",
     "append_labels",
     "append_rows",
-    "dense",
     "new_rows",
     "transform_rows",
 ]

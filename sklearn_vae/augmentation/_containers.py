@@ -12,14 +12,6 @@ import torch
 from .._samples import from_torch, is_pil
 
 
-def dense(X: Any) -> Any:
-    """Return X, pandas' sparse columns made dense; anything else as it is."""
-    if not hasattr(X, "iloc") or X.ndim != 2:
-        return X
-    sparse = {c: d.subtype for c, d in X.dtypes.items() if hasattr(d, "fill_value")}
-    return X.astype(sparse) if sparse else X
-
-
 def is_table(X: Any) -> bool:
     """Return whether X is a data frame, or a column of one, of pandas or polars."""
     return hasattr(X, "iloc") or _is_polars(X)
@@ -182,6 +174,11 @@ def _append_polars(table: Any, new: np.ndarray) -> Any:
         values = new > 0.5
     elif new.dtype.kind == "f" and table.dtype.is_integer():
         values = np.rint(new)
+    if table.dtype == pl.Object:  # which polars does not concatenate
+        return pl.Series(table.name, [*table.to_list(), *values], pl.Object)
+    if isinstance(table.dtype, pl.List | pl.Array):
+        images = [np.asarray(image).tolist() for image in values]
+        return pl.concat([table, pl.Series(table.name, images, table.dtype)])
     tail = pl.Series(table.name, values if values.dtype != object else values.tolist())
     if table.dtype == pl.Categorical:  # whose numbers of categories are each series' own
         return pl.concat([table.cast(pl.String), tail]).cast(table.dtype)

@@ -241,6 +241,7 @@ def _read_folder(
         raise ValueError(
             f"The folders {empty!s:.300} in {root} hold no image. Take them away, or set "
             "target_names to the classes that there are."
+            + (f" {_say_left_out(below, root)}" if below else "")
         )
     if unlabelled is not None:
         held[unlabelled] = held.pop(unlabelled)  # last

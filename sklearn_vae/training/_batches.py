@@ -198,8 +198,9 @@ def _image_of(item: Any) -> Tensor:
 def as_array_of(name: str, first: Any = None) -> str:
     """Return an expression that reads all items of a data set, like the first, into an array."""
     x = "x"
-    if isinstance(first, tuple | list):
-        x, first = "x[0]", first[0] if len(first) else None
+    is_pair = isinstance(first, tuple | list) and len(first) > 0
+    if is_pair and not isinstance(first[0], list | float | int):
+        x, first = "x[0]", first[0]
     if isinstance(first, Mapping):
         images = [key for key, value in first.items() if np.ndim(value) > 1]
         x += f"[{next(iter(images), 'image')!r}]"

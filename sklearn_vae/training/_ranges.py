@@ -30,10 +30,14 @@ class Spelling:
         An expression for the samples as one array or tensor.
     tensors : bool, default=False
         Whether that is a torch tensor.
+    array : str, default=""
+        An expression for the samples as an array, where ``name`` is a data frame, which has no
+        ``reshape``.
     """
 
     name: str = "X"
     tensors: bool = False
+    array: str = ""
 
     def remedy(self, X: np.ndarray) -> str:
         """Return, as a sentence, how images of numbers X become uint8, bool or float in [0, 1]."""

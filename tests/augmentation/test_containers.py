@@ -10,7 +10,7 @@ from helpers import synthetic_images
 from PIL import Image
 from polars.testing import assert_frame_equal, assert_series_equal
 
-from sklearn_vae.augmentation import append_labels, append_rows, dense
+from sklearn_vae.augmentation import append_labels, append_rows
 from sklearn_vae.augmentation._containers import check_can_append
 
 LABELS = np.array([3, 0, 2])
@@ -72,15 +72,6 @@ def test_two_columns_of_one_name_stay_two():
 def test_integers_are_rounded_not_cut(form):
     given = FORMS[form](np.array([[1, 2]]))
     np.testing.assert_array_equal(append_rows(given, np.array([[1.8, -1.8]]))[1], [2, -2])
-
-
-def test_only_sparse_columns_are_made_dense():
-    frame = pd.DataFrame({"s": pd.arrays.SparseArray([0.0, 1.0]), "d": [1.5, 2.5]})
-    out = dense(frame)
-    assert [dtype.kind for dtype in out.dtypes] == ["f", "f"]
-    assert not any(hasattr(dtype, "fill_value") for dtype in out.dtypes)
-    series = pd.Series([1.0, 2.0])
-    assert dense(series) is series
 
 
 # -- lists of images -------------------------------------------------------------------------------
@@ -181,6 +172,20 @@ def test_columns_of_polars_keep_their_types():
     rows += [(3, 0.25, True, -1), (0, 0.75, False, 8)]
     expected = pl.DataFrame(rows, schema=schema, orient="row")
     assert_frame_equal(out, expected)
+
+
+@pytest.mark.parametrize(
+    "dtype", [pl.Array(pl.UInt8, (9, 8)), pl.List(pl.List(pl.UInt8)), pl.Object]
+)
+def test_images_in_polars_stay_images(dtype):
+    images = list(GREY) if dtype == pl.Object else GREY.tolist()
+    column = pl.Series("image", images, dtype)
+    for table in (column, column.to_frame()):
+        out = append_rows(table, GREY[:1])
+        out = out["image"] if isinstance(out, pl.DataFrame) else out
+        assert type(out), out.dtype == (pl.Series, dtype)
+        np.testing.assert_array_equal(np.stack(out.to_list())[3], GREY[0])
+        np.testing.assert_array_equal(np.stack(out.to_list())[:3], GREY)
 
 
 @pytest.mark.parametrize("dtype", [pl.String, pl.Categorical, pl.Enum(["b", "a"])])

@@ -108,7 +108,10 @@ def test_folders_without_images(pets):
     (pets / "owl").mkdir()
     with pytest.raises(ValueError, match=r"\['owl'\].*hold no image.*target_names"):
         load_image_folder(pets)
-    (pets / "owl").rmdir()
+    (pets / "owl" / "0.xcf").write_bytes(b"0")
+    with pytest.raises(ValueError, match=r"\['owl'\].*hold no image.*1 files.*1 x \.xcf"):
+        load_image_folder(pets)
+    shutil.rmtree(pets / "owl")
     write(pets, "stray.png")
     with pytest.raises(ValueError, match=r"stray\.png.*unlabelled"):
         load_image_folder(pets)
