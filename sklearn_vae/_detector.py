@@ -20,6 +20,7 @@ from torch.utils.data import Dataset, Subset
 from ._base import Rows
 from ._cross_fit import CrossFitted, RowFolds, Score, draw_folds
 from ._doc_link import DocLinkMixin
+from ._images import DARK_WARNING
 from ._noise import row_noise
 from ._recipes import NestedParamsMixin
 from ._row_keys import row_keys, shared_rows
@@ -357,7 +358,9 @@ class VAEDetector(OutlierMixin, NestedParamsMixin, MetaEstimatorMixin, DocLinkMi
             "batch_size": max(-(-reader.batch_size // N_VAES), min(reader.batch_size, 2)),
         }
         for k, vae in enumerate(vaes):
-            vae.set_params(**as_one).fit(_rows_of(data, folds % N_VAES != k))
+            with warnings.catch_warnings():  # the reader has warned of X already
+                warnings.filterwarnings("ignore", message=DARK_WARNING)
+                vae.set_params(**as_one).fit(_rows_of(data, folds % N_VAES != k))
             if hasattr(reader, "feature_names_in_"):
                 vae.feature_names_in_ = reader.feature_names_in_
         return vaes, data, folds

@@ -21,6 +21,8 @@ from .training import OF_ARRAY, OF_ITEMS, Spelling, darkness
 MIN_SIDE = 8
 MAX_CHANNELS = 4
 WHITE = 255
+DARK_WARNING = "The largest value of X is"
+"""How the warning of images that look like ones of another range begins."""
 CHUNK_PIXELS, CHUNK_VALUES = 2**18, 3 * 2**18
 """Pixels of images and values of vectors in one chunk of inference. Fastest of those tried: with
 their activations, of which convolutions have many a pixel, about what a cache holds."""
@@ -242,7 +244,7 @@ def warn_of_darkness(X: Array, spec: InputSpec, spelling: Spelling) -> None:
     else:
         read = "float images are in [0, 1], so that these are almost black"
     warnings.warn(
-        f"The largest value of X is {high:.6g}; {read}. {spelling.brighter(high, levels=levels)}",
+        f"{DARK_WARNING} {high:.6g}; {read}. {spelling.brighter(high, levels=levels)}",
         UserWarning,
         stacklevel=6,
     )

@@ -10,7 +10,7 @@ import torch
 from helpers import synthetic_images, tiny
 from torch.utils.data import TensorDataset
 
-from sklearn_vae import VAEAugmenter
+from sklearn_vae import VAEAugmenter, VAEDetector
 from sklearn_vae.training._ranges import darkness, full_scale
 
 UNIT = synthetic_images(40, 8, 8, dtype="float64")
@@ -190,6 +190,12 @@ def test_almost_black_images_are_warned_of_once_with_the_remedy(name, form):
     assert len(caught) == 1
     found = accepted(follow(str(caught[0].message), X), **flat).reshape(UNIT.shape)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+def test_a_detector_warns_once_for_both_its_vaes():
+    with pytest.warns(UserWarning, match="taken for masks") as caught:
+        VAEDetector(tiny(), contamination=0.2).fit(MASKS.astype(np.uint8))
+    assert len(caught) == 1
 
 
 def test_partial_fit_warns_with_the_first_chunk_alone():
