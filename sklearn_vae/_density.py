@@ -24,20 +24,28 @@ def fit_mixture(
 ) -> GaussianMixture:
     """Return a mixture of as many Gaussians as X, n rows of d columns, carries; fitted to it.
 
-    One for every ``2 * d`` rows, ``n_components`` at most; with diagonal covariances where there
+    One for every ``2 * d`` rows, ``n_components`` at most, and no more than there are different
+    rows; with diagonal covariances where there
     are fewer than ``full_from * d`` rows.
     """
     from sklearn.mixture import GaussianMixture  # slow to import
 
     n, d = X.shape
-    per_component = 2 * d
+    k = int(np.clip(n // (2 * d), 1, n_components))
     return GaussianMixture(
-        n_components=int(np.clip(n // per_component, 1, n_components)),
+        n_components=min(k, _count_different(X, k)),
         covariance_type="full" if n >= full_from * d else "diag",
         reg_covar=reg_covar,
         tol=0.01,  # nats per row
         random_state=0,
     ).fit(X)
+
+
+def _count_different(X: np.ndarray, enough: int) -> int:
+    """Return how many different rows X has, or that there are enough."""
+    if len(np.unique(X[:, 0])) >= enough:  # as nearly always, and in a fraction of the time
+        return enough
+    return len(np.unique(X, axis=0))
 
 
 class Density:

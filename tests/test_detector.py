@@ -126,10 +126,15 @@ def test_the_density_is_a_mixture_where_there_are_rows_for_it():
     assert_allclose(density.score_samples(X), in_spreads(logsumexp(by_hand, axis=0)), rtol=1e-5)
 
 
-@pytest.mark.filterwarnings("ignore:Number of distinct clusters")  # which is as it should be
-def test_equal_rows_have_a_density():
-    X = np.repeat(np.random.default_rng(0).normal(size=(1, 3)), 20, axis=0)
-    assert_allclose(Density().fit(X).score_samples(X), 0, atol=1e-6)
+@pytest.mark.parametrize("different", [1, 2, 3])
+def test_equal_rows_have_a_density_of_no_more_components_than_there_are(different):
+    X = np.repeat(np.random.default_rng(0).normal(size=(different, 3)), 20, axis=0)
+    density = Density().fit(X)
+    assert len(density.mixture_.means_) == different  # of 20 rows each, 3 could be had
+    scores = density.score_samples(X)
+    assert_allclose(scores, np.repeat(scores[::20], 20))
+    if different == 1:
+        assert_allclose(scores, 0, atol=1e-6)
 
 
 def test_the_other_scores_are_what_they_say(images, vae):

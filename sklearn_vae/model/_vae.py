@@ -236,9 +236,9 @@ class VAE(nn.Module):
         q = self.posterior(x)
         kl = q.kl_divergence(self.prior_recipe, self.p_z)
         if kl is None:
-            return self._log_weights(x, q, self.p_z(), noise).mean(0)
+            return self._log_weights(x, q, self.p_z(), noise).mean(1)
         log_px = [self.log_likelihood(x, q.draw(e)[0]) for e in noise]
-        return torch.stack(log_px).mean(0) - kl.sum(1)
+        return torch.stack(log_px, 1).mean(1) - kl.sum(1)
 
     def importance_weighted(self, x: Tensor, noise: Iterable[Tensor]) -> Tensor:
         """Return the importance-weighted bound log(1/k sum_k p(x, z_k) / q(z_k|x)) [1]_.
@@ -250,16 +250,19 @@ class VAE(nn.Module):
         .. [1] Burda, Grosse, Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016.
         """
         log_w = self._log_weights(x, self.posterior(x), self.p_z(), noise)
-        return log_w.logsumexp(0) - log(len(log_w))
+        return log_w.logsumexp(1) - log(log_w.shape[1])
 
     def _log_weights(
         self, x: Tensor, q: Posterior, p: td.Distribution, noise: Iterable[Tensor]
     ) -> Tensor:
-        """Return log p(x, z) / q(z|x) at each draw, shape (k, n)."""
+        """Return log p(x, z) / q(z|x) at each draw, shape (n, k).
+
+        Draws come last, so that a sample's sum is the same however many samples there are.
+        """
         log_w = []
         for z, log_q in map(q.draw, noise):
             log_w.append(self.log_likelihood(x, z) + p.log_prob(z) - log_q)
-        return torch.stack(log_w)
+        return torch.stack(log_w, 1)
 
     def scaled_hidden(self, raw: Tensor) -> Tensor:
         """Return what :meth:`raw_hidden` gave, scaled for any head: (n, n_hidden).

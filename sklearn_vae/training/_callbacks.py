@@ -10,7 +10,14 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from joblib import wrap_non_picklable_objects
-from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LRScheduler
+from skorch.callbacks import (
+    BatchScoring,
+    Callback,
+    Checkpoint,
+    EarlyStopping,
+    EpochScoring,
+    LRScheduler,
+)
 
 TERMS = ("loss", "loss_best", "log_likelihood", "kl")
 """What an epoch's row has of each side of the validation split."""
@@ -143,6 +150,11 @@ def check_callbacks(callbacks: Any, *, keys: list[str], schedule: str, remedy: s
             raise TypeError(
                 f"callbacks has {name!r}, which is no skorch callback. Pass instances or classes "
                 "of skorch.callbacks.Callback, or tuples (name, callback)."
+            )
+        if isinstance(cb, (BatchScoring, EpochScoring)) and not callable(cb.scoring):
+            raise ValueError(
+                f"{name} has scoring={cb.scoring!r:.100}, but a VAE in training predicts nothing "
+                "that a metric could take. Give a function: scoring(net, X, y) with net.module_."
             )
         if isinstance(cb, LRScheduler) and schedule != "constant":
             raise ValueError(

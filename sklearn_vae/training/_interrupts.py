@@ -41,6 +41,7 @@ class Interrupts:
             self._restore()
         finally:
             self._restore()
+        self._over = False  # who has kept the wrapper and sets it again gets the handler itself
         for number, frame in self._late:
             self._wrapped[number](number, frame)
 

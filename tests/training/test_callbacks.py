@@ -13,6 +13,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 from skorch.callbacks import (
+    BatchScoring,
     Callback,
     Checkpoint,
     EarlyStopping,
@@ -310,6 +311,8 @@ REFUSED = {
         ["'val_loss'", "valid_loss", "train_kl"],
     ),
     "no labels": ([EarlyStopping(monitor="train_label_loss")], {}, ValueError, ["train_loss"]),
+    "a metric": ([EpochScoring("accuracy")], {}, ValueError, ["'accuracy'", "scoring(net, X, y)"]),
+    "of batches": ([BatchScoring("r2")], {"validation_fraction": 0.2}, ValueError, ["'r2'"]),
     "a schedule": ([LRScheduler], {}, ValueError, ["LRScheduler", "lr_schedule='constant'"]),
     "another schedule": (
         [("plateau", LRScheduler("ReduceLROnPlateau"))],

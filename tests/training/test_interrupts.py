@@ -115,6 +115,18 @@ def test_a_handler_that_is_set_while_training_runs(images):
         assert signal.getsignal(signal.SIGINT) is handler
 
 
+def test_a_handler_that_a_callback_saw_works_after_the_fit(images):
+    seen = []
+    see = at_epoch_end(lambda: seen.append(signal.getsignal(signal.SIGINT)))
+    tiny(callbacks=[see], max_epochs=1).fit(images)
+    signal.signal(signal.SIGINT, seen[0])  # as who restores what was there before
+    with pytest.raises(KeyboardInterrupt):
+        press()
+    with pytest.raises(KeyboardInterrupt):
+        tiny(callbacks=[at_epoch_end(press)], max_epochs=2).fit(images)
+    assert signal.getsignal(signal.SIGINT) == seen[0]
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="this system has no SIGUSR1")
 def test_other_signals_whose_handler_interrupts(images):
     before = signal.signal(signal.SIGUSR1, lambda *_: stop())
