@@ -482,18 +482,16 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, CallbackSupportMixin, BaseEstimat
                 self._resume(net, with_optimizer=not new_head)
             net.train(data if split is None else Subset(data, split[0]), epochs)
             net.train_split = None  # it holds the validation images
+            self.module_, self.net_, self.device_ = model.eval(), net, device
+            self._set_feature_scale(data)  # reads rows, for which a Dataset may draw
             before = self._trained_on if again else NO_KEYS
-            trained_on = remembered(data, before, partial=partial)  # here, as items may be drawn
+            self._trained_on = remembered(data, before, partial=partial)
         rows = net.rows()
-        model.eval()
-        self.module_, self.net_, self.device_ = model, net, device
         self.history_, self.n_iter_ = rows, len(rows)
         shown = (len(rows) - done) * (len(data) if split is None else len(split[0]))
         self.n_samples_seen_ = shown + (self.n_samples_seen_ if again else 0)
         self.__dict__.pop("_loaded_optimizer", None)
         self._resumable = partial or self.warm_start
-        self._set_feature_scale(data)
-        self._trained_on = trained_on
         if tasks is not None:
             tasks.end()
 
@@ -505,7 +503,8 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, CallbackSupportMixin, BaseEstimat
             now.__dict__.update(self.__dict__)
             now.module_, now.device_ = net.snapshot(), torch.device(net.device)
             now.history_, now.n_iter_ = net.rows(), len(net.history)
-            now._set_feature_scale(data)
+            with generators_restored():  # a Dataset may draw
+                now._set_feature_scale(data)
             return dict(vars(now))
 
         around = AroundEpochs(tasks.begin_epoch, lambda net: tasks.end_epoch(lambda: fitted(net)))

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from helpers import synthetic_images, tiny
+from helpers import same_weights, synthetic_images, tiny, weights
 from joblib import Parallel, delayed
 
 from sklearn_vae import VAETransformer
@@ -313,3 +313,26 @@ def test_an_error_in_a_fit_leaves_the_default_dtype(images, default_dtype):
     with pytest.raises(FloatingPointError):
         tiny(lr=1e30, optimizer="sgd").fit(images)
     assert torch.get_default_dtype() == torch.float64
+
+
+class Drawn(torch.utils.data.Dataset):
+    """Images with noise from torch's generator, as random transforms have it."""
+
+    def __init__(self, images):
+        self.images = torch.tensor(images, dtype=torch.float32)
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, i):
+        return (self.images[i] + 0.1 * torch.rand(self.images[i].shape)).clip(0, 1)
+
+
+def test_a_dataset_that_draws_is_read_with_the_seed_of_the_fit(images):
+    fits = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        vae = tiny(random_state=0, features="hidden").fit(Drawn(images))
+        fits.append((weights(vae), vae._trained_on))
+    assert same_weights(fits[0][0], fits[1][0])  # the scale of hidden features is one of them
+    np.testing.assert_array_equal(fits[0][1], fits[1][1])
