@@ -136,5 +136,5 @@ html_theme_options = {
     "pygments_light_style": "tango",
     "pygments_dark_style": "github-dark",
 }
-flat = ("index", "user_guide", "benchmarks", "comparison", "development", "changelog")
+flat = ("index", "user_guide", "benchmarks", "robustness", "comparison", "development", "changelog")
 html_sidebars = {page: [] for page in flat}  # nothing below them to list
