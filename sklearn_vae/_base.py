@@ -1053,8 +1053,8 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, CallbackSupportMixin, BaseEstimat
         state = dict(state)
         weights, z_dim = state.pop("_weights", None), state.pop("_z_dim", None)
         super().__setstate__(state)
-        self.__dict__.setdefault("_trained_on", NO_KEYS)  # from_pretrained brings none
         if weights is not None:
+            self.__dict__.setdefault("_trained_on", NO_KEYS)  # from_pretrained brings none
             self.device_ = resolve_device(self.device, fallback=True)
             # The initial weights are replaced at once, and take no memory in from_pretrained;
             # training may go on with those loaded.
