@@ -77,14 +77,6 @@ def speed_elbo() -> str:
     return markdown_table(rows, ["net", "seed", "contender", "epochs", "seconds", "ELBO", "x loop"])
 
 
-def speed_modes() -> str:
-    """Return the held-out ELBO of each mode of training."""
-    rows = load("speed_modes")["results"]
-    for row in rows:
-        row["ELBO"] = f"{row['ELBO']:.1f} ± {row['±']:.1f}"
-    return markdown_table(rows, ["net", "mode", "ELBO"])
-
-
 def speed_encode() -> str:
     """Return images a second in encoding and decoding, beside the raw loop's."""
     rows = load("speed_encode")["results"]
@@ -124,21 +116,9 @@ def scaling_memory() -> str:
     )
 
 
-def search() -> str:
-    """Return what a search costs beside its parts, and what a second process gains."""
-    rows = load("search")["results"]
-    found = {data: {} for data in dict.fromkeys(row["data"] for row in rows)}
-    for row in rows:
-        found[row["data"]][row["what"]] = f"{row['value']:.3g}"
-    return markdown_table([{"data": k, **v} for k, v in found.items()], ["data", *found["digits"]])
-
-
 TABLES: dict[str, Callable[[], str]] = {
     each.__name__: each
-    for each in (
-        *(speed_train, speed_elbo, speed_modes, speed_encode, speed_start),
-        *(scaling_memory, search),
-    )
+    for each in (speed_train, speed_elbo, speed_encode, speed_start, scaling_memory)
 }
 
 

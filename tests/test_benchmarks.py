@@ -41,3 +41,10 @@ def test_raw_loops_compute_what_the_estimator_does(network, shape):
     decoded = speed.raw_decode(vae, Z, 16).astype(int)
     np.testing.assert_allclose(decoded, vae.inverse_transform(Z), atol=1)  # truncated, rounded
     assert speed.raw_sample(vae, 5, 2).shape == (5, *shape)
+
+
+def test_tables_are_what_the_files_give():
+    report = importlib.import_module("report")
+    page = report.PAGE.read_text("utf-8")
+    assert set(report.TABLES) == {name for _, name, _ in report.TABLE.findall(page)}
+    assert report.written(page) == page
