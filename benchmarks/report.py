@@ -20,7 +20,7 @@ from typing import Any
 from _common import RESULTS, markdown_table
 
 PAGE = RESULTS.parent.parent / "docs" / "benchmarks.md"
-TABLE = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
+TABLE = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 LOOP = "hand-written loop"
 OURS = "sklearn_vae"
 
@@ -107,18 +107,8 @@ def speed_start() -> str:
     )
 
 
-def scaling_memory() -> str:
-    """Return the highest memory beyond data and result."""
-    rows = load("scaling_memory")["results"]
-    return markdown_table(
-        [{"case": row["case"], "beyond, MiB": f"{row['beyond, MiB']:.0f}"} for row in rows],
-        ["case", "beyond, MiB"],
-    )
-
-
 TABLES: dict[str, Callable[[], str]] = {
-    each.__name__: each
-    for each in (speed_train, speed_elbo, speed_encode, speed_start, scaling_memory)
+    each.__name__: each for each in (speed_train, speed_elbo, speed_encode, speed_start)
 }
 
 
@@ -127,7 +117,7 @@ def written(text: str) -> str:
 
     def table(match: re.Match[str]) -> str:
         name = match[2]
-        return f"{match[1]}{TABLES[name]()}\n\n{machine(name)}{match[3]}"
+        return f"{match[1]}{TABLES[name]()}\n\n{machine(name)}\n{match[3]}"
 
     return TABLE.sub(table, text)
 
