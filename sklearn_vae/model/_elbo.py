@@ -67,11 +67,10 @@ class NegativeELBO(nn.Module):
         self.beta = beta
         self.free_bits = free_bits
 
-    def forward(self, terms: ELBOTerms, kl_weight: float | Tensor = 1.0) -> Tensor:
+    def forward(self, terms: ELBOTerms, kl_weight: float = 1.0) -> Tensor:
         """Return the scalar loss in nats per sample.
 
-        ``kl_weight`` in [0, 1], a number or a tensor of shape (), is the warm-up's share of
-        ``beta``.
+        ``kl_weight`` in [0, 1] is the warm-up's share of ``beta``.
         """
         if self.free_bits > 0:
             kl = torch.clamp(terms.kl.mean(0), min=self.free_bits).sum()

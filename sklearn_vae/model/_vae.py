@@ -132,7 +132,7 @@ class VAE(nn.Module):
         ``y`` has shape (n,) and holds class numbers; -1 is an unknown class.
         """
         if y is not None and self.n_classes:
-            # F.one_hot would read y's values on a CPU, which a traced step cannot.
+            # F.one_hot would refuse -1, an unknown class, which has zeros here.
             one_hot = y[:, None] == torch.arange(self.n_classes, device=y.device)
             z = torch.cat([z, one_hot.to(z.dtype)], 1)
         return self.likelihood(self.decoder(z).float())

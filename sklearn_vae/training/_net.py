@@ -326,7 +326,7 @@ class VAENet(NeuralNet):
         return {"loss": loss, "y_pred": terms}
 
     def _loss(
-        self, raw: Tensor, y: Tensor | None, weight: float | Tensor, *, training: bool
+        self, raw: Tensor, y: Tensor | None, weight: float, *, training: bool
     ) -> tuple[Tensor, ELBOTerms]:
         module = self.module_
         x = module.scaling(raw)
