@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import statistics
 import sys
@@ -77,6 +78,14 @@ def speed_elbo() -> str:
     return markdown_table(rows, ["net", "seed", "contender", "epochs", "seconds", "ELBO", "x loop"])
 
 
+def speed_modes() -> str:
+    """Return the held-out ELBO of each mode of training."""
+    rows = load("speed_modes")["results"]
+    for row in rows:
+        row["ELBO"] = f"{row['ELBO']:.1f} ± {row['±']:.1f}"
+    return markdown_table(rows, ["net", "mode", "ELBO"])
+
+
 def speed_encode() -> str:
     """Return images a second in encoding and decoding, beside the raw loop's."""
     rows = load("speed_encode")["results"]
@@ -107,8 +116,43 @@ def speed_start() -> str:
     )
 
 
+def scaling_memory() -> str:
+    """Return the highest memory beyond data and result."""
+    rows = load("scaling_memory")["results"]
+    return markdown_table(
+        [{"case": row["case"], "beyond, MiB": round(row["beyond, MiB"])} for row in rows],
+        ["case", "beyond, MiB"],
+    )
+
+
+def scaling_time() -> str:
+    """Return how the time of a fit grows with images and with epochs."""
+    rows = load("scaling_time")["results"]
+    share = "share outside batches, %"
+    for row in rows:
+        row |= {"images": f"{row['images']:,}", "seconds": f"{row['fit seconds']:.3g}"}
+        row["us an image and epoch"] = f"{row.get('us per image and epoch', math.nan):.1f}"
+        row[share] = f"{row.get(share, math.nan):.2f}"
+    rows = [{k: "" if v == "nan" else v for k, v in row.items()} for row in rows]
+    return markdown_table(rows, ["images", "epochs", "seconds", "us an image and epoch", share])
+
+
+def search() -> str:
+    """Return what a search costs beside its parts, and what a second process gains."""
+    rows = load("search")["results"]
+    found: dict[str, dict[str, str]] = {}
+    for row in rows:
+        found.setdefault(row["data"], {})[row["what"]] = f"{row['value']:.3g}"
+    lines = [{"data": data, **values} for data, values in found.items()]
+    return markdown_table(lines, list(lines[0]))
+
+
 TABLES: dict[str, Callable[[], str]] = {
-    each.__name__: each for each in (speed_train, speed_elbo, speed_encode, speed_start)
+    each.__name__: each
+    for each in (
+        *(speed_train, speed_elbo, speed_modes, speed_encode, speed_start),
+        *(scaling_memory, scaling_time, search),
+    )
 }
 
 
@@ -117,6 +161,8 @@ def written(text: str) -> str:
 
     def table(match: re.Match[str]) -> str:
         name = match[2]
+        if not (RESULTS / f"{name}.json").exists():
+            return f"{match[1]}Not measured yet.\n{match[3]}"
         return f"{match[1]}{TABLES[name]()}\n\n{machine(name)}\n{match[3]}"
 
     return TABLE.sub(table, text)

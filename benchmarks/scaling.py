@@ -3,7 +3,7 @@
     python benchmarks/scaling.py --part time memory
 
 ``time``: seconds per epoch of a small net on 1,000 to 1,000,000 tiny images, the share of an epoch
-that is not spent on its batches, and a picture. ``memory``: peak memory beyond the data and the
+that is not spent on its batches. ``memory``: peak memory beyond the data and the
 result, each case in a fresh process; the last encodes a sparse memory-mapped file of 20 GB.
 """
 
@@ -20,12 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _common import RESULTS, environment, markdown_table, write_json
+from _common import environment, markdown_table, write_json
 
 from sklearn_vae import VAETransformer
 from sklearn_vae.nn import MLP, Conv
 
-PICTURE = RESULTS.parents[1] / "docs" / "images" / "scaling.png"
 SIZES = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 
 
@@ -84,31 +83,7 @@ def part_time(args: argparse.Namespace) -> list[dict[str, Any]]:
             fits.append(time.perf_counter() - start)
         rows.append({"images": 100_000, "epochs": epochs, "fit seconds": statistics.median(fits)})
         print(markdown_table(rows[-1:], list(rows[-1])), flush=True)
-    draw(rows)
     return rows
-
-
-def draw(rows: list[dict[str, Any]]) -> None:
-    """Draw time against images, on logarithmic axes, and against epochs."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
-    by_images, by_epochs = rows[: len(SIZES)], rows[len(SIZES) :]
-    for ax, part, column in (
-        (axes[0], by_images, "images"),
-        (axes[1], by_epochs, "epochs"),
-    ):
-        x, y = (np.array([row[c] for row in part]) for c in (column, "fit seconds"))
-        ax.plot(x, y, "o-", label="measured")
-        ax.plot(x, y[-1] * x / x[-1], "--", color="grey", label="proportional")
-        ax.set(xlabel=column, ylabel="seconds of fit")
-        if column == "images":
-            ax.set(xscale="log", yscale="log")
-        ax.legend(frameon=False)
-    figure.savefig(PICTURE, dpi=110)
 
 
 MEMORY_CASES = {
