@@ -54,7 +54,9 @@ from .augmentation import (
     transform_rows,
 )
 from .augmentation._containers import check_can_append, is_table
-from .training import AUGMENTATIONS, ArrayDataset, Augment, Spelling, as_array_of
+from .augmentation._counts import NewRows
+from .augmentation._methods import MethodName
+from .training import AUGMENTATIONS, ArrayDataset, Augment, AugmentationName, Spelling, as_array_of
 
 RESIDUAL_BYTES = 2**22
 """Size of the float blocks in which residuals are added: they stay in the processor's cache."""
@@ -229,9 +231,9 @@ class VAEAugmenter(
         estimator: Any = None,
         *,
         vae: Any = None,
-        method: str | Method = "auto",
-        n_new: str | float | Mapping[Any, float] | Callable[..., Any] = "balance",
-        transforms: str | float | Callable[[torch.Tensor], torch.Tensor] | None = None,
+        method: MethodName | Method = "auto",
+        n_new: NewRows | float | Mapping[Any, float] | Callable[..., Any] = "balance",
+        transforms: AugmentationName | float | Callable[[torch.Tensor], torch.Tensor] | None = None,
         gate: bool | QualityGate = False,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:

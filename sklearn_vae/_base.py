@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from math import isfinite
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import torch
@@ -61,7 +61,10 @@ from .model import (
     PosteriorFamily,
     Prior,
 )
-from .nn import MLP, NETWORKS, Conv, Custom, Network, Patches
+from .model._likelihoods import LikelihoodName
+from .model._posteriors import PosteriorName
+from .model._priors import PriorName
+from .nn import MLP, NETWORKS, Conv, Custom, Network, NetworkName, Patches
 from .nn._mps import is_limited
 from .nn._scaling import ROUNDING
 from .training import (
@@ -71,8 +74,10 @@ from .training import (
     OF_ITEMS,
     ArrayDataset,
     Augment,
+    AugmentationName,
     EpochLog,
     ItemDataset,
+    LRSchedule,
     ProgressBar,
     ResidentDataset,
     Spelling,
@@ -96,12 +101,16 @@ from .training import (
 )
 from .training._progress import AroundEpochs, tell
 
+OptimizerName = Literal["adam", "adamw", "sgd"]
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 FUSED = {"cpu", "cuda"}
 """Types of device on which torch's optimisers make one pass over all weights."""
-COMPILE_MODES = ("reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
+CompileMode = Literal["reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"]
 """Modes of ``torch.compile`` beside its default."""
-FEATURES = ("mean", "mean+std", "hidden")
+Precision = Literal["auto", "float32", "bfloat16"]
+Features = Literal["mean", "mean+std", "hidden"]
+FEATURES: tuple[str, ...] = get_args(Features)
+Symmetry = Literal["horizontal", "both"]
 SYMMETRIES: dict[str | None, tuple[tuple[int, ...], ...]] = {
     None: (),
     "horizontal": ((-1,),),
@@ -233,7 +242,7 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, CallbackSupportMixin, BaseEstimat
             None,
         ],
         "features": [StrOptions(set(FEATURES))],
-        "symmetry": [StrOptions({name for name in SYMMETRIES if name}), None],
+        "symmetry": [StrOptions(set(get_args(Symmetry))), None],
         "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
@@ -243,8 +252,8 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, CallbackSupportMixin, BaseEstimat
         "patience": [Interval(Integral, 1, None, closed="left"), None],
         "warm_start": ["boolean"],
         "device": [str, torch.device],
-        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
-        "compile": ["boolean", StrOptions(set(COMPILE_MODES))],
+        "precision": [StrOptions(set(get_args(Precision)))],
+        "compile": ["boolean", StrOptions(set(get_args(CompileMode)))],
         "callbacks": [list, None, Hidden(tuple)],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -254,30 +263,35 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, CallbackSupportMixin, BaseEstimat
         self,
         z_dim: int = 32,
         *,
-        network: str | Network | tuple[torch.nn.Module, torch.nn.Module] = "auto",
+        network: Literal["auto", NetworkName]
+        | Network
+        | tuple[torch.nn.Module, torch.nn.Module] = "auto",
         image_shape: tuple[int, ...] | None = None,
-        likelihood: str | Likelihood = "auto",
-        prior: str | Prior = "normal",
-        posterior: str | PosteriorFamily = "normal",
+        likelihood: Literal["auto", LikelihoodName] | Likelihood = "auto",
+        prior: PriorName | Prior = "normal",
+        posterior: PosteriorName | PosteriorFamily = "normal",
         beta: float = 1.0,
         kl_warmup: float = 0,
         free_bits: float = 0.0,
         importance_samples: int = 1,
         label_weight: float = 0.0,
-        augment: str | float | Callable[[torch.Tensor], torch.Tensor] | None = "auto",
-        features: str = "mean",
-        symmetry: str | None = None,
-        max_epochs: int | str = "auto",
+        augment: Literal["auto", AugmentationName]
+        | float
+        | Callable[[torch.Tensor], torch.Tensor]
+        | None = "auto",
+        features: Features = "mean",
+        symmetry: Symmetry | None = None,
+        max_epochs: int | Literal["auto"] = "auto",
         batch_size: int = 256,
         lr: float = 2e-3,
-        lr_schedule: str = "cosine",
-        optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
+        lr_schedule: LRSchedule = "cosine",
+        optimizer: OptimizerName | Callable[..., torch.optim.Optimizer] = "adam",
         validation_fraction: float | None = None,
         patience: int | None = None,
         warm_start: bool = False,
         device: str | torch.device = "auto",
-        precision: str = "auto",
-        compile: bool | str = False,
+        precision: Precision = "auto",
+        compile: bool | CompileMode = False,
         callbacks: list[Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
@@ -877,9 +891,9 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, CallbackSupportMixin, BaseEstimat
                 name = "gaussian" if gaussian else "bernoulli"
             likelihood = LIKELIHOODS[name]()
         # Settings only: tensors are made with the model, and skops saves no others.
-        likelihood = copy.deepcopy(likelihood)
-        likelihood.bounded = intensity or likelihood.needs_bounded
-        return likelihood
+        own: Likelihood = copy.deepcopy(likelihood)
+        own.bounded = intensity or own.needs_bounded
+        return own
 
     def _resolve_prior(self) -> Prior:
         return PRIORS[self.prior]() if isinstance(self.prior, str) else self.prior

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from numbers import Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import torch
@@ -29,7 +29,8 @@ from ._transformer import VAETransformer
 from .model import VAE
 from .training import ArrayDataset, ItemDataset
 
-METHODS = ("path", "elbo", "reconstruction", "latent")
+DetectorMethod = Literal["path", "elbo", "reconstruction", "latent"]
+METHODS: tuple[str, ...] = get_args(DetectorMethod)
 TINY = 1e-8
 """Keeps the logarithm of what vanishes finite: a hundredth of a grey level, squared."""
 N_VAES, N_FOLDS = 2, 4
@@ -148,7 +149,7 @@ class VAEDetector(OutlierMixin, NestedParamsMixin, MetaEstimatorMixin, DocLinkMi
         self,
         vae: VAETransformer | FrozenEstimator | None = None,
         *,
-        method: str = "path",
+        method: DetectorMethod = "path",
         contamination: float = 0.1,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-N_NEW = ("balance", "auto", "not majority", "minority", "not minority", "all")
+NewRows = Literal["balance", "auto", "not majority", "minority", "not minority", "all"]
+N_NEW: tuple[str, ...] = get_args(NewRows)
 """Names: all but "balance", which is "auto", are imbalanced-learn's."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from numbers import Integral, Real
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -432,6 +432,9 @@ class Auto(Method):
         return self.method_.draw(n, rng)
 
 
+MethodName = Literal[
+    "auto", "posterior", "interpolation", "density", "conditional", "deformation", "bootstrap"
+]
 METHODS: dict[str, type[Method]] = {
     "auto": Auto,
     "posterior": Posterior,

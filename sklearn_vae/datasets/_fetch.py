@@ -6,7 +6,7 @@ import os
 import warnings
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, overload
 from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
@@ -39,6 +39,7 @@ SOURCES = {
 }
 """What ``DESCR`` begins with, by name."""
 
+Subset = Literal["train", "val", "test", "all"]
 PARTS = ("train", "val", "test")
 
 REMEDY = "Copy the files again from where they are whole, or delete them and download."
@@ -46,10 +47,28 @@ REMEDY = "Copy the files again from where they are whole, or delete them and dow
 Parts = list[tuple[np.ndarray, np.ndarray]]
 
 
+@overload
+def fetch_images(
+    name: str,
+    *,
+    subset: Subset = ...,
+    data_home: str | os.PathLike[str] | None = ...,
+    download_if_missing: bool = ...,
+    return_X_y: Literal[False] = ...,
+) -> Bunch: ...
+@overload
+def fetch_images(
+    name: str,
+    *,
+    subset: Subset = ...,
+    data_home: str | os.PathLike[str] | None = ...,
+    download_if_missing: bool = ...,
+    return_X_y: Literal[True],
+) -> tuple[np.ndarray, np.ndarray]: ...
 @validate_params(
     {
         "name": [str],
-        "subset": [StrOptions({*PARTS, "all"})],
+        "subset": [StrOptions(set(get_args(Subset)))],
         "data_home": [str, os.PathLike, None],
         "download_if_missing": ["boolean"],
         "return_X_y": ["boolean"],
@@ -59,7 +78,7 @@ Parts = list[tuple[np.ndarray, np.ndarray]]
 def fetch_images(
     name: str,
     *,
-    subset: str = "train",
+    subset: Subset = "train",
     data_home: str | os.PathLike[str] | None = None,
     download_if_missing: bool = True,
     return_X_y: bool = False,

@@ -12,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 from sklearn.utils import Bunch
@@ -35,6 +35,30 @@ LITTER = {"thumbs.db", "ehthumbs.db", "desktop.ini"}
 Labelled = tuple[list[Path], list[str | None]]
 
 
+@overload
+def load_image_folder(
+    container_path: str | os.PathLike[str],
+    *,
+    target_names: Any = ...,
+    unlabelled: str | None = ...,
+    path_column: str = ...,
+    label_column: str | None = ...,
+    encoding: str | None = ...,
+    reader: Any = ...,
+    return_X_y: Literal[False] = ...,
+) -> Bunch: ...
+@overload
+def load_image_folder(
+    container_path: str | os.PathLike[str],
+    *,
+    target_names: Any = ...,
+    unlabelled: str | None = ...,
+    path_column: str = ...,
+    label_column: str | None = ...,
+    encoding: str | None = ...,
+    reader: Any = ...,
+    return_X_y: Literal[True],
+) -> tuple[np.ndarray, np.ndarray]: ...
 @validate_params(
     {
         "container_path": [str, os.PathLike],

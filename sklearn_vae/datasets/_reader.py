@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 from itertools import takewhile
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -19,6 +19,9 @@ from tqdm.auto import tqdm
 
 from .._doc_link import DocLinkMixin
 
+Aspect = Literal["crop", "pad", "stretch"]
+Mode = Literal["L", "RGB", "RGBA"]
+OnError = Literal["raise", "blank"]
 MODES = {"L": 1, "RGB": 3, "RGBA": 4}
 """Channels by mode."""
 NAMED = 100
@@ -109,9 +112,9 @@ class ImageReader(TransformerMixin, DocLinkMixin, BaseEstimator):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "size": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
-        "aspect": [StrOptions({"crop", "pad", "stretch"})],
+        "aspect": [StrOptions(set(get_args(Aspect)))],
         "mode": [StrOptions(set(MODES))],
-        "errors": [StrOptions({"raise", "blank"})],
+        "errors": [StrOptions(set(get_args(OnError)))],
         "n_jobs": [Integral, None],
         "verbose": ["verbose"],
     }
@@ -120,9 +123,9 @@ class ImageReader(TransformerMixin, DocLinkMixin, BaseEstimator):
         self,
         size: int | tuple[int, int] | None = None,
         *,
-        aspect: str = "crop",
-        mode: str = "RGB",
-        errors: str = "raise",
+        aspect: Aspect = "crop",
+        mode: Mode = "RGB",
+        errors: OnError = "raise",
         n_jobs: int | None = None,
         verbose: int = 0,
     ) -> None:

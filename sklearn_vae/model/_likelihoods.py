@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from dataclasses import FrozenInstanceError
 from math import inf, log
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.distributions as td
@@ -226,6 +226,7 @@ class DiscretizedLogistic(Likelihood):
         return _DiscretizedLogistic(torch.sigmoid(loc), (log_scale - 2.0).clamp(min=-7.0))
 
 
+LikelihoodName = Literal["bernoulli", "gaussian", "bce+mse", "discretized-logistic"]
 LIKELIHOODS: dict[str, type[Likelihood]] = {
     "bernoulli": Bernoulli,
     "gaussian": Gaussian,

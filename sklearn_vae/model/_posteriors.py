@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from math import log, pi
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.distributions as td
@@ -174,6 +174,7 @@ class IAF(PosteriorFamily):
         return _FlowHead(n_activations, z_dim, self.n_steps, self.n_hidden)
 
 
+PosteriorName = Literal["normal", "iaf"]
 POSTERIORS: dict[str, type[PosteriorFamily]] = {"normal": DiagonalNormal, "iaf": IAF}
 """Families by the name that ``VAETransformer(posterior=...)`` takes."""
 

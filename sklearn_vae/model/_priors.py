@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from math import log, pi
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.distributions as td
@@ -238,6 +238,7 @@ class Vamp(_OfComponents):
         return _Vamp(examples(self.n_components), bounded)
 
 
+PriorName = Literal["normal", "mixture", "vamp"]
 PRIORS: dict[str, type[Prior]] = {"normal": StandardNormal, "mixture": Mixture, "vamp": Vamp}
 """Priors by the name that ``VAETransformer(prior=...)`` takes."""
 

@@ -1,7 +1,7 @@
 """Training: the skorch net, batch-level loading, devices, schedules, augmentation, progress."""
 
 from .._generators import generators_restored, seeded, usual_dtype
-from ._augment import AUGMENTATIONS, Augment, resolve_augment
+from ._augment import AUGMENTATIONS, Augment, AugmentationName, resolve_augment
 from ._batches import (
     ArrayDataset,
     Batches,
@@ -31,7 +31,7 @@ from ._device import (
 from ._net import VAENet
 from ._progress import EpochLog, ProgressBar
 from ._ranges import OF_ARRAY, OF_ITEMS, Spelling, darkness
-from ._schedules import LR_SCHEDULES, kl_weight, learning_rate_factor
+from ._schedules import LR_SCHEDULES, LRSchedule, kl_weight, learning_rate_factor
 
 __all__ = [
     "ASYNCHRONOUS",
@@ -41,9 +41,11 @@ __all__ = [
     "OF_ITEMS",
     "ArrayDataset",
     "Augment",
+    "AugmentationName",
     "Batches",
     "EpochLog",
     "ItemDataset",
+    "LRSchedule",
     "ProgressBar",
     "ResidentDataset",
     "Spelling",

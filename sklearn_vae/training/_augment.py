@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import Field, dataclass, fields, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -156,6 +156,7 @@ def _uniform(like: Tensor, *shape: int) -> Tensor:
     return torch.rand(len(like), *shape, device=like.device, dtype=like.dtype) * 2 - 1
 
 
+AugmentationName = Literal["geometric", "natural"]
 AUGMENTATIONS: dict[str, Augment] = {
     "geometric": Augment(rotate=12, shift=0.06, scale=0.1, shear=8, elastic=0.06),
     "natural": Augment(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from math import cos, pi
+from typing import Literal, get_args
 
-LR_SCHEDULES = ("constant", "cosine")
+LRSchedule = Literal["constant", "cosine"]
+LR_SCHEDULES: tuple[str, ...] = get_args(LRSchedule)
 WARM_UP = 0.05
 """Share of the steps over which the cosine schedule rises to the full rate."""
 
