@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.utils import check_array
 
 from .._detector import VAEDetector
-from .._images import check_count
 from .._samples import from_torch
-from ._estimators import first, image_shape_of, resolve, to_array
-from ._plotting import TileDisplay, as_pairs, check_matplotlib, merged, mosaic
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.colorbar import Colorbar
-    from matplotlib.image import AxesImage
+from ._display import Axes, Grid, TileDisplay
+from ._estimators import as_array, first, image_shape_of
+from ._plotting import as_pairs, merged, mosaic
 
 
+@dataclass(eq=False, repr=False)
 class ErrorMapDisplay(TileDisplay):
     """Images, their reconstructions, and a heat map of where the two differ.
 
@@ -27,15 +24,12 @@ class ErrorMapDisplay(TileDisplay):
 
     Parameters
     ----------
-    images : array-like
-        ``(n, h, w)``, ``(n, h, w, c)``, ``(n, c, h, w)``, or rows ``(n, d)`` with
-        ``image_shape``; uint8 is 0 to 255, float is in [0, 1].
+    images : %(images)s
     reconstructions : array-like
         As many, in the same form.
     errors : array-like of shape (n, height, width)
         Error per pixel, 0 or larger.
-    image_shape : tuple of int, default=None
-        What one row is: (height, width), (height, width, channels) or (channels, height, width).
+    %(image_shape)s
 
     Attributes
     ----------
@@ -45,10 +39,7 @@ class ErrorMapDisplay(TileDisplay):
         The mosaic of errors below, at y = 2, on one scale from 0 to the largest of them.
     colorbar_ : matplotlib.colorbar.Colorbar
         The scale of the errors.
-    ax_ : matplotlib.axes.Axes
-        The axes that all are in.
-    figure_ : matplotlib.figure.Figure
-        The figure of that axes.
+    %(axes)s
 
     Examples
     --------
@@ -62,21 +53,19 @@ class ErrorMapDisplay(TileDisplay):
     <...ErrorMapDisplay object at ...>
     """
 
-    heat_: AxesImage
-    colorbar_: Colorbar
+    images: Any
+    reconstructions: Any
+    errors: Any
 
-    def __init__(
-        self,
-        images: Any,
-        reconstructions: Any,
-        errors: Any,
-        *,
-        image_shape: tuple[int, ...] | None = None,
-    ) -> None:
-        self.images = images
-        self.reconstructions = reconstructions
-        self.errors = errors
-        self.image_shape = image_shape
+    def _grid(self) -> Grid:
+        pairs = as_pairs(self.images, self.reconstructions, self.image_shape)
+        if np.shape(self.errors) != pairs.shape[1:4]:
+            raise ValueError(
+                f"errors have shape {np.shape(self.errors)}; {pairs.shape[1:4]}, one per pixel, "
+                "is needed."
+            )
+        tiles = np.concatenate([pairs, np.full_like(pairs[:1], np.nan)])
+        return Grid(tiles, rows=["image", "reconstruction", "error"])
 
     def plot(
         self, *, ax: Axes | None = None, heat_kw: dict[str, Any] | None = None, **kwargs: Any
@@ -85,18 +74,14 @@ class ErrorMapDisplay(TileDisplay):
 
         Parameters
         ----------
-        ax : matplotlib.axes.Axes, default=None
-            Where to draw; None makes a new figure.
+        %(ax)s
         heat_kw : dict, default=None
             For the ``imshow`` of the errors, such as ``vmax``: give two displays the same to
             compare them.
         **kwargs : dict
             For the ``imshow`` of the images, such as ``cmap``.
 
-        Returns
-        -------
-        self : object
-            The display.
+        %(returns)s
 
         Raises
         ------
@@ -105,16 +90,10 @@ class ErrorMapDisplay(TileDisplay):
         ImportError
             Where matplotlib is missing.
         """
-        pairs = as_pairs(self.images, self.reconstructions, self.image_shape)
         errors = check_array(
             from_torch(self.errors), dtype=np.float32, allow_nd=True, input_name="errors"
         )
-        if errors.shape != pairs.shape[1:4]:
-            raise ValueError(
-                f"errors have shape {errors.shape}; {pairs.shape[1:4]}, one per pixel, is needed."
-            )
-        tiles = np.concatenate([pairs, np.full_like(pairs[:1], np.nan)])
-        self._draw(tiles, ax, kwargs, rows=["image", "reconstruction", "error"])
+        super().plot(ax=ax, **kwargs)
         look = merged({"cmap": "inferno", "vmin": 0, "vmax": errors.max()}, heat_kw or {})
         ax, n = self.ax_, len(errors)
         view = {"xlim": ax.get_xlim(), "ylim": ax.get_ylim(), "aspect": ax.get_aspect()}
@@ -136,36 +115,17 @@ class ErrorMapDisplay(TileDisplay):
         ----------
         estimator : VAEDetector, FrozenEstimator or Pipeline
             The fitted detector, or what holds it. Steps of a pipeline before it are applied to X.
-        X : array-like, torch.Tensor or torch.utils.data.Dataset
-            Images in the form that the estimator was fitted on.
-        n_images : int, default=10
-            How many, at most.
-        ax : matplotlib.axes.Axes, default=None
-            Where to draw; None makes a new figure.
-        **kwargs : dict
-            For :meth:`plot`.
+        %(first)s
+        %(drawing)s
 
-        Returns
-        -------
-        display : ErrorMapDisplay
-            The drawn display.
-
-        Raises
-        ------
-        TypeError
-            For an estimator without a VAEDetector.
-        ValueError
-            For a VAE of vectors, and for an X that it does not take.
-        ImportError
-            Where matplotlib is missing.
+        %(raises)s
         """
-        check_matplotlib(f"{cls.__name__}.from_estimator")
-        detector, X = resolve(estimator, VAEDetector, first(X, check_count("n_images", n_images)))
-        vae = detector.vae_
-        shape = image_shape_of(vae)
-        images = to_array(vae, X)
-        mean = np.mean([each.reconstruct(X) for each in detector.vaes_], axis=0)
-        rebuilt = np.rint(mean).astype(images.dtype) if images.dtype == np.uint8 else mean
+        detector, X = cls._resolve(estimator, VAEDetector, first(X, n_images))
+        shape = image_shape_of(detector.vae_)
+        rebuilt = np.mean([vae.reconstruct(X) for vae in detector.vaes_], axis=0)
+        images = as_array(X)
+        if images.dtype == np.uint8:
+            rebuilt = np.rint(rebuilt).astype(np.uint8)
         display = cls(images, rebuilt, detector.error_map(X), image_shape=shape)
         return display.plot(ax=ax, **kwargs)
 
@@ -186,14 +146,6 @@ class ErrorMapDisplay(TileDisplay):
         ----------
         images, reconstructions, errors, image_shape
             See :class:`ErrorMapDisplay`.
-        ax : matplotlib.axes.Axes, default=None
-            Where to draw; None makes a new figure.
-        **kwargs : dict
-            For :meth:`plot`.
-
-        Returns
-        -------
-        display : ErrorMapDisplay
-            The drawn display.
+        %(drawing)s
         """
         return cls(images, reconstructions, errors, image_shape=image_shape).plot(ax=ax, **kwargs)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.utils import check_array, check_consistent_length
@@ -10,20 +11,16 @@ from sklearn.utils import check_array, check_consistent_length
 from .._compat import as_arrays
 from .._samples import from_torch
 from .._transformer import VAETransformer
-from ._estimators import resolve
-from ._plotting import as_labels, check_matplotlib, merged
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.collections import PathCollection
-    from matplotlib.colorbar import Colorbar
-    from matplotlib.figure import Figure, SubFigure
+from ._display import Axes, Display
+from ._estimators import latent_means
+from ._plotting import as_labels, merged
 
 FEW = 20
 """Different numbers in ``y`` up to which they are classes."""
 
 
-class LatentDisplay:
+@dataclass(eq=False, repr=False)
+class LatentDisplay(Display):
     """Scatter plot of latent codes, coloured by class or value.
 
     More than two dimensions are projected on their first two principal components. Make one with
@@ -47,47 +44,29 @@ class LatentDisplay:
         The points, in the order of the codes.
     colorbar_ : matplotlib.colorbar.Colorbar
         The classes, sorted from the top, or the values; None without ``y``.
-    ax_ : matplotlib.axes.Axes
-        The axes that they are in.
-    figure_ : matplotlib.figure.Figure
-        The figure of that axes.
+    %(axes)s
 
     Examples
     --------
-    >>> from sklearn_vae import VAETransformer
-    >>> from sklearn_vae.datasets import fetch_images
+    %(fitted)s
     >>> from sklearn_vae.inspection import LatentDisplay
-    >>> X, y = fetch_images("digits", return_X_y=True)
-    >>> vae = VAETransformer(8, network="mlp", max_epochs=2, device="cpu").fit(X)
     >>> LatentDisplay.from_estimator(vae, X, y).coordinates_.shape
     (1347, 2)
     """
 
-    coordinates_: np.ndarray
-    explained_variance_ratio_: np.ndarray | None
-    scatter_: PathCollection
-    colorbar_: Colorbar | None
-    ax_: Axes
-    figure_: Figure | SubFigure
-
-    def __init__(self, codes: Any, y: Any = None) -> None:
-        self.codes = codes
-        self.y = y
+    codes: Any
+    y: Any = None
 
     def plot(self, *, ax: Axes | None = None, **kwargs: Any) -> LatentDisplay:
         """Draw the points.
 
         Parameters
         ----------
-        ax : matplotlib.axes.Axes, default=None
-            Where to draw; None makes a new figure.
+        %(ax)s
         **kwargs : dict
             For matplotlib's ``scatter``, such as ``s``, ``alpha`` or ``cmap``.
 
-        Returns
-        -------
-        self : object
-            The display.
+        %(returns)s
 
         Raises
         ------
@@ -96,27 +75,21 @@ class LatentDisplay:
         ImportError
             Where matplotlib is missing.
         """
-        check_matplotlib(f"{type(self).__name__}.plot")
         coordinates, ratio = _project(self.codes)
         y = None if self.y is None else as_labels(self.y)
         check_consistent_length(coordinates, y)
-        classes = None if y is None or _is_values(y) else np.unique(y, return_inverse=True)
+        ax = self._axes(ax, (6, 5))[0]
         look: dict[str, Any] = {"s": np.clip(9000 / len(coordinates), 4, 25), "linewidths": 0}
-        if classes is not None:
-            look |= {"c": classes[1], "cmap": _class_colours(len(classes[0]))}
-            look |= {"vmin": -0.5, "vmax": len(classes[0]) - 0.5}
-        elif y is not None:
-            look |= {"c": y}
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            ax = plt.subplots(figsize=(6, 5), layout="constrained")[1]
+        classes = None
+        if y is not None and not _is_values(y):
+            classes, y = np.unique(y, return_inverse=True)
+            look |= {"vmin": -0.5, "vmax": len(classes) - 0.5, "cmap": _class_colours(len(classes))}
         self.coordinates_, self.explained_variance_ratio_ = coordinates, ratio
-        self.scatter_ = ax.scatter(*coordinates.T, **merged(look, kwargs))
+        self.scatter_ = ax.scatter(*coordinates.T, **merged(look | {"c": y}, kwargs))
         self.ax_, self.figure_ = ax, ax.figure
         self.colorbar_ = None if y is None else self.figure_.colorbar(self.scatter_, ax=ax)
         if self.colorbar_ is not None and classes is not None:
-            _name_colours(self.colorbar_, classes[0])
+            _name_colours(self.colorbar_, classes)
         names = ["$z_0$", "$z_1$"]
         if ratio is not None:
             names = [
@@ -134,21 +107,12 @@ class LatentDisplay:
 
         Parameters
         ----------
-        estimator : VAETransformer, FrozenEstimator or Pipeline
-            The fitted VAE, or what holds it. Steps of a pipeline before it are applied to X.
+        %(vae)s
         X : array-like, torch.Tensor or torch.utils.data.Dataset
             Samples, images or not, in the form that the estimator was fitted on.
         y : array-like of shape (n,), default=None
             What to colour by; see :class:`LatentDisplay`.
-        ax : matplotlib.axes.Axes, default=None
-            Where to draw; None makes a new figure.
-        **kwargs : dict
-            For matplotlib's ``scatter``, such as ``s``, ``alpha`` or ``cmap``.
-
-        Returns
-        -------
-        display : LatentDisplay
-            The drawn display.
+        %(drawing)s
 
         Raises
         ------
@@ -159,9 +123,8 @@ class LatentDisplay:
         ImportError
             Where matplotlib is missing.
         """
-        check_matplotlib(f"{cls.__name__}.from_estimator")
-        vae, X = resolve(estimator, VAETransformer, X)
-        return cls(vae._posterior(X)[0], y).plot(ax=ax, **kwargs)
+        vae, X = cls._resolve(estimator, VAETransformer, X)
+        return cls(latent_means(vae, X), y).plot(ax=ax, **kwargs)
 
     @classmethod
     def from_arrays(
@@ -173,15 +136,7 @@ class LatentDisplay:
         ----------
         codes, y
             See :class:`LatentDisplay`.
-        ax : matplotlib.axes.Axes, default=None
-            Where to draw; None makes a new figure.
-        **kwargs : dict
-            For matplotlib's ``scatter``, such as ``s``, ``alpha`` or ``cmap``.
-
-        Returns
-        -------
-        display : LatentDisplay
-            The drawn display.
+        %(drawing)s
         """
         return cls(codes, y).plot(ax=ax, **kwargs)
 
@@ -229,7 +184,7 @@ def _keep_distances(ax: Axes) -> None:
     ax.set_aspect("equal", adjustable="box" if both_shared else "datalim")
 
 
-def _name_colours(colorbar: Colorbar, classes: np.ndarray) -> None:
+def _name_colours(colorbar: Any, classes: np.ndarray) -> None:
     """Turn a colour bar into a legend."""
     colorbar.set_ticks(range(len(classes)), labels=[str(label) for label in classes])
     colorbar.ax.tick_params(length=0)

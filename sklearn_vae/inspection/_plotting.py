@@ -1,47 +1,20 @@
-"""What all displays share: matplotlib where it is there, one axes, images as tiles of a mosaic."""
+"""Arrays as what is drawn: images of any form, tiles of a mosaic, labels, keywords."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from sklearn.utils import check_array, column_or_1d
 
-from .._images import check_count, check_values, read_spec, with_white
+from .._images import check_values, read_spec, with_white
 from .._samples import from_torch
 from ..training import Spelling
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, SubFigure
-    from matplotlib.image import AxesImage
-
-TILE_INCHES = 0.8
-"""Width of a tile in a figure of the display's own, unless that makes the figure too large."""
-FIGURE_INCHES = (12, 9)
-"""Width and height that the tiles of such a figure have together, at most."""
 TILE_PIXELS = 64
 """Pixels that a tile's shorter side is repeated up to, so that gaps can be thin."""
 GAP = 0.015
 """Margin of a tile in units of its shorter side."""
-
-
-def check_matplotlib(caller: str) -> None:
-    """Raise an ImportError that names the extra where matplotlib is missing."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            f'{caller} needs matplotlib. Install it with pip install "sklearn-vae[plot]".'
-        ) from error
-
-
-def check_steps(n_steps: Any) -> int:
-    """Return the number of images along a line; refuse what is below 2."""
-    if check_count("n_steps", n_steps) < 2:
-        raise ValueError(f"n_steps={n_steps}: give an int >= 2, for both ends of the line.")
-    return int(n_steps)
 
 
 def as_labels(y: Any) -> np.ndarray:
@@ -126,51 +99,7 @@ def in_rows(images: np.ndarray, n_cols: int) -> np.ndarray:
     return tiles.reshape(n_rows, n_cols, *images.shape[1:])
 
 
-class TileDisplay:
-    """Base of the displays of images: one mosaic in one axes, tile (i, j) centred at (j, i)."""
-
-    im_: AxesImage
-    """The mosaic."""
-    ax_: Axes
-    """The axes that it is in."""
-    figure_: Figure | SubFigure
-    """The figure of that axes."""
-
-    def _draw(
-        self,
-        tiles: np.ndarray,
-        ax: Axes | None,
-        kwargs: dict[str, Any],
-        *,
-        rows: Sequence[str] = (),
-        columns: Sequence[str] = (),
-    ) -> None:
-        """Draw tiles, (n_rows, n_cols, h, w[, c]), with labels beside rows and above columns."""
-        check_matplotlib(f"{type(self).__name__}.plot")
-        n_rows, n_cols, h, w = tiles.shape[:4]
-        picture = mosaic(tiles)
-        ax = _tile_axes(n_rows, n_cols, h / w) if ax is None else ax
-        look = merged({"cmap": "gray", "vmin": 0, "vmax": 1}, kwargs)
-        extent = (-0.5, n_cols - 0.5, n_rows - 0.5, -0.5)
-        aspect = picture.shape[0] * n_cols / (picture.shape[1] * n_rows)
-        self.im_ = ax.imshow(picture, extent=extent, aspect=aspect, **look)
-        self.ax_, self.figure_ = ax, ax.figure
-        ax.set_xticks(range(len(columns)), columns)
-        ax.set_yticks(range(len(rows)), rows)
-        ax.tick_params(length=0, labeltop=True, labelbottom=False)
-        ax.spines[:].set_visible(False)
-
-
 def merged(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """Return matplotlib's keywords: the user's before the defaults; a norm brings its own range."""
     range_of_norm = ("vmin", "vmax") if given.get("norm") is not None else ()
     return {k: v for k, v in defaults.items() if k not in range_of_norm} | given
-
-
-def _tile_axes(n_rows: int, n_cols: int, ratio: float) -> Axes:
-    """Return the axes of a new figure that fits tiles of that height to width."""
-    import matplotlib.pyplot as plt
-
-    tile = min(TILE_INCHES, FIGURE_INCHES[0] / n_cols, FIGURE_INCHES[1] / (n_rows * ratio))
-    size = (max(3.0, n_cols * tile + 1), max(1.0, n_rows * tile * ratio + 0.4))
-    return plt.subplots(figsize=size, layout="constrained")[1]

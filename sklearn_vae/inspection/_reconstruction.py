@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
-from .._images import check_count
 from .._transformer import VAETransformer
-from ._estimators import first, image_shape_of, resolve, to_array
-from ._plotting import TileDisplay, as_pairs, check_matplotlib
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from ._display import Axes, Grid, TileDisplay
+from ._estimators import as_array, first, image_shape_of
+from ._plotting import as_pairs
 
 
+@dataclass(eq=False, repr=False)
 class ReconstructionDisplay(TileDisplay):
     """Images above their reconstructions.
 
@@ -21,22 +20,16 @@ class ReconstructionDisplay(TileDisplay):
 
     Parameters
     ----------
-    images : array-like
-        ``(n, h, w)``, ``(n, h, w, c)``, ``(n, c, h, w)``, or rows ``(n, d)`` with
-        ``image_shape``; uint8 is 0 to 255, float is in [0, 1].
+    images : %(images)s
     reconstructions : array-like
         As many, in the same form.
-    image_shape : tuple of int, default=None
-        What one row is: (height, width), (height, width, channels) or (channels, height, width).
+    %(image_shape)s
 
     Attributes
     ----------
     im_ : matplotlib.image.AxesImage
         The mosaic. Column j is centred at x = j; images are at y = 0, reconstructions at y = 1.
-    ax_ : matplotlib.axes.Axes
-        The axes that it is in.
-    figure_ : matplotlib.figure.Figure
-        The figure of that axes.
+    %(axes)s
 
     See Also
     --------
@@ -44,47 +37,18 @@ class ReconstructionDisplay(TileDisplay):
 
     Examples
     --------
-    >>> from sklearn_vae import VAETransformer
-    >>> from sklearn_vae.datasets import fetch_images
+    %(fitted)s
     >>> from sklearn_vae.inspection import ReconstructionDisplay
-    >>> X = fetch_images("digits").data
-    >>> vae = VAETransformer(8, network="mlp", max_epochs=2, device="cpu").fit(X)
     >>> ReconstructionDisplay.from_estimator(vae, X, n_images=12)
     <...ReconstructionDisplay object at ...>
     """
 
-    def __init__(
-        self, images: Any, reconstructions: Any, *, image_shape: tuple[int, ...] | None = None
-    ) -> None:
-        self.images = images
-        self.reconstructions = reconstructions
-        self.image_shape = image_shape
+    images: Any
+    reconstructions: Any
 
-    def plot(self, *, ax: Axes | None = None, **kwargs: Any) -> ReconstructionDisplay:
-        """Draw the images.
-
-        Parameters
-        ----------
-        ax : matplotlib.axes.Axes, default=None
-            Where to draw; None makes a new figure.
-        **kwargs : dict
-            For matplotlib's ``imshow``, such as ``cmap``.
-
-        Returns
-        -------
-        self : object
-            The display.
-
-        Raises
-        ------
-        ValueError
-            For arrays that are not images, or not as many of both.
-        ImportError
-            Where matplotlib is missing.
-        """
+    def _grid(self) -> Grid:
         pairs = as_pairs(self.images, self.reconstructions, self.image_shape)
-        self._draw(pairs, ax, kwargs, rows=["image", "reconstruction"])
-        return self
+        return Grid(pairs, rows=["image", "reconstruction"])
 
     @classmethod
     def from_estimator(
@@ -94,35 +58,15 @@ class ReconstructionDisplay(TileDisplay):
 
         Parameters
         ----------
-        estimator : VAETransformer, FrozenEstimator or Pipeline
-            The fitted VAE, or what holds it. Steps of a pipeline before it are applied to X.
-        X : array-like, torch.Tensor or torch.utils.data.Dataset
-            Images in the form that the estimator was fitted on.
-        n_images : int, default=10
-            How many, at most.
-        ax : matplotlib.axes.Axes, default=None
-            Where to draw; None makes a new figure.
-        **kwargs : dict
-            For matplotlib's ``imshow``, such as ``cmap``.
+        %(vae)s
+        %(first)s
+        %(drawing)s
 
-        Returns
-        -------
-        display : ReconstructionDisplay
-            The drawn display.
-
-        Raises
-        ------
-        TypeError
-            For an estimator without a VAETransformer.
-        ValueError
-            For a VAE of vectors, and for an X that it does not take.
-        ImportError
-            Where matplotlib is missing.
+        %(raises)s
         """
-        check_matplotlib(f"{cls.__name__}.from_estimator")
-        vae, X = resolve(estimator, VAETransformer, first(X, check_count("n_images", n_images)))
-        shape = image_shape_of(vae)
-        return cls(to_array(vae, X), vae.reconstruct(X), image_shape=shape).plot(ax=ax, **kwargs)
+        vae, X = cls._resolve(estimator, VAETransformer, first(X, n_images))
+        shape, rebuilt = image_shape_of(vae), vae.reconstruct(X)
+        return cls(as_array(X), rebuilt, image_shape=shape).plot(ax=ax, **kwargs)
 
     @classmethod
     def from_arrays(
@@ -138,18 +82,8 @@ class ReconstructionDisplay(TileDisplay):
 
         Parameters
         ----------
-        images, reconstructions : array-like
-            As many of both; see :class:`ReconstructionDisplay`.
-        image_shape : tuple of int, default=None
-            What one row is, where they are flattened.
-        ax : matplotlib.axes.Axes, default=None
-            Where to draw; None makes a new figure.
-        **kwargs : dict
-            For matplotlib's ``imshow``, such as ``cmap``.
-
-        Returns
-        -------
-        display : ReconstructionDisplay
-            The drawn display.
+        images, reconstructions, image_shape
+            See :class:`ReconstructionDisplay`.
+        %(drawing)s
         """
         return cls(images, reconstructions, image_shape=image_shape).plot(ax=ax, **kwargs)

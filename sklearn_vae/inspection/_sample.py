@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.utils import check_consistent_length
 
 from .._images import check_count
 from .._transformer import VAETransformer
-from ._estimators import image_shape_of, resolve
-from ._plotting import TileDisplay, as_images, as_labels, check_matplotlib, in_rows
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from ._display import Axes, Grid, TileDisplay
+from ._estimators import image_shape_of
+from ._plotting import as_images, as_labels, in_rows
 
 
+@dataclass(eq=False, repr=False)
 class SampleDisplay(TileDisplay):
     """A grid of generated images; with labels, one row per class.
 
@@ -24,15 +24,12 @@ class SampleDisplay(TileDisplay):
 
     Parameters
     ----------
-    images : array-like
-        ``(n, h, w)``, ``(n, h, w, c)``, ``(n, c, h, w)``, or rows ``(n, d)`` with
-        ``image_shape``; uint8 is 0 to 255, float is in [0, 1].
+    images : %(images)s
     y : array-like of shape (n,), default=None
         Their classes.
+    %(image_shape)s
     n_cols : int, default=10
         Images in a row. With ``y`` the first so many of each class are drawn, without it all.
-    image_shape : tuple of int, default=None
-        What one row is: (height, width), (height, width, channels) or (channels, height, width).
 
     Attributes
     ----------
@@ -40,18 +37,13 @@ class SampleDisplay(TileDisplay):
         The class of each row of the grid, sorted; None without ``y``.
     im_ : matplotlib.image.AxesImage
         The mosaic. The image in row i and column j is centred at x = j, y = i.
-    ax_ : matplotlib.axes.Axes
-        The axes that it is in.
-    figure_ : matplotlib.figure.Figure
-        The figure of that axes.
+    %(axes)s
 
     Examples
     --------
-    >>> from sklearn_vae import VAEAugmenter, VAETransformer
-    >>> from sklearn_vae.datasets import fetch_images
+    >>> from sklearn_vae import VAEAugmenter
+    %(fitted)s
     >>> from sklearn_vae.inspection import SampleDisplay
-    >>> X, y = fetch_images("digits", return_X_y=True)
-    >>> vae = VAETransformer(8, network="mlp", max_epochs=2, device="cpu").fit(X)
     >>> SampleDisplay.from_estimator(vae, n_samples=30, random_state=0)
     <...SampleDisplay object at ...>
 
@@ -65,56 +57,24 @@ class SampleDisplay(TileDisplay):
     array([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
     """
 
-    def __init__(
-        self,
-        images: Any,
-        y: Any = None,
-        *,
-        n_cols: int = 10,
-        image_shape: tuple[int, ...] | None = None,
-    ) -> None:
-        self.images = images
-        self.y = y
-        self.n_cols = n_cols
-        self.image_shape = image_shape
+    images: Any
+    y: Any = None
+    _: KW_ONLY
+    n_cols: int = 10
 
-    def plot(self, *, ax: Axes | None = None, **kwargs: Any) -> SampleDisplay:
-        """Draw the images.
-
-        Parameters
-        ----------
-        ax : matplotlib.axes.Axes, default=None
-            Where to draw; None makes a new figure.
-        **kwargs : dict
-            For matplotlib's ``imshow``, such as ``cmap``.
-
-        Returns
-        -------
-        self : object
-            The display.
-
-        Raises
-        ------
-        ValueError
-            For arrays that are not images, or not as many labels.
-        ImportError
-            Where matplotlib is missing.
-        """
+    def _grid(self) -> Grid:
         images = as_images(self.images, self.image_shape)
         n_cols = check_count("n_cols", self.n_cols)
         if self.y is None:
-            classes, tiles = None, in_rows(images, min(n_cols, len(images)))
-        else:
-            y = as_labels(self.y)
-            check_consistent_length(images, y)
-            classes = np.unique(y)
-            rows = [images[y == label][:n_cols] for label in classes]
-            n_cols = max(map(len, rows))
-            tiles = np.concatenate([in_rows(row, n_cols) for row in rows])
-        labels = () if classes is None else [str(label) for label in classes]
-        self._draw(tiles, ax, kwargs, rows=labels)
-        self.classes_ = classes
-        return self
+            self.classes_ = None
+            return Grid(in_rows(images, min(n_cols, len(images))))
+        y = as_labels(self.y)
+        check_consistent_length(images, y)
+        self.classes_ = np.unique(y)
+        rows = [images[y == label][:n_cols] for label in self.classes_]
+        n_cols = max(map(len, rows))
+        tiles = np.concatenate([in_rows(row, n_cols) for row in rows])
+        return Grid(tiles, rows=[str(label) for label in self.classes_])
 
     @classmethod
     def from_estimator(
@@ -139,27 +99,11 @@ class SampleDisplay(TileDisplay):
             Images in a row.
         random_state : int, RandomState instance or None, default=None
             None takes the VAE's own ``random_state``.
-        ax : matplotlib.axes.Axes, default=None
-            Where to draw; None makes a new figure.
-        **kwargs : dict
-            For matplotlib's ``imshow``, such as ``cmap``.
+        %(drawing)s
 
-        Returns
-        -------
-        display : SampleDisplay
-            The drawn display.
-
-        Raises
-        ------
-        TypeError
-            For an estimator without a VAETransformer.
-        ValueError
-            For a VAE of vectors.
-        ImportError
-            Where matplotlib is missing.
+        %(raises)s
         """
-        check_matplotlib(f"{cls.__name__}.from_estimator")
-        vae, _ = resolve(estimator, VAETransformer)
+        vae, _ = cls._resolve(estimator, VAETransformer)
         shape = image_shape_of(vae)
         images = vae.sample(n_samples, random_state=random_state)
         return cls(images, n_cols=n_cols, image_shape=shape).plot(ax=ax, **kwargs)
@@ -181,14 +125,6 @@ class SampleDisplay(TileDisplay):
         ----------
         images, y, n_cols, image_shape
             See :class:`SampleDisplay`.
-        ax : matplotlib.axes.Axes, default=None
-            Where to draw; None makes a new figure.
-        **kwargs : dict
-            For matplotlib's ``imshow``, such as ``cmap``.
-
-        Returns
-        -------
-        display : SampleDisplay
-            The drawn display.
+        %(drawing)s
         """
         return cls(images, y, n_cols=n_cols, image_shape=image_shape).plot(ax=ax, **kwargs)

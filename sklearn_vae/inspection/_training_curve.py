@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from dataclasses import dataclass
+from typing import Any
 
 from .._transformer import VAETransformer
-from ._estimators import resolve
-from ._plotting import check_matplotlib
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, SubFigure
-    from matplotlib.lines import Line2D
+from ._display import Axes, Display
 
 TERMS = {"loss": "loss", "log_likelihood": "log-likelihood", "kl": "KL divergence"}
 """What can be drawn, and how it is labelled."""
@@ -22,7 +15,8 @@ SIDES = {"train": "training", "valid": "validation"}
 """Beginnings of the names in a history, and how they are labelled."""
 
 
-class TrainingCurveDisplay:
+@dataclass(eq=False, repr=False)
+class TrainingCurveDisplay(Display):
     """The loss, or its terms, by epoch, on training and validation samples.
 
     Make one with :meth:`from_estimator` or :meth:`from_history`. All parameters are kept as
@@ -61,12 +55,7 @@ class TrainingCurveDisplay:
     ['train', 'valid']
     """
 
-    lines_: dict[str, dict[str, Line2D]]
-    axes_: np.ndarray
-    figure_: Figure | SubFigure
-
-    def __init__(self, history: Sequence[Mapping[str, float]]) -> None:
-        self.history = history
+    history: Sequence[Mapping[str, float]]
 
     def plot(
         self, *, terms: str | Sequence[str] = "loss", ax: Any = None, **kwargs: Any
@@ -82,10 +71,7 @@ class TrainingCurveDisplay:
         **kwargs : dict
             For matplotlib's ``plot``, such as ``linewidth``.
 
-        Returns
-        -------
-        self : object
-            The display.
+        %(returns)s
 
         Raises
         ------
@@ -94,19 +80,17 @@ class TrainingCurveDisplay:
         ImportError
             Where matplotlib is missing.
         """
-        check_matplotlib(f"{type(self).__name__}.plot")
         names = [terms] if isinstance(terms, str) else list(terms)
         self._check_terms(names)
-        self.axes_ = _curve_axes(len(names)) if ax is None else np.atleast_1d(ax).ravel()
-        if len(self.axes_) != len(names):
+        axes = self._axes(ax, (5 * len(names), 3.8), len(names))
+        if len(axes) != len(names):
             raise ValueError(
-                f"ax has {len(self.axes_)} axes for {len(names)} terms. Pass one axes per term, "
+                f"ax has {len(axes)} axes for {len(names)} terms. Pass one axes per term, "
                 f"such as plt.subplots(1, {len(names)})[1], or one term."
             )
-        self.figure_ = self.axes_[0].figure
+        self.axes_, self.figure_ = axes, axes[0].figure
         self.lines_ = {
-            term: self._draw(term, axis, kwargs)
-            for term, axis in zip(names, self.axes_, strict=True)
+            term: self._draw(term, ax, kwargs) for term, ax in zip(names, axes, strict=True)
         }
         return self
 
@@ -121,7 +105,7 @@ class TrainingCurveDisplay:
         if missing := {name for row in self.history for name in needed.difference(row)}:
             raise ValueError(f"history lacks {sorted(missing)}. Pass a VAETransformer's history_.")
 
-    def _draw(self, term: str, ax: Axes, kwargs: dict[str, Any]) -> dict[str, Line2D]:
+    def _draw(self, term: str, ax: Axes, kwargs: dict[str, Any]) -> dict[str, Any]:
         from matplotlib.ticker import MaxNLocator
 
         lines = {}
@@ -155,17 +139,12 @@ class TrainingCurveDisplay:
         ----------
         estimator : VAETransformer, FrozenEstimator or Pipeline
             The fitted VAE, or what holds it.
-        terms : {"loss", "log_likelihood", "kl"} or a sequence of these, default="loss"
-            What to draw, each in axes of its own.
-        ax : matplotlib.axes.Axes or array-like of these, default=None
-            Where to draw: one axes per term. None makes a new figure.
+        terms, ax
+            What to draw, and where: see :meth:`plot`.
         **kwargs : dict
-            For matplotlib's ``plot``, such as ``linewidth``.
+            For :meth:`plot`.
 
-        Returns
-        -------
-        display : TrainingCurveDisplay
-            The drawn display.
+        %(returns)s
 
         Raises
         ------
@@ -174,8 +153,7 @@ class TrainingCurveDisplay:
         ImportError
             Where matplotlib is missing.
         """
-        check_matplotlib(f"{cls.__name__}.from_estimator")
-        vae, _ = resolve(estimator, VAETransformer)
+        vae, _ = cls._resolve(estimator, VAETransformer)
         return cls(vae.history_).plot(terms=terms, ax=ax, **kwargs)
 
     @classmethod
@@ -193,23 +171,11 @@ class TrainingCurveDisplay:
         ----------
         history : sequence of dict
             See :class:`TrainingCurveDisplay`.
-        terms : {"loss", "log_likelihood", "kl"} or a sequence of these, default="loss"
-            What to draw, each in axes of its own.
-        ax : matplotlib.axes.Axes or array-like of these, default=None
-            Where to draw: one axes per term. None makes a new figure.
+        terms, ax
+            What to draw, and where: see :meth:`plot`.
         **kwargs : dict
-            For matplotlib's ``plot``, such as ``linewidth``.
+            For :meth:`plot`.
 
-        Returns
-        -------
-        display : TrainingCurveDisplay
-            The drawn display.
+        %(returns)s
         """
         return cls(history).plot(terms=terms, ax=ax, **kwargs)
-
-
-def _curve_axes(n: int) -> np.ndarray:
-    """Return n axes side by side in a new figure."""
-    import matplotlib.pyplot as plt
-
-    return plt.subplots(1, n, squeeze=False, figsize=(5 * n, 3.8), layout="constrained")[1][0]

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from .._images import check_count
 from .._transformer import VAETransformer
-from ._estimators import decode_grid, image_shape_of, resolve
-from ._plotting import TileDisplay, as_images, check_matplotlib, check_steps
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from ._display import Axes, Grid, TileDisplay
+from ._estimators import check_steps, decode_grid, image_shape_of, latent_means
+from ._plotting import as_images
 
 
+@dataclass(eq=False, repr=False)
 class TraversalDisplay(TileDisplay):
     """Decoded walks along latent dimensions, one row each.
 
@@ -26,68 +26,32 @@ class TraversalDisplay(TileDisplay):
     ----------
     images : array-like of shape (n_dimensions, n_steps, ...)
         Decoded images, or rows with ``image_shape``; uint8 is 0 to 255, float is in [0, 1].
+    %(image_shape)s
     dimensions : array-like of shape (n_dimensions,), int
         The latent dimension of each row.
     steps : array-like of shape (n_steps,)
         The way gone in each column, in standard deviations of the latent mean.
-    image_shape : tuple of int, default=None
-        What one row is: (height, width), (height, width, channels) or (channels, height, width).
 
     Attributes
     ----------
     im_ : matplotlib.image.AxesImage
         The mosaic. Step j along dimension i is centred at x = j, y = i.
-    ax_ : matplotlib.axes.Axes
-        The axes that it is in.
-    figure_ : matplotlib.figure.Figure
-        The figure of that axes.
+    %(axes)s
 
     Examples
     --------
-    >>> from sklearn_vae import VAETransformer
-    >>> from sklearn_vae.datasets import fetch_images
+    %(fitted)s
     >>> from sklearn_vae.inspection import TraversalDisplay
-    >>> X = fetch_images("digits").data
-    >>> vae = VAETransformer(8, network="mlp", max_epochs=2, device="cpu").fit(X)
     >>> TraversalDisplay.from_estimator(vae, X, dimensions=[0, 3]).dimensions
     array([0, 3])
     """
 
-    def __init__(
-        self,
-        images: Any,
-        *,
-        dimensions: Any,
-        steps: Any,
-        image_shape: tuple[int, ...] | None = None,
-    ) -> None:
-        self.images = images
-        self.dimensions = dimensions
-        self.steps = steps
-        self.image_shape = image_shape
+    images: Any
+    _: KW_ONLY
+    dimensions: Any
+    steps: Any
 
-    def plot(self, *, ax: Axes | None = None, **kwargs: Any) -> TraversalDisplay:
-        """Draw the images.
-
-        Parameters
-        ----------
-        ax : matplotlib.axes.Axes, default=None
-            Where to draw; None makes a new figure.
-        **kwargs : dict
-            For matplotlib's ``imshow``, such as ``cmap``.
-
-        Returns
-        -------
-        self : object
-            The display.
-
-        Raises
-        ------
-        ValueError
-            For arrays that are not images, or not as many as dimensions and steps.
-        ImportError
-            Where matplotlib is missing.
-        """
+    def _grid(self) -> Grid:
         images, size = np.asarray(self.images), (len(self.dimensions), len(self.steps))
         if images.shape[:2] != size:
             raise ValueError(
@@ -95,15 +59,12 @@ class TraversalDisplay(TileDisplay):
                 "image per dimension and step."
             )
         tiles = as_images(images.reshape(-1, *images.shape[2:]), self.image_shape)
-        self._draw(
+        return Grid(
             tiles.reshape(*size, *tiles.shape[1:]),
-            ax,
-            kwargs,
             rows=[f"$z_{{{d}}}$" for d in self.dimensions],
             columns=[f"{step:+.3g}" if step else "0" for step in self.steps],
+            below="standard deviations of the latent mean",
         )
-        self.ax_.set_xlabel("standard deviations of the latent mean")
-        return self
 
     @classmethod
     def from_estimator(
@@ -122,8 +83,7 @@ class TraversalDisplay(TileDisplay):
 
         Parameters
         ----------
-        estimator : VAETransformer, FrozenEstimator or Pipeline
-            The fitted VAE, or what holds it. Steps of a pipeline before it are applied to X.
+        %(vae)s
         X : array-like, torch.Tensor or torch.utils.data.Dataset
             Images in the form that the estimator was fitted on, a few hundred or more: the mean
             and the standard deviations of their latent means are where the walk starts and its
@@ -137,36 +97,19 @@ class TraversalDisplay(TileDisplay):
             Images in a row, at least 2. The middle one of an odd number is the start.
         span : float, default=3.0
             Standard deviations from the start to either end of a row.
-        ax : matplotlib.axes.Axes, default=None
-            Where to draw; None makes a new figure.
-        **kwargs : dict
-            For matplotlib's ``imshow``, such as ``cmap``.
+        %(drawing)s
 
-        Returns
-        -------
-        display : TraversalDisplay
-            The drawn display.
-
-        Raises
-        ------
-        TypeError
-            For an estimator without a VAETransformer.
-        ValueError
-            For a VAE of vectors, an X that it does not take, and dimensions or a start that it
-            or X lacks.
-        ImportError
-            Where matplotlib is missing.
+        %(raises)s
 
         References
         ----------
         .. [1] The measure of active units of Burda, Grosse, Salakhutdinov, "Importance Weighted
            Autoencoders", ICLR 2016, https://arxiv.org/abs/1509.00519
         """
-        check_matplotlib(f"{cls.__name__}.from_estimator")
         n_steps = check_steps(n_steps)
-        vae, X = resolve(estimator, VAETransformer, X)
+        vae, X = cls._resolve(estimator, VAETransformer, X)
         shape = image_shape_of(vae)
-        codes, _ = vae._posterior(X)
+        codes = latent_means(vae, X)
         rows = _resolve_dimensions(dimensions, codes)
         steps = np.linspace(-span, span, n_steps)
         Z = np.tile(_start(codes, start), (len(rows), n_steps, 1))
