@@ -427,8 +427,9 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, CallbackSupportMixin, BaseEstimat
     def partial_fit(self, X: Any, y: Any = None) -> Any:
         """Train on one pass over the chunk X; the first call sets the model up.
 
-        The learning rate is constant at ``lr``, nothing is held out for validation, and vectors
-        are standardised by the first chunk.
+        The learning rate is constant at ``lr`` (an ``LRScheduler`` among the callbacks goes on from
+        chunk to chunk), nothing is held out for validation, and vectors are standardised by the
+        first chunk.
 
         Parameters
         ----------
@@ -704,8 +705,7 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, CallbackSupportMixin, BaseEstimat
             state["param_groups"], net.optimizer_.state_dict()["param_groups"]
         ):
             net.optimizer_.load_state_dict(copy.deepcopy(state))  # torch would share its tensors
-            for group in net.optimizer_.param_groups:
-                group["lr"] = self.lr
+        net.begin_rate(self.lr)
 
     def _optimizer_state(self) -> tuple[str, dict[str, Any]]:
         """Return the kind and the state of the optimiser, live or loaded."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, LRScheduler
 from skorch.dataset import unpack_data
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -125,6 +125,18 @@ class VAENet(NeuralNet):
             super().initialize()
         return self
 
+    def begin_rate(self, lr: float) -> None:
+        """Set the rate at which training goes on; a callback's schedule of that rate goes on, too.
+
+        skorch counts a schedule's epochs by the history; the optimiser holds the rate it reached.
+        """
+        for group in self.optimizer_.param_groups:
+            if not (self._is_scheduled() and group.get("initial_lr") == lr):
+                group["lr"] = group["initial_lr"] = lr
+
+    def _is_scheduled(self) -> bool:
+        return any(isinstance(callback, LRScheduler) for _, callback in self.callbacks_)
+
     # -- the whole of a training ---------------------------------------------------------------
 
     def train(self, dataset: Any, epochs: int) -> VAENet:
@@ -159,6 +171,9 @@ class VAENet(NeuralNet):
     def _train(self, dataset: Any, epochs: int) -> None:
         self._rates = self._present_rates()
         self.notify("on_train_begin", X=dataset, y=None)
+        if self.history and self._is_scheduled():  # some of torch's make their last step again
+            for group, rate in zip(self.optimizer_.param_groups, self._rates, strict=True):
+                group["lr"] = rate
         try:
             with contextlib.suppress(_Stop):
                 self.fit_loop(dataset, None, epochs=epochs)

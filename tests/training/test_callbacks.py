@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import traceback
 
 import joblib
 import numpy as np
@@ -210,6 +211,27 @@ def test_unknown_names_set_nothing(params, words):
 NAMED = r"callback {} cannot be pickled .*callbacks=None"
 
 
+class Keeps(Callback):
+    def __init__(self, losses):
+        self.losses = losses
+
+    def on_epoch_end(self, net, **kwargs):
+        self.losses.append(net.history[-1]["train_loss"])
+
+
+class KeepsAsItIs(Keeps):
+    def __sklearn_clone__(self):
+        return self
+
+
+@pytest.mark.parametrize("kind, n_reports", [(Keeps, 0), (KeepsAsItIs, 3 * 2)])
+def test_a_search_over_callbacks_copies_those_that_scikit_learn_copies(images, kind, n_reports):
+    losses = []
+    grid = {"callbacks": [[kind(losses)]]}
+    GridSearchCV(tiny(), grid, cv=2, error_score="raise").fit(images)
+    assert len(losses) == n_reports
+
+
 def test_saving_names_the_callback_that_cannot_be_pickled(images, tmp_path):
     estimator = tiny(callbacks=[Log(Run())]).fit(images)
     for save in (pickle.dumps, lambda e: joblib.dump(e, tmp_path / "vae")):
@@ -228,6 +250,15 @@ def test_the_remedies_of_the_message_work(images):
     loaded = pickle.loads(pickle.dumps(estimator))
     assert loaded.callbacks[0].run is None
     assert same_weights(loaded, estimator)
+
+
+def test_a_search_in_processes_names_the_callback_that_cannot_be_pickled(images):
+    search = GridSearchCV(tiny(callbacks=[("tracker", Log(Run()))]), {"lr": [1e-3]}, cv=2, n_jobs=2)
+    with pytest.raises(pickle.PicklingError, match="Could not pickle the task") as caught:
+        search.fit(images)
+    seen = "".join(traceback.format_exception(caught.value))  # the error is joblib's own
+    assert "TypeError: The callback tracker cannot be pickled" in seen
+    assert "set callbacks=None" in seen
 
 
 def test_callbacks_that_hold_the_estimator_can_be_pickled(images):
@@ -378,10 +409,39 @@ def test_a_rate_that_is_set_in_vain_is_told(images):
     assert [row["lr"] for row in estimator.history_] == [2e-3, 0.5]
 
 
-def test_a_schedule_goes_on_where_training_does(images):
-    scheduler = LRScheduler("StepLR", step_size=1, gamma=0.1)
-    estimator = tiny(callbacks=[scheduler], warm_start=True)
-    estimator.set_params(lr_schedule="constant").fit(images).fit(images)
+def harmonic(epoch):
+    return 1 / (1 + epoch)
+
+
+SCHEDULES = {
+    "step": (("StepLR", {"step_size": 1, "gamma": 0.1}), 0.1 ** np.arange(5)),
+    "steps of two": (("StepLR", {"step_size": 2, "gamma": 0.1}), [1, 1, 0.1, 0.1, 0.01]),
+    "exponential": (("ExponentialLR", {"gamma": 0.5}), 0.5 ** np.arange(5)),
+    "function": (("LambdaLR", {"lr_lambda": harmonic}), 1 / (1 + np.arange(5))),
+    "cosine": (
+        ("CosineAnnealingLR", {"T_max": 8}),
+        (1 + np.cos(np.pi * np.arange(5) / 8)) / 2,
+    ),
+}
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_a_schedule_goes_on_where_training_does(images, schedule):
+    (policy, settings), factors = SCHEDULES[schedule]
+    callbacks = [LRScheduler(policy, **settings)]
+    estimator = tiny(callbacks=callbacks, warm_start=True, lr_schedule="constant").fit(images)
+    estimator.set_params(max_epochs=1).fit(images)
     estimator.set_params(lr_schedule="cosine").partial_fit(images)  # whose rate is constant
+    estimator = pickle.loads(pickle.dumps(estimator)).partial_fit(images)
     rates = [row["lr"] for row in estimator.history_]
-    np.testing.assert_allclose(rates, [2e-3, 2e-4, 2e-4, 2e-5, 2e-4])
+    np.testing.assert_allclose(rates, 2e-3 * np.asarray(factors), rtol=1e-6)
+
+
+def test_another_rate_or_no_schedule_begins_at_lr(images):
+    estimator = tiny(lr_schedule="constant").partial_fit(images)
+    scheduler = LRScheduler("StepLR", step_size=1, gamma=0.1)
+    estimator.set_params(callbacks=[scheduler]).partial_fit(images).partial_fit(images)
+    estimator.set_params(lr=0.5e-3).partial_fit(images)
+    estimator.set_params(callbacks=None).partial_fit(images)
+    rates = [row["lr"] for row in estimator.history_]
+    np.testing.assert_allclose(rates, [2e-3, 2e-3, 2e-4, 5e-4, 5e-4])
