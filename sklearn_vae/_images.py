@@ -164,6 +164,12 @@ def read_spec(
     if len(sample) == 1 and image_shape is None:
         return InputSpec(sample, sample, False, dtype)
     shape = sample if len(sample) > 1 else tuple(int(s) for s in image_shape or ())
+    if image_shape is not None and X.shape == tuple(image_shape):
+        name = spelling.array or spelling.name
+        raise ValueError(
+            f"X has the shape {X.shape} of image_shape: it is one image. A set of images has a "
+            f"leading axis, for one {name}[None], and a fit takes two or more."
+        )
     if image_shape is not None and len(sample) > 1 and tuple(image_shape) != sample:
         raise ValueError(
             f"image_shape={tuple(image_shape)} does not match X of shape {X.shape}: one image of "

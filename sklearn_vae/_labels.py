@@ -54,6 +54,7 @@ def read_labels(y: Any, *, warn: bool = False, one_hot: bool = True) -> np.ndarr
             "per row."
         )
     array = column_or_1d(array, warn=warn)
+    _refuse_cast_marks(array)
     if array.dtype == object and {np.asarray(v).dtype.kind for v in array} <= set("biuf"):
         return np.array(array.tolist())  # classifiers refuse numbers as objects
     return array
@@ -118,6 +119,25 @@ def _refuse_mixtures(labels: np.ndarray) -> None:
         raise ValueError(
             "y has classes that are text and others that are not. Make all text: "
             "[-1 if v == -1 else str(v) for v in y]."
+        )
+
+
+def _refuse_cast_marks(labels: np.ndarray) -> None:
+    """Refuse what looks like -1 in an unsigned dtype: its largest value beside 0, 1, 2 and so on.
+
+    Two values are left alone where they are black and white, 0 and the largest.
+    """
+    if labels.dtype.kind != "u":
+        return
+    *others, largest = np.unique(labels).tolist()
+    few = 0 < len(others) < np.iinfo(np.uint8).max // 2
+    numbered = few and others[-1] - others[0] == len(others) - 1 and others[0] <= 1
+    if numbered and others != [0] and largest == np.iinfo(labels.dtype).max:
+        raise ValueError(
+            f"y is {labels.dtype} and holds {largest}, its largest value, beside {others[0]} to "
+            f"{others[-1]}: what -1, unlabelled, becomes in that dtype. If {largest} is a class, "
+            "give it another number. If it was -1, take a signed dtype: "
+            f"np.where(np.asarray(y) == {largest}, -1, np.asarray(y).astype(int))."
         )
 
 

@@ -86,6 +86,13 @@ BAD_DATA = {
         None,
         ["(4, 16)", "(8, 8)", "None"],
     ),
+    "one image as rows": (
+        {"image_shape": (8, 8)},
+        IMAGES[0],
+        None,
+        ["(8, 8)", "one image", "X[None]", "two or more"],
+    ),
+    "one colour image": ({"image_shape": (8, 8, 3)}, np.zeros((8, 8, 3)), None, ["X[None]"]),
     "image_shape of one number": ({"image_shape": (64,)}, ROWS, None, ["(64,)", "(n, height"]),
     "5-D": ({}, np.zeros((40, 2, 8, 8, 3)), None, ["(n, 2, 8, 8, 3)", "(n, height, width)"]),
     "too small": ({}, np.zeros((40, 7, 8)), None, ["7x8", "8x8", "mlp"]),

@@ -503,6 +503,24 @@ def test_labels_of_several_kinds_are_refused(name):
         assert classes.tolist() == ["1", "a"]
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "uint64"])
+def test_minus_one_in_an_unsigned_dtype_is_refused_and_the_remedy_brings_it_back(dtype):
+    y = SOME.astype(dtype)
+    message = refused(y, f"y is {dtype} and holds {np.iinfo(dtype).max}, .* beside 0 to 2")
+    classes, numbers = class_numbers(read_labels(follow(message, y)))
+    assert classes.tolist() == [0, 1, 2]
+    np.testing.assert_array_equal(numbers, SOME)
+
+
+@pytest.mark.parametrize(
+    "classes", [[0, 255], [0, 127, 255], [7, 200, 255], [*range(256)], [*range(10)], [255]]
+)
+def test_other_classes_in_an_unsigned_dtype_are_classes(classes):
+    assert (
+        class_numbers(read_labels(np.repeat(np.array(classes, np.uint8), 3)))[0].tolist() == classes
+    )
+
+
 def test_one_label_is_no_y():
     for y in (3, "a", np.array(3)):
         with pytest.raises(ValueError, match="Give one label per row"):
