@@ -54,6 +54,7 @@ def read_dicom(file: BinaryIO) -> Image.Image:
     pixels = pixel_array(ds if native else file, index=0)  # of a file, this frame only
     if pixels.dtype.kind == "f":
         raise ValueError("floating-point pixels have no range that says white")
+    _take_from_groups(ds)
     _leave_out_what_says_nothing(ds)
     if ds.PhotometricInterpretation == "PALETTE COLOR":
         pixels = apply_color_lut(pixels, ds)
@@ -114,6 +115,14 @@ def _check_size(ds: Dataset) -> None:
     if not (ds.get("Rows") and ds.get("Columns")):
         raise ValueError("a DICOM file without an image")
     check_pixels(ds.Columns, ds.Rows)
+
+
+def _take_from_groups(ds: Dataset) -> None:
+    """Set what an enhanced file says of all its frames, and of the first, as other files say it."""
+    for name in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
+        group = next(iter(ds.get(name) or []), Dataset())
+        for part in ("PixelValueTransformationSequence", "FrameVOILUTSequence"):
+            ds.update(next(iter(group.get(part) or []), Dataset()))
 
 
 def _leave_out_what_says_nothing(ds: Dataset) -> None:

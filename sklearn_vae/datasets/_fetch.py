@@ -17,6 +17,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import StrOptions, validate_params
 
+from .._memory import memory_explained
+
 TORCHVISION = {
     "mnist": "MNIST",
     "fashion_mnist": "FashionMNIST",
@@ -184,7 +186,8 @@ def fetch_images(
     if not parts:
         raise ValueError(f"{name!r} has no {subset!r} part; use subset='train', 'test' or 'all'.")
     images, labels = zip(*parts, strict=True)
-    data = images[0] if len(images) == 1 else np.concatenate(images)
+    with memory_explained(lambda: f"joining the parts of {name!r}. Fetch one: subset='train'."):
+        data = images[0] if len(images) == 1 else np.concatenate(images)
     target = np.concatenate(labels).astype(np.int64, copy=False)
     if return_X_y:
         return data, target

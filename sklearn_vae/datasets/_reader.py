@@ -18,6 +18,7 @@ from sklearn.utils._set_output import _get_output_config
 from tqdm.auto import tqdm
 
 from .._doc_link import DocLinkMixin
+from .._memory import memory_explained
 
 Aspect = Literal["crop", "pad", "stretch"]
 Mode = Literal["L", "RGB", "RGBA"]
@@ -85,7 +86,8 @@ class ImageReader(TransformerMixin, DocLinkMixin, BaseEstimator):
       window; without one, the whole range of the stored bits becomes 0 to 255. ``MONOCHROME1`` is
       inverted, so that larger is brighter. Empty tags, a rescale slope of 0 (with its intercept)
       and a window without a width count as absent, as they do for viewers; of several values, the
-      first is taken. Of a deflated file, 16 MiB are inflated before the pixels, at most.
+      first is taken; an enhanced file's are those of its first frame. Of a deflated file, 16 MiB
+      are inflated before the pixels, at most.
     - Resizing is bilinear over the area that a new pixel covers (antialiased). Large JPEGs are
       decoded at a fraction of their size, though at least twice the one asked for.
     - A file that unpacks to more than ``PIL.Image.MAX_IMAGE_PIXELS`` counts as unreadable.
@@ -209,7 +211,7 @@ class ImageReader(TransformerMixin, DocLinkMixin, BaseEstimator):
         images, first, other, unreadable = None, "", "", {}
         if size is not None:
             channels = () if self.mode == "L" else (MODES[self.mode],)
-            images = np.zeros((len(paths), *size, *channels), np.uint8)
+            images = _blank(len(paths), (*size, *channels))
         wanted = takewhile(lambda _: not other, paths)
         jobs = (delayed(_try_to_read)(path, size, self.aspect, self.mode) for path in wanted)
         results = Parallel(self.n_jobs, require="sharedmem", return_as="generator")(jobs)
@@ -219,7 +221,7 @@ class ImageReader(TransformerMixin, DocLinkMixin, BaseEstimator):
                 unreadable[paths[i]] = result
                 continue
             if images is None:
-                images = np.zeros((len(paths), *result.shape), np.uint8)
+                images = _blank(len(paths), result.shape)
             first = first or paths[i]
             if result.shape == images.shape[1:]:
                 images[i] = result
@@ -289,6 +291,17 @@ class ImageReader(TransformerMixin, DocLinkMixin, BaseEstimator):
         tags.transformer_tags.preserves_dtype = []
         tags.requires_fit = False
         return tags
+
+
+def _blank(n: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Return n black images."""
+
+    def asked() -> str:
+        pixels = f"{shape[0]} x {shape[1]} pixels"
+        return f"reading {n} images of {pixels}. Set a smaller size, or mode='L', or read fewer."
+
+    with memory_explained(asked):
+        return np.zeros((n, *shape), np.uint8)
 
 
 def _as_column(images: np.ndarray) -> np.ndarray:

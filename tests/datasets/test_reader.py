@@ -455,6 +455,29 @@ def test_dicom_first_frame(tmp_path):
     assert_array_equal(read(path, mode="L"), RAMP)
 
 
+@pytest.mark.parametrize("where", ["Shared", "PerFrame"])
+def test_dicom_of_the_enhanced_kind_goes_through_its_first_frames_window(tmp_path, where):
+    stored = np.stack([WIDE, WIDE[::-1]])
+    rescale, window = Dataset(), Dataset()
+    rescale.RescaleSlope, rescale.RescaleIntercept, rescale.RescaleType = 2, -1024, "HU"
+    window.WindowCenter, window.WindowWidth = 40, 400
+    first, second = Dataset(), Dataset()
+    first.PixelValueTransformationSequence = Sequence([rescale])
+    first.FrameVOILUTSequence = Sequence([window])
+    groups = {f"{where}FunctionalGroupsSequence": Sequence([first, second])}
+    path = dicom(tmp_path / "a.dcm", stored, 12, NumberOfFrames=2, **groups)
+    tags = {"RescaleSlope": 2, "RescaleIntercept": -1024, "WindowCenter": 40, "WindowWidth": 400}
+    seen = read(path)
+    assert_array_equal(seen, read(dicom(tmp_path / "b.dcm", WIDE, 12, **tags)))
+    assert len(np.unique(seen)) > 2
+
+
+def test_images_that_no_memory_holds(tmp_path):
+    path = save(tmp_path / "a.png", RAMP)
+    with pytest.raises(MemoryError, match=r"reading 1 images of 100000000 x 100000000 .*smaller"):
+        ImageReader(10**8).transform([path])
+
+
 def test_dicom_that_is_damaged_huge_or_no_image(tmp_path, monkeypatch):
     path = Path(dicom(tmp_path / "a.dcm", RAMP, 8))
     (tmp_path / "cut.dcm").write_bytes(path.read_bytes()[:-50])
