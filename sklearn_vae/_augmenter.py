@@ -27,6 +27,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from ._at_once import fitted_at_once
 from ._base import BaseVAE
+from ._compat import CallbackSupportMixin, FitTasks, part_tasks
 from ._conditional import ConditionalVAE
 from ._deformation import DeformationVAE, class_neighbors
 from ._doc_link import DocLinkMixin
@@ -39,6 +40,7 @@ from ._labels import (
     tell_unlabelled,
     unlabelled_rows,
 )
+from ._memory import explains_memory, memory_explained
 from ._recipes import NestedParamsMixin
 from ._samples import spelling, to_array
 from ._templates import seeded_clone, unfrozen
@@ -62,6 +64,16 @@ RESIDUAL_BYTES = 2**22
 """Size of the float blocks in which residuals are added: they stay in the processor's cache."""
 
 
+def _to_read() -> str:
+    """Return what was asked for when there was no memory to read X, and a remedy."""
+    return "reading X. Pass fewer samples, or values of a smaller dtype (uint8 for images)."
+
+
+def _to_make(n: int) -> str:
+    """Return what was asked for when there was no memory for synthetic rows, and a remedy."""
+    return f"making {n} synthetic rows. Ask for fewer, or pass an X of a smaller dtype."
+
+
 class _Labelled(NamedTuple):
     """The checked input of a fit."""
 
@@ -79,7 +91,12 @@ class _Labelled(NamedTuple):
 
 
 class VAEAugmenter(
-    OneToOneFeatureMixin, NestedParamsMixin, MetaEstimatorMixin, DocLinkMixin, BaseEstimator
+    OneToOneFeatureMixin,
+    NestedParamsMixin,
+    MetaEstimatorMixin,
+    DocLinkMixin,
+    CallbackSupportMixin,
+    BaseEstimator,
 ):
     """Synthetic rows per class from a VAE: a sampler, or a wrapper around a classifier.
 
@@ -270,9 +287,11 @@ class VAEAugmenter(
         """
         with fitted_at_once(self) as unseen:
             data = unseen._read(X, y)
-            rng = unseen._fit_generator(data)
+            tasks = self._tasks(unseen, X, y)
+            rng = unseen._fit_generator(data, tasks)
             if unseen.estimator is not None:
-                unseen._fit_estimator(to_array(X), data, rng)
+                unseen._fit_estimator(to_array(X), data, rng, tasks)
+            tasks.end()
         return self
 
     @available_if(lambda self: self.estimator is None)
@@ -311,11 +330,14 @@ class VAEAugmenter(
         check_can_append("y", y)
         with fitted_at_once(self) as unseen:
             data = unseen._read(X, y)
-            rng = unseen._fit_generator(data)
+            tasks = self._tasks(unseen, X, y)
+            rng = unseen._fit_generator(data, tasks)
             every = np.arange(len(data.X))
             new, codes = unseen._generate(unseen.sampling_strategy_, rng, every)
-            X_out = append_rows(X, new)
+            with memory_explained(lambda: _to_make(len(new))):
+                X_out = append_rows(X, new)
             y_out = append_labels(y, unseen.classes_[codes], X_out)
+            tasks.end()
         return X_out, y_out
 
     def sample(
@@ -367,10 +389,12 @@ class VAEAugmenter(
         check_can_append("X", X)
         wraps = self.estimator is not None
         labels = read_labels(y, warn=wraps, one_hot=not wraps)
-        array = to_array(X)
+        with memory_explained(_to_read):
+            array = to_array(X)
         for name in ("feature_names_in_", "is_synthetic_", "source_indices_"):
             self.__dict__.pop(name, None)  # of another fit
-        rows = read_array(self, array, reset=True, at_least=2)
+        with memory_explained(_to_read):
+            rows = read_array(self, array, reset=True, at_least=2)
         self.n_features_in_ = prod(rows.shape[1:])
         check_length(labels, len(rows))
         self.classes_, codes = class_numbers(labels)
@@ -387,6 +411,8 @@ class VAEAugmenter(
         gate = self._resolve_gate()
         for classifier in (self.estimator, None if gate is None else gate.classifier):
             _check_classifier(classifier, rows)
+        if wraps and len(self.classes_) == 1:
+            _check_takes_one(self.estimator, self.classes_)
         if isinstance(self.vae, FrozenEstimator):  # trained on the same columns
             _check_feature_names(unfrozen(self.vae), X, reset=False)
         if not any(self.sampling_strategy_.values()):
@@ -429,7 +455,12 @@ class VAEAugmenter(
                 f"{method.min_rows}. Use method='auto' or 'posterior', which work with one."
             )
 
-    def _fit_generator(self, data: _Labelled) -> np.random.RandomState:
+    def _tasks(self, unseen: VAEAugmenter, X: Any, y: Any) -> FitTasks:
+        """Return the tasks that scikit-learn's callbacks follow: a VAE's fit, the classifier's."""
+        trains = self._resolve_method().model and not isinstance(self.vae, FrozenEstimator)
+        return part_tasks(self, unseen, X, y, bool(trains) + (self.estimator is not None))
+
+    def _fit_generator(self, data: _Labelled, tasks: FitTasks) -> np.random.RandomState:
         """Fit the VAE, the draws of every class and the gate; return the generator in use."""
         rng = check_random_state(self.random_state)
         method = self._resolve_method()
@@ -443,7 +474,7 @@ class VAEAugmenter(
                 f"method={self.method!r} deforms images, but X has rows of "
                 f"{self.spec_.n_features} values. Set vae's image_shape, or another method."
             )
-        self.vae_, mean, std = self._fit_vae(template, data, rng)
+        self.vae_, mean, std = self._fit_vae(template, data, rng, tasks)
         kept = slice(None) if method.residual or method.model in (None, "deformation") else slice(0)
         self._parents = data.X[kept], mean if method.residual else mean[:0]
         self._bounds = None if self.spec_.is_image else (data.X.min(0), data.X.max(0))
@@ -474,7 +505,7 @@ class VAEAugmenter(
         transform_rows(blank, self.spec_, self.transforms, 0)
 
     def _fit_vae(
-        self, template: Any, data: _Labelled, rng: np.random.RandomState
+        self, template: Any, data: _Labelled, rng: np.random.RandomState, tasks: FitTasks
     ) -> tuple[Any, np.ndarray, np.ndarray]:
         """Return the VAE that the method needs, and its posteriors' means and deviations."""
         method = self._resolve_method()
@@ -487,13 +518,16 @@ class VAEAugmenter(
         if method.model == "deformation":
             deforming = seeded_clone(DeformationVAE.like(template), rng)
             partners = class_neighbors(data.X, data.codes, method.n_neighbors)
-            self._named(deforming.fit(data.rows, partners))
+            with tasks.part("vae", deforming):
+                self._named(deforming.fit(data.rows, partners))
             return deforming, *deforming.pair_posteriors(data.X, partners)
         if method.model == "conditional":
             conditional = ConditionalVAE(**template.get_params(deep=False))
-            vae = seeded_clone(conditional, rng).fit(data.rows, data.codes)
+            vae, labels = seeded_clone(conditional, rng), data.codes
         else:
-            vae = seeded_clone(template, rng).fit(data.rows, data.labels)
+            vae, labels = seeded_clone(template, rng), data.labels
+        with tasks.part("vae", vae):
+            vae.fit(data.rows, labels)
         return self._named(vae), *vae._posterior(ArrayDataset(data.X))
 
     def _named(self, vae: BaseVAE) -> BaseVAE:
@@ -502,14 +536,19 @@ class VAEAugmenter(
             vae.feature_names_in_ = self.feature_names_in_
         return vae
 
-    def _fit_estimator(self, X: Any, data: _Labelled, rng: np.random.RandomState) -> None:
+    def _fit_estimator(
+        self, X: Any, data: _Labelled, rng: np.random.RandomState, tasks: FitTasks
+    ) -> None:
         real = np.flatnonzero(data.codes >= 0)
         new, codes = self._generate(self.sampling_strategy_, rng, real)
         if not is_table(X):
             X = data.X
-        rows = append_rows(X if len(real) == len(data.X) else _safe_indexing(X, real), new)
+        with memory_explained(lambda: _to_make(len(new))):
+            rows = append_rows(X if len(real) == len(data.X) else _safe_indexing(X, real), new)
         labels = np.concatenate([data.labels[real], self.classes_[codes]])
-        self.estimator_ = seeded_clone(self.estimator, rng).fit(rows, labels)
+        self.estimator_ = seeded_clone(self.estimator, rng)
+        with tasks.part("estimator", self.estimator_):
+            self.estimator_.fit(rows, labels)
 
     def _resolve_method(self) -> Method:
         return METHODS[self.method]() if isinstance(self.method, str) else self.method
@@ -521,6 +560,7 @@ class VAEAugmenter(
 
     # -- generating ----------------------------------------------------------------------------
 
+    @explains_memory(lambda self, wanted, *_: _to_make(sum(wanted.values())))
     def _generate(
         self, wanted: Mapping[Any, int], rng: np.random.RandomState, real: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -539,6 +579,7 @@ class VAEAugmenter(
             _warn_of_shortage(self.gate_report_)
         return new, codes
 
+    @explains_memory(lambda self, c, n, rng: _to_make(n))
     def _draw(
         self, c: int, n: int, rng: np.random.RandomState
     ) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
@@ -726,7 +767,8 @@ class VAEAugmenter(
 
     def _rows(self, X: Any) -> Any:
         """Return what the wrapped classifier is to read; refuse images of another form."""
-        array = to_array(X)
+        with memory_explained(_to_read):
+            array = to_array(X)
         converted = isinstance(array, np.ndarray) and array is not X
         if converted and self.spec_.is_image and array.ndim > 1 and len(array):
             bounded = self.vae_ is not None
@@ -788,6 +830,25 @@ def _check_classifier(estimator: Any, X: np.ndarray) -> None:
             f"{steps[0]!r} takes rows, but X has shape {X.shape}. Put a VAETransformer before "
             "it, or flatten: X.reshape(len(X), -1), with image_shape set in vae."
         )
+
+
+def _check_takes_one(estimator: Any, classes: np.ndarray) -> None:
+    """Refuse before any training one class alone, where the classifier itself would."""
+    while hasattr(estimator, "steps"):
+        estimator = estimator.steps[-1][1]
+    rows = np.arange(32.0)[:, None]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            clone(estimator).fit(rows, np.repeat(classes, len(rows)))
+    except ValueError as error:
+        if "class" in str(error):  # as scikit-learn asks of classifiers
+            raise ValueError(
+                f"y has one class only, {classes.tolist()[0]!r}, which {estimator!r:.200} refuses: "
+                f"{str(error)[:200]}"
+            ) from error
+    except Exception:  # its own affair, with rows of its own
+        return
 
 
 def _takes_images(estimator: Any) -> bool:

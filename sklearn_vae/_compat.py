@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from sklearn import config_context
@@ -25,7 +26,7 @@ TORN_DOWN = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")
 
 
 class FitTasks:
-    """A fit and its epochs as the tasks that scikit-learn's callbacks follow.
+    """A fit and its epochs or parts as the tasks that scikit-learn's callbacks follow.
 
     Parameters
     ----------
@@ -36,13 +37,13 @@ class FitTasks:
         The copy that is fitted, and takes its place.
     X, y : object
         What ``fit`` got.
-    n_epochs : int
-        How many epochs there will be, at most.
+    n_tasks : int
+        How many epochs there will be, at most; or estimators that are fitted inside.
     """
 
-    def __init__(self, seen: Any, unseen: Any, X: Any, y: Any, n_epochs: int) -> None:
+    def __init__(self, seen: Any, unseen: Any, X: Any, y: Any, n_tasks: int) -> None:
         self._task, self._unseen = {"estimator": seen, "X": X, "y": y}, unseen
-        self._fit = seen._init_callback_context(max_subtasks=n_epochs)
+        self._fit = seen._init_callback_context(max_subtasks=n_tasks)
         vars(unseen).update({name: vars(seen)[name] for name in TORN_DOWN})
         self._fit.call_on_fit_task_begin(**self._task)
 
@@ -60,6 +61,15 @@ class FitTasks:
             self._epoch.call_on_fit_task_end(**self._task, reconstruction_attributes=fitted)
         )
 
+    @contextlib.contextmanager
+    def part(self, name: str, estimator: Any) -> Iterator[None]:
+        """Hand the callbacks on to an estimator that is fitted in the block."""
+        task = self._fit.subcontext(task_name=f"fit-{name}")
+        with task.propagate_callback_context(estimator):
+            task.call_on_fit_task_begin(**self._task)
+            yield
+            task.call_on_fit_task_end(**self._task)
+
     def end(self) -> None:
         """Tell the callbacks that the estimator is fitted."""
         self._fit.call_on_fit_task_end(
@@ -67,7 +77,27 @@ class FitTasks:
         )
 
 
-def fit_tasks(seen: Any, unseen: Any, X: Any, y: Any, n_epochs: int) -> FitTasks | None:
+class NoTasks(FitTasks):
+    """Those of a fit without callbacks."""
+
+    def __init__(self) -> None:
+        pass
+
+    @contextlib.contextmanager
+    def part(self, name: str, estimator: Any) -> Iterator[None]:
+        """Do nothing."""
+        yield
+
+    def end(self) -> None:
+        """Do nothing."""
+
+
+def part_tasks(seen: Any, unseen: Any, X: Any, y: Any, n_parts: int) -> FitTasks:
+    """Return the tasks of a fit that fits other estimators, as many as there are parts."""
+    return fit_tasks(seen, unseen, X, y, n_parts) or NoTasks()
+
+
+def fit_tasks(seen: Any, unseen: Any, X: Any, y: Any, n_tasks: int) -> FitTasks | None:
     """Return the tasks of a fit; None without callbacks of scikit-learn's."""
     has = bool(getattr(unseen, "_skl_callbacks", None))
-    return FitTasks(seen, unseen, X, y, n_epochs) if has else None
+    return FitTasks(seen, unseen, X, y, n_tasks) if has else None

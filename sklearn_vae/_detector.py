@@ -18,9 +18,11 @@ from sklearn.utils.validation import check_is_fitted
 from torch.utils.data import Dataset, Subset
 
 from ._base import Rows
+from ._compat import CallbackSupportMixin, FitTasks, part_tasks
 from ._cross_fit import CrossFitted, RowFolds, Score, draw_folds
 from ._doc_link import DocLinkMixin
 from ._images import DARK_WARNING
+from ._memory import memory_explained
 from ._noise import row_noise
 from ._recipes import NestedParamsMixin
 from ._row_keys import row_keys, shared_rows
@@ -36,13 +38,24 @@ TINY = 1e-8
 N_VAES, N_FOLDS = 2, 4
 """Two VAEs, of half the rows each, train as long as one of all rows; densities, which cost little,
 are fitted without one fold of four each."""
+HALF = (
+    "copying half of X for one of two VAEs. Pass fewer samples, values of a smaller dtype (uint8 "
+    "for images), or a torch Dataset, of which no copy is made."
+)
 LEAST_ROWS = 4
 """Two for each of two VAEs."""
 DRAWS = 8
 """Posterior draws of the ELBO: the default of ``VAETransformer.score_samples``."""
 
 
-class VAEDetector(OutlierMixin, NestedParamsMixin, MetaEstimatorMixin, DocLinkMixin, BaseEstimator):
+class VAEDetector(
+    OutlierMixin,
+    NestedParamsMixin,
+    MetaEstimatorMixin,
+    DocLinkMixin,
+    CallbackSupportMixin,
+    BaseEstimator,
+):
     """Outlier and novelty detection by what a VAE makes of a sample.
 
     Train it on what is normal, or on what is mostly normal; samples unlike that score low.
@@ -188,9 +201,12 @@ class VAEDetector(OutlierMixin, NestedParamsMixin, MetaEstimatorMixin, DocLinkMi
             (``predict`` warns of one that was set since);
             and when the frozen VAE was trained on rows of X, as far as it remembers them.
         """
-        fitted = self._fitted(X)
+        n_trained = 0 if isinstance(self.vae, FrozenEstimator) else N_VAES
+        tasks = part_tasks(self, self, X, y, n_trained)
+        fitted = self._fitted(X, tasks)
         kept = {k: v for k, v in self.__dict__.items() if k != "feature_names_in_"}
         self.__dict__ = {**kept, **fitted}  # in one step: an interrupt leaves the old or the new
+        tasks.end()
         return self
 
     def score_samples(self, X: Any) -> np.ndarray:
@@ -320,12 +336,12 @@ class VAEDetector(OutlierMixin, NestedParamsMixin, MetaEstimatorMixin, DocLinkMi
 
         return vae._apply(vae._read_in_place(X), errors)
 
-    def _fitted(self, X: Any) -> dict[str, Any]:
+    def _fitted(self, X: Any, tasks: FitTasks) -> dict[str, Any]:
         """Return what fit learns, by attribute."""
         if isinstance(self.vae, FrozenEstimator):
             vaes, data, folds = self._from_frozen(self.vae, X)
         else:
-            vaes, data, folds = self._from_template(X)
+            vaes, data, folds = self._from_template(X, tasks)
         first = vaes[0]
         cross_fitted, keys = _cross_fitted(vaes, data, folds)
         self._warn_of(keys, first)
@@ -340,7 +356,9 @@ class VAEDetector(OutlierMixin, NestedParamsMixin, MetaEstimatorMixin, DocLinkMi
             fitted["feature_names_in_"] = first.feature_names_in_
         return fitted
 
-    def _from_template(self, X: Any) -> tuple[list[VAETransformer], Rows, np.ndarray]:
+    def _from_template(
+        self, X: Any, tasks: FitTasks
+    ) -> tuple[list[VAETransformer], Rows, np.ndarray]:
         """Return VAEs trained without a fold of X each, X as they see it, and the folds."""
         template = VAETransformer(augment=None) if self.vae is None else self.vae
         if template.label_weight > 0:
@@ -359,8 +377,8 @@ class VAEDetector(OutlierMixin, NestedParamsMixin, MetaEstimatorMixin, DocLinkMi
             "batch_size": max(-(-reader.batch_size // N_VAES), min(reader.batch_size, 2)),
         }
         for k, vae in enumerate(vaes):
-            with warnings.catch_warnings():  # the reader has warned of X already
-                warnings.filterwarnings("ignore", message=DARK_WARNING)
+            with warnings.catch_warnings(), tasks.part("vae", vae):
+                warnings.filterwarnings("ignore", message=DARK_WARNING)  # the reader has warned
                 vae.set_params(**as_one).fit(_rows_of(data, folds % N_VAES != k))
             if hasattr(reader, "feature_names_in_"):
                 vae.feature_names_in_ = reader.feature_names_in_
@@ -525,5 +543,6 @@ def _rows_of(data: Rows, rows: np.ndarray) -> Dataset:
     if isinstance(data, ItemDataset):
         return Subset(data.data, index)  # type: ignore[arg-type]
     if isinstance(data, ArrayDataset) and data.tensor is not None:
-        return ArrayDataset(data.X[index], spelling=data.spelling)
+        with memory_explained(lambda: HALF):
+            return ArrayDataset(data.X[index], spelling=data.spelling)
     return Subset(data, index)  # type: ignore[arg-type]

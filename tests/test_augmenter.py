@@ -846,6 +846,17 @@ def test_bad_labels_are_refused(unbalanced):
         augmenter().fit_resample(np.where(X > 0.9, np.nan, X), y)
 
 
+@pytest.mark.parametrize("classifier", [SVC(), LogisticRegression(), make_pipeline(tiny(), SVC())])
+def test_one_class_is_refused_before_training_where_the_classifier_does(rows, classifier):
+    with refused_before_training(r"one class only, 'a', which \w+\(\) refuses: .*class") as vae:
+        augmenter(estimator=classifier, vae=vae, n_new=2).fit(rows[:20], ["a"] * 20)
+
+
+def test_one_class_is_left_to_classifiers_that_take_it(rows):
+    wrapper = augmenter(estimator=KNeighborsClassifier(1), n_new=2).fit(rows[:20], ["a"] * 20)
+    assert wrapper.predict(rows[:3]).tolist() == ["a"] * 3
+
+
 def test_seed_reaches_vae_and_classifier_only_where_theirs_is_none(unbalanced):
     X, y = unbalanced
     unseeded = VAETransformer(**{**QUICK, "random_state": None})

@@ -16,6 +16,7 @@ from torch import nn
 from sklearn_vae import VAEAugmenter, VAEDetector
 from sklearn_vae._memory import OutOfMemory, is_out_of_memory, memory_explained
 from sklearn_vae.nn import MLP, Network
+from sklearn_vae.training import ArrayDataset
 
 
 class Full:
@@ -167,6 +168,32 @@ def test_a_model_that_no_memory_holds_is_told_from_one_that_does_not_fit_togethe
 def test_samples_that_no_memory_holds(fitted):
     with pytest.raises(MemoryError, match=r"drawing 1000000000000000 samples. Draw fewer"):
         fitted.sample(10**15)
+
+
+def test_synthetic_rows_that_no_memory_holds(images, labels):
+    augmenter = VAEAugmenter(vae=tiny(), n_new=1).fit(images, labels)
+    with pytest.raises(MemoryError, match=r"making 1000000000000000 synthetic rows. Ask for"):
+        augmenter.sample(10**15, y=3)
+    with pytest.raises(MemoryError, match=r"making 1000000000000000 synthetic rows. Ask for"):
+        augmenter.set_params(n_new={3: 10**15}).fit_resample(images, labels)
+
+
+def test_who_reads_and_copies_says_so(images, labels, monkeypatch):
+    def full(*args):
+        raise MemoryError
+
+    make = ArrayDataset.__init__
+
+    def make_all(self, X, **kwargs):
+        return full() if len(X) < len(images) else make(self, X, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sklearn_vae._augmenter.to_array", full)
+        with pytest.raises(MemoryError, match=r"in reading X. Pass fewer samples"):
+            VAEAugmenter(vae=tiny(), n_new=1).fit(images, labels)
+    monkeypatch.setattr(ArrayDataset, "__init__", make_all)
+    with pytest.raises(MemoryError, match=r"copying half of X .* or a torch Dataset"):
+        VAEDetector(tiny()).fit(images)
 
 
 LIMITED = """

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from helpers import same_weights, tiny
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import cross_val_score
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 
+from sklearn_vae import VAEAugmenter, VAEDetector
 from sklearn_vae.nn import Conv
 
 callback = pytest.importorskip("sklearn.callback", reason="scikit-learn before 1.9 has none")
@@ -128,6 +130,89 @@ def test_a_monitor_scores_each_epoch_as_if_it_were_the_last(images, labels, netw
     np.testing.assert_allclose(found, [score(each, images) for each in alone], rtol=1e-6)
     assert same_weights(vae, alone[1])
     assert not monitor._estimator_scorers  # which would keep the estimator alive
+
+
+def tasks(record):
+    """Return what began, and how many tasks it was to have."""
+    return [
+        (*entry[1:3], entry[4])
+        for entry in record.log
+        if entry[0] == "begin" and entry[2] != "epoch"
+    ]
+
+
+VAE_FIT = ("VAETransformer", "fit", 2)
+
+
+def test_a_detector_hands_them_on_to_its_vaes(images, labels):
+    record = Record()
+    detector = VAEDetector(tiny(), random_state=0).set_callbacks(record).fit(images)
+    assert tasks(record) == [("VAEDetector", "fit", 2), VAE_FIT, VAE_FIT]
+    assert [entry[:2] for entry in record.log].count(("end", "VAETransformer")) == 2 + 2 * 2
+    assert record.log[-2:] == [("end", "VAEDetector", "fit", 0), "teardown"]
+    assert not any(hasattr(vae, "_skl_callbacks") for vae in detector.vaes_)
+    plain = VAEDetector(tiny(), random_state=0).fit(images)
+    np.testing.assert_array_equal(detector.score_samples(images), plain.score_samples(images))
+    record.log.clear()
+    detector.set_params(vae=FrozenEstimator(detector.vae_)).fit(1 - images)
+    assert record.log.count("teardown") == 1
+    assert tasks(record) == [("VAEDetector", "fit", 0)]
+
+
+@pytest.mark.parametrize(
+    "method, parts",
+    [
+        ("posterior", [VAE_FIT]),
+        ("conditional", [("ConditionalVAE", "fit", 2)]),
+        ("deformation", [("DeformationVAE", "fit", 2)]),
+        ("bootstrap", []),
+    ],
+)
+def test_an_augmenter_hands_them_on_to_vae_and_classifier(images, labels, method, parts):
+    record = Record()
+    sampler = VAEAugmenter(vae=tiny(), method=method, n_new=1).set_callbacks(record)
+    sampler.fit_resample(images, labels)
+    assert tasks(record) == [("VAEAugmenter", "fit", len(parts)), *parts]
+    assert record.log[-2:] == [("end", "VAEAugmenter", "fit", 0), "teardown"]
+    record.log.clear()
+    pipeline = make_pipeline(tiny(), LogisticRegression(max_iter=500))
+    wrapper = clone(sampler).set_params(estimator=pipeline).fit(images, labels)
+    last = [("Pipeline", "fit", 2), VAE_FIT]
+    began = [task for task in tasks(record) if task[1] == "fit" and "Logistic" not in task[0]]
+    assert began == [("VAEAugmenter", "fit", len(parts) + 1), *parts, *last]
+    assert not hasattr(wrapper.estimator_, "_skl_callbacks")
+
+
+def test_a_pipeline_and_a_search_hand_them_on_to_both(rows, labels):
+    record = Record()
+    wrapper = VAEAugmenter(LogisticRegression(max_iter=500), vae=tiny(), n_new=1)
+    search = GridSearchCV(make_pipeline("passthrough", wrapper), {"vaeaugmenter__n_new": [1]}, cv=2)
+    search.set_callbacks(record).fit(rows, labels)
+    assert tasks(record).count(("VAEAugmenter", "fit", 2)) == 3
+    assert tasks(record).count(VAE_FIT) == 3
+    assert record.log.count("teardown") == 1
+
+
+BARS = {
+    "VAE": lambda: tiny(),
+    "pipeline": lambda: make_pipeline(tiny(), LogisticRegression(max_iter=500)),
+    "search": lambda: GridSearchCV(tiny(), {"lr": [1e-3, 1e-2]}, cv=2),
+    "detector": lambda: VAEDetector(tiny(), random_state=0),
+    "augmenter": lambda: VAEAugmenter(LogisticRegression(max_iter=500), vae=tiny(), n_new=1),
+}
+
+
+@pytest.mark.parametrize("name", BARS)
+def test_the_progress_bar_of_scikit_learn(rows, labels, name, capsys):
+    pytest.importorskip("rich")
+    depth = None if name == "search" else 1
+    estimator = BARS[name]().set_callbacks(callback.ProgressBar(max_propagation_depth=depth))
+    estimator.fit(rows, labels)
+    shown = capsys.readouterr().out
+    assert f"{type(estimator).__name__} - fit" in shown
+    assert "VAETransformer" in shown
+    assert "100%" in shown
+    pickle.loads(pickle.dumps(estimator))
 
 
 def test_in_the_list_of_skorchs_they_are_refused_with_the_remedy(images):

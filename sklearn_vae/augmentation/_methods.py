@@ -107,8 +107,11 @@ class Method(BaseEstimator, ABC):
         Rounds of all rows in random order rather than independent draws: ten rows asked of ten
         then come from ten images, not from six.
         """
-        rounds = [rng.permutation(len(self.rows_)) for _ in range(-(-n // len(self.rows_)))]
-        return np.concatenate([np.empty(0, int), *rounds])[:n]
+        k = len(self.rows_)
+        rounds = np.empty((-(-n // k), k), int)
+        for each in rounds:
+            each[:] = rng.permutation(k)
+        return rounds.ravel()[:n]
 
 
 class Posterior(Method):
