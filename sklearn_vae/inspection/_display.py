@@ -91,14 +91,7 @@ class TileDisplay(Display):
         **kwargs : dict
             For matplotlib's ``imshow``, such as ``cmap``.
 
-        %(returns)s
-
-        Raises
-        ------
-        ValueError
-            For arrays that are not images, or not of one number and size.
-        ImportError
-            Where matplotlib is missing.
+        %(drawn)s
         """
         tiles, rows, columns, below = self._grid()
         n_rows, n_cols, h, w = tiles.shape[:4]

@@ -81,14 +81,7 @@ class ErrorMapDisplay(TileDisplay):
         **kwargs : dict
             For the ``imshow`` of the images, such as ``cmap``.
 
-        %(returns)s
-
-        Raises
-        ------
-        ValueError
-            For arrays that are not images, or not of one size.
-        ImportError
-            Where matplotlib is missing.
+        %(drawn)s
         """
         errors = check_array(
             from_torch(self.errors), dtype=np.float32, allow_nd=True, input_name="errors"

@@ -66,14 +66,7 @@ class LatentDisplay(Display):
         **kwargs : dict
             For matplotlib's ``scatter``, such as ``s``, ``alpha`` or ``cmap``.
 
-        %(returns)s
-
-        Raises
-        ------
-        ValueError
-            For codes of one dimension, and for not as many labels as codes.
-        ImportError
-            Where matplotlib is missing.
+        %(drawn)s
         """
         coordinates, ratio = _project(self.codes)
         y = None if self.y is None else as_labels(self.y)
@@ -114,14 +107,7 @@ class LatentDisplay(Display):
             What to colour by; see :class:`LatentDisplay`.
         %(drawing)s
 
-        Raises
-        ------
-        TypeError
-            For an estimator without a VAETransformer.
-        ValueError
-            For an X that it does not take, not as many labels, and ``z_dim=1``.
-        ImportError
-            Where matplotlib is missing.
+        %(raises)s
         """
         vae, X = cls._resolve(estimator, VAETransformer, X)
         return cls(latent_means(vae, X), y).plot(ax=ax, **kwargs)

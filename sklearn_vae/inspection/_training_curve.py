@@ -71,14 +71,7 @@ class TrainingCurveDisplay(Display):
         **kwargs : dict
             For matplotlib's ``plot``, such as ``linewidth``.
 
-        %(returns)s
-
-        Raises
-        ------
-        ValueError
-            For unknown terms, a history without them, and not as many axes as terms.
-        ImportError
-            Where matplotlib is missing.
+        %(drawn)s
         """
         names = [terms] if isinstance(terms, str) else list(terms)
         self._check_terms(names)
@@ -144,14 +137,12 @@ class TrainingCurveDisplay(Display):
         **kwargs : dict
             For :meth:`plot`.
 
-        %(returns)s
+        Returns
+        -------
+        display : object
+            The drawn display.
 
-        Raises
-        ------
-        TypeError
-            For an estimator without a VAETransformer.
-        ImportError
-            Where matplotlib is missing.
+        %(raises)s
         """
         vae, _ = cls._resolve(estimator, VAETransformer)
         return cls(vae.history_).plot(terms=terms, ax=ax, **kwargs)
@@ -176,6 +167,9 @@ class TrainingCurveDisplay(Display):
         **kwargs : dict
             For :meth:`plot`.
 
-        %(returns)s
+        Returns
+        -------
+        display : object
+            The drawn display.
         """
         return cls(history).plot(terms=terms, ax=ax, **kwargs)

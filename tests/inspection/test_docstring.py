@@ -22,3 +22,15 @@ def test_every_parameter_is_documented_at_its_place(display):
         stars = {inspect.Parameter.VAR_KEYWORD: "**"}
         expected = [stars.get(p.kind, "") + p.name for p in signature if p.name != "self"]
         assert names == expected, documented
+
+
+def test_a_subclass_elsewhere_keeps_its_own_words():
+    class Mine(inspection.SampleDisplay):
+        """Shows 100 % of %(images)s and %(mine)s."""
+
+        def plot(self, **kwargs):
+            """Draw %d images."""
+
+    assert inspect.getdoc(Mine).startswith("Shows 100 % of array-like")
+    assert inspect.getdoc(Mine).endswith("and %(mine)s.")
+    assert inspect.getdoc(Mine.plot) == "Draw %d images."
