@@ -95,14 +95,13 @@ class SimulatedDevice(TorchDispatchMode):
                 self.traffic["read"] += 1
         if self.limited and makes_apart:
             _refuse_what_is_lacking(name, args)
-        args_held, kwargs_held = tree_map(_held, args), tree_map(_held, kwargs)
-        out = func(*args_held, **kwargs_held)
+        out = func(*tree_map(_held, args), **tree_map(_held, kwargs))
         if self.limited and makes_apart and _any_double(out):
             raise TypeError(f"{func}: this device has no float64")
         if name == "copy_":
             return args[0]
         if not makes_apart:
-            return tree_map(lambda t: t.clone() if _shared(t, apart) else t, out)
+            return out
         own = {id(t.held): t for t in apart}
 
         def set_apart(value):
@@ -144,10 +143,6 @@ class SimulatedDevice(TorchDispatchMode):
 
 def _held(value):
     return value.held if isinstance(value, Apart) else value
-
-
-def _shared(value, apart):
-    return any(value is t.held for t in apart)
 
 
 def _refuse_mixture(func, tensors, apart):
