@@ -1,23 +1,36 @@
 # Two commands do everything on a bare machine with Python >= 3.11 and make:
 #   make demo [DATA=digits|mnist|fashion_mnist|cifar10|...]   the main job, with a table and a picture
 #   make test                                                 lint, types, tests and doctests
-# And, with the gallery's examples run anew, in minutes:
-#   make docs [INTERSPHINX=1]                                 these pages as HTML, in docs/_build/html
+# `make lint`, `make types` and `make pytest` are the parts of `make test`. In minutes, too:
+#   make coverage                                             the tests, and how much of the package they run
+#   make docs [INTERSPHINX=1]                                 these pages as HTML, in docs/_build/html, with
+#                                                             the gallery's examples run anew
 #   make fuzz [FUZZ=20]                                       the tests with so many times the random cases: mutated files,
 #                                                             interrupts, inputs that nobody thought of
 #   make lowest                                               the tests on the oldest versions that pyproject.toml
 #                                                             allows (Python 3.10 or 3.11)
-PYTHON ?= python3
-PY := .venv/bin/python
+#   make nightly                                              the tests on tonight's builds of what the package rests on
+#   make dist [TAG=v1.2.3]                                    what a release publishes, in dist; of that version
 DATA ?= digits
 FUZZ ?= 20
+JOBS ?= 2
+ifeq ($(OS),Windows_NT)
+PYTHON ?= python
+BIN := Scripts
+else
+PYTHON ?= python3
+BIN := bin
+endif
+PY := .venv/$(BIN)/python
+NIGHTLY := --pre --extra-index-url https://pypi.anaconda.org/scientific-python-nightly-wheels/simple \
+	--extra-index-url https://download.pytorch.org/whl/nightly/cpu
 
-.PHONY: demo test fuzz docs lint types lowest clean
+.PHONY: demo test pytest coverage fuzz docs lint limits types lowest nightly dist clean
 
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --upgrade pip
-	$(PY) -m pip install --quiet --constraint constraints.txt --editable ".[test,plot]"
+	$(PY) -m pip install --quiet --constraint constraints.txt --editable ".[test,lint,plot]"
 	touch $@
 
 .venv/.installed-docs: .venv/.installed
@@ -27,11 +40,16 @@ FUZZ ?= 20
 demo: .venv/.installed
 	$(PY) benchmarks/demo.py --data $(DATA)
 
-test: lint types
-	$(PY) -m pytest -n 2
+test: lint types pytest
+
+pytest: .venv/.installed
+	$(PY) -m pytest -n $(JOBS)
+
+coverage: .venv/.installed
+	$(PY) -m pytest -n $(JOBS) --cov --cov-report=term
 
 fuzz: .venv/.installed
-	SKLEARN_VAE_FUZZ=$(FUZZ) $(PY) -m pytest -n 2
+	SKLEARN_VAE_FUZZ=$(FUZZ) $(PY) -m pytest -n $(JOBS)
 
 docs: .venv/.installed-docs
 	INTERSPHINX=$(INTERSPHINX) $(PY) -m sphinx -b html -W --keep-going docs docs/_build/html
@@ -39,18 +57,39 @@ docs: .venv/.installed-docs
 lint: .venv/.installed
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	.venv/$(BIN)/zizmor --offline --quiet .github
+
+# Sizes, layers, and no access to another object's private members.
+limits: .venv/.installed
+	$(PY) tools/limits.py
+	.venv/$(BIN)/lint-imports --no-cache
+	$(PY) -m ruff check --extend-select SLF001 .
 
 types: .venv/.installed
 	$(PY) -m mypy
+	$(PY) tools/guide_types.py
 
 # Everything else is of soon after the newest of these floors (move the date with them); SciPy 1.16
 # already warns of what scikit-learn 1.6 does.
 lowest:
 	$(PYTHON) -m venv --clear .venv-lowest
-	.venv-lowest/bin/python -m pip install --quiet uv
-	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python \
+	.venv-lowest/$(BIN)/python -m pip install --quiet uv
+	.venv-lowest/$(BIN)/uv pip install --quiet --python .venv-lowest/$(BIN)/python \
 		--resolution lowest-direct --exclude-newer 2025-10-01 --editable ".[test]" "scipy==1.15.*"
-	.venv-lowest/bin/python -m pytest -n 2
+	.venv-lowest/$(BIN)/python -m pytest -n $(JOBS)
+
+nightly:
+	$(PYTHON) -m venv --clear .venv-nightly
+	.venv-nightly/$(BIN)/python -m pip install --quiet --upgrade pip
+	.venv-nightly/$(BIN)/python -m pip install --quiet $(NIGHTLY) --editable ".[test]"
+	.venv-nightly/$(BIN)/python -m pytest -n $(JOBS)
+
+dist: .venv/.installed
+	rm -rf dist
+	$(PY) -m pip install --quiet --constraint constraints.txt build
+	$(PY) -m build --outdir dist
+	test -z "$(TAG)" -o -f "dist/sklearn_vae-$(TAG:v%=%)-py3-none-any.whl"
 
 clean:
-	rm -rf .venv .venv-lowest .pytest_cache .mypy_cache .ruff_cache demo docs/_build docs/gallery docs/generated
+	rm -rf .venv .venv-lowest .venv-nightly .pytest_cache .mypy_cache .ruff_cache .coverage* dist demo \
+		docs/_build docs/gallery docs/generated

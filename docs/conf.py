@@ -15,6 +15,7 @@ from sphinx.application import Sphinx
 from sphinx_gallery.sorting import FunctionSortKey
 
 import sklearn_vae
+from sklearn_vae._doc_link import project_url
 
 project = "sklearn_vae"
 copyright = f"2026, the {project} developers"
@@ -136,5 +137,7 @@ html_theme_options = {
     "pygments_light_style": "tango",
     "pygments_dark_style": "github-dark",
 }
+if repository := project_url("Repository"):
+    html_theme_options["github_url"] = repository
 flat = ("index", "user_guide", "benchmarks", "robustness", "comparison", "development", "changelog")
 html_sidebars = {page: [] for page in flat}  # nothing below them to list

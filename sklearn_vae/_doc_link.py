@@ -9,23 +9,22 @@ from importlib.metadata import PackageNotFoundError, metadata
 class DocLinkMixin:
     """Has scikit-learn's diagrams link to the site that the package's metadata name.
 
-    That is the ``Documentation`` URL of pyproject.toml; without one there is no link.
+    Without an address in the metadata there is no link.
     """
 
     _doc_link_module = "sklearn_vae"
 
     @property
     def _doc_link_template(self) -> str:
-        site = documentation_url()
+        site = project_url("Documentation").rstrip("/")
         return f"{site}/generated/{{estimator_module}}.{{estimator_name}}.html" if site else ""
 
 
 @cache
-def documentation_url() -> str:
-    """Return the address of the documentation, or "" where the metadata tell none."""
+def project_url(label: str) -> str:
+    """Return the link of that label, such as "Documentation", or "" where there is none."""
     try:
         urls = metadata("sklearn-vae").get_all("Project-URL") or []
     except PackageNotFoundError:  # run from a folder, not installed
         return ""
-    found = dict(entry.split(", ", 1) for entry in urls)
-    return found.get("Documentation", "").rstrip("/")
+    return dict(entry.split(", ", 1) for entry in urls).get(label, "")

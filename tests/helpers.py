@@ -11,6 +11,7 @@ from pathlib import Path
 # pipeline's step: a cache is shared only by processes that have all imported it, or none.
 import imblearn  # noqa: F401
 import numpy as np
+import pytest
 import safetensors.numpy
 import torch
 from skorch.callbacks import Callback
@@ -18,6 +19,8 @@ from skorch.callbacks import Callback
 from sklearn_vae import VAETransformer
 from sklearn_vae._pretrained import _checksum
 from sklearn_vae.nn import MLP
+
+needs_links = pytest.mark.skipif(os.name == "nt", reason="links take a right on Windows")
 
 QUICK = {
     "z_dim": 3,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sklearn_vae import VAEAugmenter, VAEDetector, VAETransformer
-from sklearn_vae._doc_link import documentation_url
+from sklearn_vae._doc_link import project_url
 from sklearn_vae.datasets import ImageReader
 
 ESTIMATORS = [VAETransformer(), VAEAugmenter(), VAEDetector(), ImageReader()]
@@ -21,10 +21,10 @@ def project_urls(monkeypatch):
         for entry in entries:
             found["Project-URL"] = entry
         monkeypatch.setattr("sklearn_vae._doc_link.metadata", lambda name: found)
-        documentation_url.cache_clear()
+        project_url.cache_clear()
 
     yield use
-    documentation_url.cache_clear()
+    project_url.cache_clear()
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: type(e).__name__)

@@ -9,7 +9,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from helpers import budget, same_weights, synthetic_images, tiny
+from helpers import budget, needs_links, same_weights, synthetic_images, tiny
 
 from sklearn_vae import VAETransformer, _pretrained
 from sklearn_vae.nn import MLP
@@ -235,6 +235,7 @@ def victim(tmp_path):
     return path
 
 
+@needs_links
 def test_links_under_temporary_names_are_not_followed(pair, tmp_path, victim):
     folder = tmp_path / "folder"
     folder.mkdir()
@@ -246,6 +247,7 @@ def test_links_under_temporary_names_are_not_followed(pair, tmp_path, victim):
     assert loaded(folder, pair) == 0
 
 
+@needs_links
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
 @pytest.mark.parametrize("exists", [True, False])
 def test_links_of_another_origin_are_refused(pair, tmp_path, victim, name, exists):
@@ -258,6 +260,7 @@ def test_links_of_another_origin_are_refused(pair, tmp_path, victim, name, exist
     assert os.listdir(folder) == [name]
 
 
+@needs_links
 def test_a_linked_card_is_the_users_own(pair, tmp_path, victim):
     folder = tmp_path / "folder"
     folder.mkdir()
@@ -266,6 +269,7 @@ def test_a_linked_card_is_the_users_own(pair, tmp_path, victim):
     assert (folder / "README.md").read_text() == victim.read_text() == "precious"
 
 
+@needs_links
 def test_a_snapshot_of_links_is_read_and_saving_leaves_what_they_point_to(pair, tmp_path):
     """As huggingface_hub keeps them."""
     blobs, folder = tmp_path / "blobs", tmp_path / "snapshot"

@@ -64,8 +64,3 @@ def test_every_dependency_is_shown(project):
     needed = [*project["dependencies"], *extras["plot"], *extras["dicom"], *extras["onnx"]]
     names = {re.match(r"[\w-]+", requirement)[0] for requirement in needed}
     assert names <= {*_show_versions.PACKAGES, *_show_versions.OPTIONAL}
-
-
-def test_the_version_is_the_same_everywhere(project):
-    cited = re.search(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
-    assert project["version"] == sklearn_vae.__version__ == cited[1]

@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import budget, mutate
+from helpers import budget, mutate, needs_links
 from numpy.testing import assert_array_equal
 from PIL import Image, ImageFile
 
@@ -181,6 +181,7 @@ def test_every_file_is_read_or_counted(tmp_path, name, form):
         assert "left out" not in bunch.DESCR
 
 
+@needs_links
 def test_what_is_left_out_is_counted_by_kind(tmp_path):
     write(tmp_path, "cat/0.png", "dog/0.png")
     for name in ("cat/a.txt", "cat/x/b.TXT", "dog/c.json", "outside.txt"):
@@ -249,6 +250,7 @@ def test_heif_without_a_plugin(tmp_path):
 # -- links -----------------------------------------------------------------------------------------
 
 
+@needs_links
 def test_links_are_followed(tmp_path):
     root = tmp_path / "root"
     write(tmp_path, "outside/0.png", "outside/deep/1.png", "owls/2.png")
@@ -264,6 +266,7 @@ def test_links_are_followed(tmp_path):
     assert_array_equal(bunch.target, [0, 0, 0, 1, 1, 2])
 
 
+@needs_links
 def test_links_in_circles_and_twice(tmp_path):
     """Every image once, under its real folder's name where that is below the root."""
     write(tmp_path, "cat/z/0.png", "dog/1.png")
@@ -273,6 +276,7 @@ def test_links_in_circles_and_twice(tmp_path):
     assert relative(tmp_path, bunch.data) == ["cat/z/0.png", "dog/1.png"]
 
 
+@needs_links
 def test_a_folder_of_two_classes(tmp_path):
     """It is listed once; that it is left out of the other class is said."""
     write(tmp_path, "cat/0.png", "dog/z/1.png")
