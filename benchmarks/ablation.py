@@ -12,21 +12,20 @@ default's VAE with its features scaled in another way.
 from __future__ import annotations
 
 import argparse
-import time
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from _common import environment, markdown_table, write_json
-from classification import draw_labels, rbf
+from _common import Record, run, watch
+from _shared import draw_labels, error, rbf, train_and_valid
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from sklearn_vae import VAETransformer
-from sklearn_vae.datasets import fetch_images
 from sklearn_vae.nn import Conv
 from sklearn_vae.training import AUGMENTATIONS
 
@@ -76,8 +75,7 @@ def errors(head, Z, y, Z_valid, y_valid, name: str) -> dict[str, float]:
         draws = []
         for draw in range(DRAWS):
             rows = draw_labels(y, n, draw)
-            predicted = clone(head).fit(Z[rows], y[rows]).predict(Z_valid)
-            draws.append(100 * np.mean(predicted != y_valid))
+            draws.append(error(clone(head).fit(Z[rows], y[rows]), Z_valid, y_valid))
         found[f"{name}, {n:,}"] = float(np.mean(draws))
         found[f"{name}, {n:,} sd"] = float(np.std(draws))
     return found
@@ -91,32 +89,29 @@ def both(mean, hidden, y, mean_valid, hidden_valid, y_valid) -> dict[str, float]
     }
 
 
-def run(data: str, args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Return one record per variant."""
-    X, y = fetch_images(data, return_X_y=True, download_if_missing=False)
-    order = np.random.default_rng(5).permutation(len(X))
-    train, valid = order[: args.images], order[-10_000:]
-    X, y, X_valid, y_valid = X[train], y[train], X[valid], y[valid]
-    colour, records = X.ndim == 4, []
-    for name, changes in variants(colour).items():
-        if args.only and name not in args.only:
-            continue
-        settings = {"z_dim": 128 if colour else 32, "max_epochs": args.epochs, "random_state": 0}
-        start = time.perf_counter()
-        vae = VAETransformer(**{**settings, **changes}).fit(X)
-        record: dict[str, Any] = {"data": data, "variant": name}
-        record |= {"seconds": time.perf_counter() - start, "ELBO": vae.score(X_valid[:2000])}
-        Z, Z_valid = vae.transform(X), vae.transform(X_valid)
-        vae.set_params(features="hidden")
-        H, H_valid = vae.transform(X), vae.transform(X_valid)
-        records.append({**record, **both(Z, H, y, Z_valid, H_valid, y_valid)})
-        if name == "default":
-            records += scalings(vae, data, Z, Z_valid, X, X_valid, y, y_valid)
-        print(markdown_table(records[-1:], list(records[-1])), flush=True)
-    return records
+def changed(args: argparse.Namespace) -> Iterator[Record]:
+    """Yield a record per data set and variant."""
+    for data in args.data:
+        X, y, X_valid, y_valid = train_and_valid(data, args.images)
+        colour = X.ndim == 4
+        for name, changes in variants(colour).items():
+            if args.only and name not in args.only:
+                continue
+            settings = {"z_dim": 128 if colour else 32, "max_epochs": args.epochs}
+            spent = watch()
+            vae = VAETransformer(**{**settings, "random_state": 0, **changes}).fit(X)
+            record = {"data": data, "variant": name, "seconds": spent()}
+            record["ELBO"] = vae.score(X_valid[:2000])
+            Z, Z_valid = vae.transform(X), vae.transform(X_valid)
+            vae.set_params(features="hidden")
+            H, H_valid = vae.transform(X), vae.transform(X_valid)
+            yield {**record, **both(Z, H, y, Z_valid, H_valid, y_valid)}
+            if name == "default":
+                for record in scalings(vae, Z, Z_valid, X, X_valid, y, y_valid):
+                    yield {"data": data, **record}
 
 
-def scalings(vae, data, Z, Z_valid, X, X_valid, y, y_valid) -> list[dict[str, Any]]:
+def scalings(vae, Z, Z_valid, X, X_valid, y, y_valid) -> list[dict[str, Any]]:
     """Return the errors on standardised features and on hidden ones as they are."""
     raw, raw_valid = raw_hidden(vae, X), raw_hidden(vae, X_valid)
     scaled_mean = StandardScaler().fit(Z)
@@ -130,13 +125,15 @@ def scalings(vae, data, Z, Z_valid, X, X_valid, y, y_valid) -> list[dict[str, An
         y_valid,
     )
     as_they_are = errors(LINEAR, raw, y, raw_valid, y_valid, "hidden, LR")
-    last = slice(-vae.module_._n_pooled[-1], None)
+    with torch.inference_mode():
+        maps = vae.module_.encoder(vae.module_.scaling(torch.from_numpy(X[:1])))
+    last = slice(-9 * maps.shape[1], None)  # pooled to 3 x 3
     L, L_valid = (usual_scale(part[:, last], raw[:, last]) for part in (raw, raw_valid))
     last_stage = errors(LINEAR, L, y, L_valid, y_valid, "hidden, LR")
     return [
-        {"data": data, "variant": "features: hidden, last stage alone", **last_stage},
-        {"data": data, "variant": "features: standardised", **standardised},
-        {"data": data, "variant": "features: hidden as they are", **as_they_are},
+        {"variant": "features: hidden, last stage alone", **last_stage},
+        {"variant": "features: standardised", **standardised},
+        {"variant": "features: hidden as they are", **as_they_are},
     ]
 
 
@@ -155,23 +152,18 @@ def raw_hidden(vae: VAETransformer, X: np.ndarray) -> np.ndarray:
         return torch.cat([vae.module_.raw_hidden(vae.module_.scaling(p)) for p in parts]).numpy()
 
 
-def main() -> None:
-    """Run the benchmark and write its JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", nargs="+", default=["mnist", "fashion_mnist"])
-    parser.add_argument("--images", type=int, default=20_000)
-    parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--only", nargs="+", help="only these variants")
-    parser.add_argument("--out", default="ablation")
-    args = parser.parse_args()
-    records: list[dict[str, Any]] = []
-    for data in args.data:
-        records += run(data, args)
-        payload = {"environment": environment(), "args": vars(args), "results": records}
-        write_json(args.out, payload)
-    columns = [c for c in records[0] if not c.endswith(" sd")]
-    print(markdown_table(records, columns))
+def table(records: list[Record]) -> list[Record]:
+    """Return the means over draws."""
+    return [{k: v for k, v in r.items() if not k.endswith(" sd")} for r in records]
 
 
 if __name__ == "__main__":
-    main()
+    run(
+        __doc__,
+        "ablation",
+        {"main": (changed, table)},
+        data=["mnist", "fashion_mnist"],
+        images=20_000,
+        epochs=8,
+        only=([str], "only these variants"),
+    )

@@ -13,16 +13,16 @@ import argparse
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from _common import environment, markdown_table, write_json
-from classification import draw_labels, only_labels_of
+from _common import Record, pivot, run, watch
+from _shared import draw_labels, error, only_labels_of, train_and_valid
 from sklearn.svm import SVC
 
 from sklearn_vae import VAETransformer
-from sklearn_vae.datasets import fetch_images
 from sklearn_vae.model import _labels
 from sklearn_vae.training import AUGMENTATIONS
 
@@ -45,7 +45,7 @@ def variants(colour: bool) -> dict[str, dict[str, Any]]:
     }
 
 
-def error(
+def held_out_error(
     name: str, changes: dict[str, Any], data: Any, draw: int, n: int, args: argparse.Namespace
 ) -> float:
     """Train a variant with n labels and return the held-out error in %."""
@@ -62,67 +62,37 @@ def error(
     with patch.object(_labels, "CONFIDENCE", confidence):
         vae.fit(seen, labels if vae.label_weight else None)
     head = SVC().fit(vae.transform(X[rows]), y[rows])
-    return 100 * float(np.mean(head.predict(vae.transform(X_valid)) != y_valid))
+    return error(head, vae.transform(X_valid), y_valid)
 
 
-def run(name: str, args: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Yield a record per number of labels, variant and draw."""
-    X, y = fetch_images(name, return_X_y=True, download_if_missing=False)
-    order = np.random.default_rng(5).permutation(len(X))
-    train, valid = order[: args.images], order[-10_000:]
-    data = X[train], y[train], X[valid], y[valid]
-    for n in args.labels:
-        for variant, changes in variants(X.ndim == 4).items():
+def parts(args: argparse.Namespace) -> Iterator[Record]:
+    """Yield a record per data set, number of labels, variant and draw."""
+    for name in args.data:
+        data = train_and_valid(name, args.images)
+        for n, (variant, changes) in product(args.labels, variants(data[0].ndim == 4).items()):
             if n == 0 and variant in (ALONE, NO_GUESSES):
                 continue  # every image has a label
             for draw in range(args.draws):
-                start = time.process_time()
-                found = error(variant, changes, data, draw, n, args)
-                yield {
-                    "data": name,
-                    "labels": n,
-                    "variant": variant,
-                    "draw": draw,
-                    "error": found,
-                    "cpu_seconds": time.process_time() - start,
-                }
+                spent = watch(time.process_time)
+                found = held_out_error(variant, changes, data, draw, n, args)
+                record = {"data": name, "labels": n, "variant": variant, "draw": draw}
+                yield {**record, "error": found, "cpu_seconds": spent()}
 
 
-def table(records: list[dict[str, Any]]) -> str:
-    """Return mean and spread over draws, a column per data set and number of labels."""
-    columns = {(r["data"], r["labels"]): f"{r['data']}, {r['labels'] or 'all'}" for r in records}
-    rows = []
-    for variant in dict.fromkeys(r["variant"] for r in records):
-        row = {"variant": variant}
-        for (data, n), title in columns.items():
-            cell = (data, n, variant)
-            found = [r["error"] for r in records if (r["data"], r["labels"], r["variant"]) == cell]
-            if found:
-                row[title] = f"{np.mean(found):.2f} ± {np.std(found):.2f}"
-        rows.append(row)
-    return markdown_table(rows, ["variant", *columns.values()])
-
-
-def main() -> None:
-    """Run the benchmark; the JSON is written after every figure."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", nargs="+", default=["mnist"])
-    parser.add_argument("--labels", nargs="+", type=int, default=[100, 1000, 0])
-    parser.add_argument("--draws", type=int, default=3)
-    parser.add_argument("--images", type=int, default=20_000)
-    parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--out", default="ablation_labels")
-    args = parser.parse_args()
-    records: list[dict[str, Any]] = []
-    for data in args.data:
-        for record in run(data, args):
-            records.append(record)
-            print(record, flush=True)
-            payload = {"environment": environment(), "args": vars(args), "results": records}
-            write_json(args.out, payload)
-    print(table(records))
+def table(records: list[Record]) -> list[Record]:
+    """Return mean and spread over draws, a column per number of labels."""
+    return pivot(records, ("data", "variant"), "labels", "error")
 
 
 if __name__ == "__main__":
-    main()
+    run(
+        __doc__,
+        "ablation_labels",
+        {"main": (parts, table)},
+        data=["mnist"],
+        labels=[100, 1000, 0],
+        draws=3,
+        images=20_000,
+        epochs=6,
+        device="auto",
+    )

@@ -1,7 +1,7 @@
 """All labels of a data set on frozen features: of a VAE that saw none, HOG, whitened patches.
 
-    python benchmarks/all_labels.py --data cifar10_jpeg --width 64
-    python benchmarks/all_labels.py --data fashion_mnist
+    python benchmarks/all_labels.py --data cifar10_jpeg --width 64 --out cifar10_jpeg
+    python benchmarks/all_labels.py --data fashion_mnist --out fashion_mnist
 
 Heads: LogisticRegression on the features, SVC on their first principal components, for which libsvm
 is fast enough. C and the number of components are chosen on the last 10,000 training images with
@@ -16,20 +16,13 @@ so many VAEs; pixels and HOG have none.
 from __future__ import annotations
 
 import argparse
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from _common import (
-    UNTRAINED,
-    as_rows,
-    environment,
-    markdown_table,
-    three_convolutions,
-    write_json,
-)
+from _common import Record, run, watch
+from _shared import UNTRAINED, as_rows, load, three_convolutions
 from sklearn.base import ClassifierMixin
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
@@ -40,7 +33,6 @@ from sklearn.svm import SVC
 from small_sets import gradients
 
 from sklearn_vae import VAETransformer
-from sklearn_vae.datasets import fetch_images
 from sklearn_vae.nn import Patches
 
 N_VALID = 10_000
@@ -98,9 +90,9 @@ def features_of(
         "patches": slice(first),
     }
     for seed in range(args.seeds if parts.keys() & args.features else 0):
-        start = time.perf_counter()
+        spent = watch()
         model = vae(args, seed, network=network, symmetry=args.symmetry).fit(X)
-        seconds = time.perf_counter() - start
+        seconds = spent()
         Z, Z_test = views_of(model, X, args.mirror), model.transform(X_test)
         for name in [name for name in parts if name in args.features]:
             part, part_test = (unit_power(a[..., parts[name]]) for a in (Z, Z_test))
@@ -135,53 +127,50 @@ def scores(head: str, Z: np.ndarray, y: np.ndarray, Z_test: np.ndarray, y_test: 
     n = len(y) - N_VALID
     few = min(n, most or n)
     rows, labels = Z.reshape(-1, Z.shape[2]), np.repeat(y, Z.shape[1])
-    start, end = time.perf_counter(), few * Z.shape[1]
+    spent, end = watch(), few * Z.shape[1]
     valid = [
         make(*setting).fit(rows[:end], labels[:end]).score(Z[n:, 0], y[n:]) for setting in grid
     ]
     best = grid[int(np.argmax(valid))]
-    accuracy = make(*best).fit(rows, labels).score(Z_test, y_test)
-    seconds = time.perf_counter() - start
-    return {
-        "setting": best,
-        "valid": dict(zip(grid, valid, strict=True)),
-        "accuracy": 100 * accuracy,
-        "seconds_head": seconds,
-    }
+    accuracy = 100 * make(*best).fit(rows, labels).score(Z_test, y_test)
+    tried = dict(zip(grid, valid, strict=True))
+    return {"setting": best, "valid": tried, "accuracy": accuracy, "seconds_head": spent()}
 
 
-def main() -> None:
-    """Run the benchmark; the JSON is written after every head."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", default="cifar10_jpeg")
-    names = ["pixels", "HOG", "untrained hidden", "VAE hidden", "patches", "VAE + patches"]
-    parser.add_argument("--features", nargs="+", default=names, choices=names)
-    parser.add_argument("--heads", nargs="+", default=list(HEADS), choices=list(HEADS))
-    parser.add_argument("--width", type=int, default=32, help="channels of the first convolution")
-    parser.add_argument("--filters", type=int, default=800, help="patches")
-    parser.add_argument("--grid", type=int, default=2, help="cells a side of the patches")
-    flips = parser.add_mutually_exclusive_group()
-    flips.add_argument("--symmetry", choices=["horizontal", "both"])
-    flips.add_argument("--mirror", action="store_true", help="mirror images as rows for the head")
-    parser.add_argument("--z-dim", type=int, default=128)
-    parser.add_argument("--epochs", type=int)
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--out")
-    args = parser.parse_args()
+FEATURES = ["pixels", "HOG", "untrained hidden", "VAE hidden", "patches", "VAE + patches"]
+
+
+def accuracies(args: argparse.Namespace) -> Iterator[Record]:
+    """Yield a record for each kind of features, seed and head."""
+    if args.mirror and args.symmetry:
+        raise SystemExit("--mirror and --symmetry exclude each other.")
     warnings.simplefilter("ignore", ConvergenceWarning)
-    X, y = fetch_images(args.data, return_X_y=True, download_if_missing=False)
-    test = fetch_images(args.data, subset="test", return_X_y=True, download_if_missing=False)
-    records: list[dict[str, Any]] = []
-    for name, seed, Z, Z_test, seconds in features_of(X, test[0], args):
+    (X, y), (X_test, y_test) = load(args.data), load(args.data, "test")
+    for name, seed, Z, Z_test, seconds in features_of(X, X_test, args):
         record = {"features": name, "columns": Z.shape[-1], "seed": seed, "seconds_vae": seconds}
         for head in args.heads:
-            records.append({**record, "head": head, **scores(head, Z, y, Z_test, test[1])})
-            print(records[-1], flush=True)
-            payload = {"environment": environment(), "args": vars(args), "results": records}
-            write_json(args.out or f"all_labels_{args.data}", payload)
-    columns = ["features", "columns", "head", "setting", "accuracy", "seconds_vae", "seconds_head"]
-    print(markdown_table(records, columns))
+            yield {**record, "head": head, **scores(head, Z, y, Z_test, y_test)}
+
+
+def table(records: list[Record]) -> list[Record]:
+    """Return what was reached, and with which setting."""
+    return [{k: v for k, v in r.items() if k != "valid"} for r in records]
 
 
 if __name__ == "__main__":
-    main()
+    run(
+        __doc__,
+        "all_labels",
+        {"main": (accuracies, table)},
+        data="cifar10_jpeg",
+        features=(FEATURES, FEATURES),
+        heads=(list(HEADS), HEADS),
+        width=(32, "channels of the first convolution"),
+        filters=(800, "patches"),
+        grid=(2, "cells a side of the patches"),
+        symmetry=(str, ["horizontal", "both"]),
+        mirror=(False, "mirror images as rows for the head"),
+        z_dim=128,
+        epochs=int,
+        seeds=1,
+    )

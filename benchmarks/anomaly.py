@@ -2,8 +2,8 @@
 
     python benchmarks/anomaly.py --part one-class foreign
     python benchmarks/anomaly.py --part one-class --data magnetic_tile neu_surface --epochs 200 \
-        --out anomaly_defects
-    python benchmarks/anomaly.py --part rates --data digits --epochs 200 --out anomaly_rates_digits
+        --out defects
+    python benchmarks/anomaly.py --part rates --data digits --epochs 200 --out rates_digits
 
 ``one-class``: trained on one class of the training set, AUROC on the whole test set, the mean over
 the classes; of the magnetic tiles only those without a defect are trained on. ``foreign``: trained
@@ -19,14 +19,15 @@ variance.
 from __future__ import annotations
 
 import argparse
-import itertools
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from itertools import product
 from typing import Any
 
 import numpy as np
-from _common import as_rows, environment, markdown_table, write_json
+from _common import Record, pivot, run, watch
+from _shared import as_rows, load
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
@@ -34,9 +35,8 @@ from sklearn.neighbors import LocalOutlierFactor
 from sklearn.svm import OneClassSVM
 
 from sklearn_vae import VAEDetector, VAETransformer
-from sklearn_vae._detector import METHODS
-from sklearn_vae.datasets import fetch_images
 
+METHODS = ("path", "elbo", "reconstruction", "latent")
 CLEAN = {"magnetic_tile": (0,)}
 """Classes that are trained on; all in turn where nothing is said."""
 PAIRS = (
@@ -89,107 +89,90 @@ PEERS: dict[str, Callable[[], Any]] = {
 }
 
 
+def vae_for(args: argparse.Namespace, seed: int) -> VAETransformer:
+    """Return the detector's VAE."""
+    settings = {"max_epochs": args.epochs, "device": args.device, "random_state": seed}
+    return VAETransformer(args.z_dim, augment=None, **settings)
+
+
 def areas(
     X: np.ndarray, X_test: np.ndarray, normal: np.ndarray, args: argparse.Namespace, seed: int = 0
-) -> list[dict[str, Any]]:
-    """Return a record per contender: AUROC in % and seconds of training and scoring."""
-    records = []
-    start = time.perf_counter()
-    vae = VAETransformer(
-        args.z_dim, augment=None, max_epochs=args.epochs, device=args.device, random_state=seed
-    )
-    detector = VAEDetector(vae).fit(X)
-    fitted = time.perf_counter() - start
+) -> Iterator[Record]:
+    """Yield a record per contender: AUROC in % and seconds of training and scoring."""
+    spent = watch()
+    detector = VAEDetector(vae_for(args, seed)).fit(X)
+    fitted = spent()
+
+    def scored(name: str, score: Callable[[], np.ndarray], before: float = 0.0) -> Record:
+        spent = watch()
+        area = 100 * roc_auc_score(normal, score())
+        return {"contender": name, "AUROC": area, "seconds": before + spent()}
+
     for method in METHODS:
-        start = time.perf_counter()
-        scores = detector.set_params(method=method).score_samples(X_test)
-        seconds = fitted + time.perf_counter() - start
-        area = 100 * roc_auc_score(normal, scores)
-        records.append({"contender": f"VAE, {method}", "AUROC": area, "seconds": seconds})
+        detector.set_params(method=method)
+        yield scored(f"VAE, {method}", lambda: detector.score_samples(X_test), fitted)
+    rows, rows_test = as_rows(X[: args.peer_rows]), as_rows(X_test)
     for name in args.peers:
-        start = time.perf_counter()
-        scores = PEERS[name]().fit(as_rows(X[: args.peer_rows])).score_samples(as_rows(X_test))
-        seconds = time.perf_counter() - start
-        area = 100 * roc_auc_score(normal, scores)
-        records.append({"contender": name, "AUROC": area, "seconds": seconds})
-    return records
+        peer = PEERS[name]()
+        yield scored(name, lambda p=peer: p.fit(rows).score_samples(rows_test))
 
 
-def one_class(args: argparse.Namespace) -> Iterator[list[dict[str, Any]]]:
+def one_class(args: argparse.Namespace) -> Iterator[Record]:
     """Train on each class in turn."""
     for data in args.data:
-        X, y = fetch_images(data, return_X_y=True, download_if_missing=False)
-        X_test, y_test = fetch_images(
-            data, subset="test", return_X_y=True, download_if_missing=False
-        )
+        (X, y), (X_test, y_test) = load(data), load(data, "test")
         for c in CLEAN.get(data, np.unique(y)):
-            found = areas(X[y == c], X_test, y_test == c, args)
-            yield [{"data": data, "normal": int(c), **record} for record in found]
+            for record in areas(X[y == c], X_test, y_test == c, args):
+                yield {"data": data, "normal": int(c), **record}
 
 
-def foreign(args: argparse.Namespace) -> Iterator[list[dict[str, Any]]]:
+def foreign(args: argparse.Namespace) -> Iterator[Record]:
     """Train on one set, look for another."""
-    for own, other in PAIRS:
-        if own not in args.data:
-            continue
-        X, _ = fetch_images(own, return_X_y=True, download_if_missing=False)
-        sets = [
-            fetch_images(d, subset="test", return_X_y=True, download_if_missing=False)[0]
-            for d in (own, other)
-        ]
-        normal = np.repeat([True, False], [len(part) for part in sets])
-        for seed in args.seeds:
-            found = areas(X[: args.rows], np.concatenate(sets), normal, args, seed)
-            yield [{"data": own, "foreign": other, "seed": seed, **record} for record in found]
+    for (own, other), seed in product(PAIRS, args.seeds):
+        if own in args.data:
+            sets = [load(data, "test")[0] for data in (own, other)]
+            normal = np.repeat([True, False], [len(part) for part in sets])
+            X = load(own)[0][: args.rows]
+            for record in areas(X, np.concatenate(sets), normal, args, seed):
+                yield {"data": own, "foreign": other, "seed": seed, **record}
 
 
-def rates(args: argparse.Namespace) -> Iterator[list[dict[str, Any]]]:
+def rates(args: argparse.Namespace) -> Iterator[Record]:
     """Train on a part of each class, ask for alarm rates on the rest of it."""
     rows = args.rows or 300
-    for data, seed in itertools.product(args.data, args.seeds):
-        X, y = (np.concatenate(parts) for parts in zip(*_parts(data), strict=True))
+    for data, seed in product(args.data, args.seeds):
+        parts = zip(load(data), load(data, "test"), strict=True)
+        X, y = (np.concatenate(part) for part in parts)
         for c in np.unique(y):
             rng = np.random.default_rng([seed, c])
             own = rng.permutation(np.flatnonzero(y == c))
             n = min(rows, round(0.75 * len(own)))
             others = rng.choice(np.flatnonzero(y != c), OTHERS, replace=False)
-            found = alarms(X[own[:n]], X[own[n:][:rows]], X[others], args, seed)
-            yield [{"data": data, "normal": int(c), "seed": seed, **record} for record in found]
-
-
-def _parts(data: str) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return images and classes of the training and the test part."""
-    kw: dict[str, Any] = {"return_X_y": True, "download_if_missing": False}
-    return [fetch_images(data, subset=subset, **kw) for subset in ("train", "test")]
+            for record in alarms(X[own[:n]], X[own[n:][:rows]], X[others], args, seed):
+                yield {"data": data, "normal": int(c), "seed": seed, **record}
 
 
 def alarms(
     X: np.ndarray, X_new: np.ndarray, X_other: np.ndarray, args: argparse.Namespace, seed: int
-) -> list[dict[str, Any]]:
-    """Return a record per contender: alarm rates on new normal images and AUROC, in %."""
-    start = time.process_time()
-    vae = VAETransformer(
-        args.z_dim, augment=None, max_epochs=args.epochs, device=args.device, random_state=seed
-    )
+) -> Iterator[Record]:
+    """Yield a record per contender: alarm rates on new normal images and AUROC, in %."""
+    spent = watch(time.process_time)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "contamination=0.01 takes", UserWarning)
-        detector = VAEDetector(vae, contamination=RATES[0]).fit(X)
-    record: dict[str, Any] = {"n": len(X), "cpu seconds": time.process_time() - start}
-    records = []
+        detector = VAEDetector(vae_for(args, seed), contamination=RATES[0]).fit(X)
+    record: Record = {"n": len(X), "cpu seconds": spent()}
     for method in METHODS:
         detector.set_params(method=method)
         scores = detector.score_samples(X_new), detector.score_samples(X_other)
         offsets = [detector.set_params(contamination=rate).offset_ for rate in RATES]
-        record |= {"contender": f"VAE, {method}", **_told(*scores, offsets)}
-        records.append(dict(record))
+        yield {**record, "contender": f"VAE, {method}", **told(*scores, offsets)}
     rows, new, other = map(as_rows, (X, X_new, X_other))
-    for name in sorted({"IsolationForest", "OneClassSVM", "LocalOutlierFactor"} & {*args.peers}):
+    for name in sorted(PEER_RATES.keys() & {*args.peers}):
         peers = [PEERS[name]().set_params(**{PEER_RATES[name]: rate}).fit(rows) for rate in RATES]
         outliers = [float(100 * np.mean(peer.predict(new) == -1)) for peer in peers]
-        told = _told(peers[-1].score_samples(new), peers[-1].score_samples(other), [0.0] * 3)
-        told |= dict(zip(map(_alarms_at, RATES), outliers, strict=True))
-        records.append({"contender": name, "n": len(X), **told})
-    return records
+        found = told(peers[-1].score_samples(new), peers[-1].score_samples(other), [0.0] * 3)
+        found |= dict(zip(map(alarms_at, RATES), outliers, strict=True))
+        yield {"contender": name, "n": len(X), **found}
 
 
 PEER_RATES = {
@@ -200,90 +183,47 @@ PEER_RATES = {
 """What of a peer sets its rate."""
 
 
-def _alarms_at(rate: float) -> str:
+def alarms_at(rate: float) -> str:
+    """Return the column of a rate."""
     return f"alarms at {100 * rate:g} %"
 
 
-def _told(new: np.ndarray, other: np.ndarray, offsets: Iterable[float]) -> dict[str, float]:
+def told(new: np.ndarray, other: np.ndarray, offsets: Iterable[float]) -> dict[str, float]:
     """Return the alarm rates below each offset, and AUROC, in %."""
     normal = np.repeat([True, False], [len(new), len(other)])
     shares = {
-        _alarms_at(rate): float(100 * np.mean(new < offset))
+        alarms_at(rate): float(100 * np.mean(new < offset))
         for rate, offset in zip(RATES, offsets, strict=True)
     }
     return {**shares, "AUROC": 100 * roc_auc_score(normal, np.concatenate([new, other]))}
 
 
-def mean_rates(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the mean over classes and splits for each data set and contender; worst classes."""
-    shown = []
-    for data, name in sorted({(r["data"], r["contender"]) for r in rows}):
-        part = [r for r in rows if (r["data"], r["contender"]) == (data, name)]
-        record: dict[str, Any] = {"data": data, "contender": name, "fits": len(part)}
-        for rate in RATES:
-            key = _alarms_at(rate)
-            by_class = [
-                float(np.mean([r[key] for r in part if r["normal"] == c]))
-                for c in {r["normal"] for r in part}
-            ]
-            record[key] = float(np.mean([r[key] for r in part]))
-            record[f"worst class, {100 * rate:g} %"] = max(
-                by_class, key=lambda found, asked=100 * rate: abs(found - asked)
-            )
-        record["AUROC"] = float(np.mean([r["AUROC"] for r in part]))
-        shown.append(record)
-    return shown
+def mean_areas(records: list[Record]) -> list[Record]:
+    """Return mean and spread over classes, or over seeds."""
+    return pivot(records, ("data", "contender"), None, ("AUROC", "seconds"))
 
 
-def means(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the mean over classes for each data set and contender."""
-    keys = sorted({(r["data"], r["contender"]) for r in rows})
-    return [
-        {
-            "data": data,
-            "contender": name,
-            "mean AUROC": float(np.mean([r["AUROC"] for r in part])),
-            "lowest": min(r["AUROC"] for r in part),
-            "seconds a class": float(np.mean([r["seconds"] for r in part])),
-        }
-        for data, name in keys
-        for part in [[r for r in rows if (r["data"], r["contender"]) == (data, name)]]
-    ]
-
-
-PARTS = {"one-class": one_class, "foreign": foreign, "rates": rates}
-SHOWN = {"one-class": means, "rates": mean_rates}
-
-
-def main() -> None:
-    """Run the chosen parts and write a JSON for each."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--part", nargs="+", default=list(PARTS), choices=list(PARTS))
-    parser.add_argument("--data", nargs="+", default=["mnist", "fashion_mnist", "cifar10_jpeg"])
-    parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS))
-    parser.add_argument("--peer-rows", type=int, default=6000, help="rows that peers train on")
-    parser.add_argument(
-        "--rows", type=int, default=None, help="rows in part foreign (all); in part rates (300)"
-    )
-    parser.add_argument(
-        "--seeds", nargs="+", type=int, default=[0], help="VAEs in part foreign, splits in rates"
-    )
-    parser.add_argument("--z-dim", type=int, default=32)
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--out", help="name of the JSON, for a single part")
-    args = parser.parse_args()
-    for part in args.part:
-        rows: list[dict[str, Any]] = []
-        for found in PARTS[part](args):
-            rows += found
-            payload = {"environment": environment(), "args": vars(args), "results": rows}
-            write_json(args.out or f"anomaly_{part.replace('-', '_')}", payload)
-            if part != "rates":
-                print(markdown_table(found, list(found[0])), flush=True)
-        shown = SHOWN[part](rows) if part in SHOWN else rows
-        print(markdown_table(shown, list(shown[0])), flush=True)
+def mean_rates(records: list[Record]) -> list[Record]:
+    """Return mean and spread over classes and splits."""
+    scores = (*map(alarms_at, RATES), "AUROC")
+    return pivot(records, ("data", "contender"), None, scores)
 
 
 if __name__ == "__main__":
-    main()
+    run(
+        __doc__,
+        "anomaly",
+        {
+            "one-class": (one_class, mean_areas),
+            "foreign": (foreign, mean_areas),
+            "rates": (rates, mean_rates),
+        },
+        data=["mnist", "fashion_mnist", "cifar10_jpeg"],
+        peers=(list(PEERS), PEERS),
+        peer_rows=(6000, "rows that peers train on"),
+        rows=(int, "rows in part foreign (all); in part rates (300)"),
+        seeds=([0], "VAEs in part foreign, splits in rates"),
+        z_dim=32,
+        epochs=20,
+        device="auto",
+    )

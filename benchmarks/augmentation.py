@@ -26,16 +26,15 @@ SMOTE included: SVC grows with the square of the rows.
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Iterator
 from functools import cache, partial
-from pathlib import Path
+from itertools import product
 from typing import Any
 
 import numpy as np
 import torch
-from _common import as_rows, environment, markdown_table, write_json
-from classification import rbf
+from _common import RESULTS, Part, Record, pivot, run, seconds, watch
+from _shared import as_rows, load, rbf
 from imblearn.over_sampling import SMOTE
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
@@ -50,7 +49,6 @@ from torchvision.transforms.v2 import Compose
 
 from sklearn_vae import VAEAugmenter, VAETransformer
 from sklearn_vae.augmentation import DeformationViews, Interpolation, Posterior, PosteriorViews
-from sklearn_vae.datasets import fetch_images
 from sklearn_vae.nn import MLP
 from sklearn_vae.training import AUGMENTATIONS, ArrayDataset, Augment, Batches
 
@@ -61,8 +59,10 @@ ALL = 10_000  # more than any class has
 STRENGTH = 0.5  # of the geometric transforms
 CNN_PASSES = 100_000
 SHARE = 0.6  # of the loss, for online views
-IMAGES = Path(__file__).parent.parent / "docs" / "images"
+IMAGES = RESULTS.parents[1] / "docs" / "images"
 Rows = tuple[np.ndarray, np.ndarray]
+Classify = Callable[[str, np.ndarray, np.ndarray], Iterator[tuple[str, np.ndarray]]]
+"""Predictions by classifier, from a treatment's name, images and labels."""
 
 
 # -- classifiers -----------------------------------------------------------------------------------
@@ -96,25 +96,22 @@ def linear_decay(steps: int) -> LRScheduler:
     )
 
 
+def trained(net: type, X: np.ndarray, y: np.ndarray, batch_size: int, epochs: int, **kw: Any):
+    """Train a classifier with skorch, at a rate that falls."""
+    steps = epochs * -(-len(X) // batch_size)
+    settings = {"batch_size": batch_size, "max_epochs": epochs, "callbacks": [linear_decay(steps)]}
+    settings |= {"iterator_train": Batches, "iterator_train__shuffle": True, "verbose": 0}
+    settings |= {"criterion": nn.CrossEntropyLoss, "train_split": None, **kw}
+    return net(**settings).fit(ArrayDataset(X, torch.as_tensor(y)), None)
+
+
 def cnn(X: np.ndarray, y: np.ndarray, X_test: np.ndarray, augment: Augment, seed: int):
     """Train the CNN for as many image passes whatever the size of X; return its predictions."""
     torch.manual_seed(seed)
     epochs = max(1, round(CNN_PASSES / len(X)))
-    net = NeuralNetClassifier(
-        SmallCNN,
-        module__augment=augment,
-        criterion=nn.CrossEntropyLoss,
-        optimizer=torch.optim.Adam,
-        lr=1e-3,
-        batch_size=64,
-        max_epochs=epochs,
-        iterator_train=Batches,
-        iterator_train__shuffle=True,
-        train_split=None,
-        verbose=0,
-        callbacks=[linear_decay(epochs * -(-len(X) // 64))],
-    )
-    net.fit(ArrayDataset(X, torch.as_tensor(y)), None)
+    settings = {"module": SmallCNN, "module__augment": augment, "lr": 1e-3}
+    settings["optimizer"] = torch.optim.Adam
+    net = trained(NeuralNetClassifier, X, y, 64, epochs, **settings)
     with torch.inference_mode():
         net.module_.eval()
         parts = torch.from_numpy(X_test).split(1000)
@@ -226,84 +223,82 @@ def image_maker(seed: int, args: argparse.Namespace) -> VAETransformer:
     )
 
 
-def treated(
-    data: str,
-    X: np.ndarray,
-    y: np.ndarray,
-    seed: int,
-    args: argparse.Namespace,
-    names: Container[str] | None = None,
-) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Yield name and rows of the treatments in ``--only``, else in names, else of all."""
-    template = image_maker(seed, args)
-    vae = template.fit(X)
-    wanted = args.only or names
-    for name, treat in treatments(data, vae, template, fill_up(y), seed).items():
-        if wanted is None or name in wanted:
-            yield (name, *treat(X, y))
+def unbalanced(prepare: Callable[..., Classify], names: tuple[str, ...] = ()) -> Part:
+    """Return a part that scores classifiers on each draw of DeepSMOTE's counts.
+
+    Tried are the treatments in ``--only``, else in names, else all.
+    """
+
+    def part(args: argparse.Namespace) -> Iterator[Record]:
+        for data, seed in draws(args):
+            X, y, X_test, y_test = draw(data, class_counts(data), seed, args.validate)
+            template = image_maker(seed, args)
+            vae, classify = template.fit(X), prepare(data, X, X_test, seed, args)
+            wanted = args.only or names
+            for name, treat in treatments(data, vae, template, fill_up(y), seed).items():
+                if wanted and name not in wanted:
+                    continue
+                X_more, y_more = treat(X, y)
+                for classifier, predicted in classify(name, X_more, y_more):
+                    record = {"data": data, "treatment": name, "classifier": classifier}
+                    record |= {"draw": seed, "images": len(X_more)}
+                    yield {**record, **scores(y_test, predicted)}
+
+    return part
 
 
-def unbalanced(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Score every treatment on one draw of DeepSMOTE's counts."""
-    X, y, X_test, y_test = load(data, class_counts(data), seed, args.validate)
-    features = VAETransformer(
-        features="hidden", max_epochs=args.epochs_features, random_state=seed
-    ).fit(X)
-    Z_test = features.transform(X_test)
-    records = []
-    for name, X_more, y_more in treated(data, X, y, seed, args):
+def on_pixels_and_features(
+    data: str, X: np.ndarray, X_test: np.ndarray, seed: int, args: argparse.Namespace
+) -> Classify:
+    """Return SVC on pixels, and on the features of a VAE of the draw; with and without weights."""
+    settings = {"features": "hidden", "max_epochs": args.epochs_features, "random_state": seed}
+    features = VAETransformer(**settings).fit(X)
+    rows_test, Z_test = as_rows(X_test), features.transform(X_test)
+
+    def classify(name: str, X: np.ndarray, y: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+        rows = as_rows(X)
         weight = "balanced" if name == "class weights" else None
-        pixels = as_rows(X_more), y_more, as_rows(X_test)
-        tried = {"SVC on pixels": svc(*pixels, weight)}
+        yield "SVC on pixels", svc(rows, y, rows_test, weight)
         if name == "nothing":
-            tried["SVC on VAE hidden"] = svc(features.transform(X), y, Z_test)
+            yield "SVC on VAE hidden", svc(features.transform(X), y, Z_test)
         if name in BOTH:
-            Z = features.transform(X_more)
-            tried["weighted SVC on pixels"] = svc(*pixels, "balanced", C=3)
-            tried["weighted SVC on VAE hidden"] = svc(Z, y_more, Z_test, "balanced", C=3)
-        for classifier, predicted in tried.items():
-            record = {"data": data, "treatment": name, "classifier": classifier, "draw": seed}
-            records.append({**record, "images": len(X_more), **scores(y_test, predicted)})
-            print(records[-1], flush=True)
-    return records
+            Z = features.transform(X)
+            yield "weighted SVC on pixels", svc(rows, y, rows_test, "balanced", C=3)
+            yield "weighted SVC on VAE hidden", svc(Z, y, Z_test, "balanced", C=3)
+
+    return classify
 
 
-def shaped(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Score treatments in front of ``VAETransformer(label_weight=1)`` and a weighted SVC."""
-    X, y, X_test, y_test = load(data, class_counts(data), seed, args.validate)
-    records = []
-    for name, X_more, y_more in treated(data, X, y, seed, args, SHAPED):
-        epochs = max(1, round(args.epochs_shaped * len(X) / len(X_more)))  # as many steps for all
-        features = VAETransformer(
-            label_weight=1.0, features="hidden", max_epochs=epochs, random_state=seed
-        ).fit(X_more, y_more)
-        Z, Z_test = features.transform(X_more), features.transform(X_test)
-        predicted = svc(Z, y_more, Z_test, "balanced", C=1)
-        record = {"data": data, "treatment": name, "draw": seed, "images": len(X_more)}
-        record["classifier"] = "weighted SVC on VAE hidden, labels seen"
-        records.append({**record, **scores(y_test, predicted)})
-        print(records[-1], flush=True)
-    return records
+def behind_labels(
+    data: str, X: np.ndarray, X_test: np.ndarray, seed: int, args: argparse.Namespace
+) -> Classify:
+    """Return a weighted SVC behind ``VAETransformer(label_weight=1)``; as many steps for all."""
+    passes = args.epochs_shaped * len(X)
+
+    def classify(name: str, X: np.ndarray, y: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+        settings = {"max_epochs": max(1, round(passes / len(X))), "random_state": seed}
+        vae = VAETransformer(label_weight=1.0, features="hidden", **settings).fit(X, y)
+        predicted = svc(vae.transform(X), y, vae.transform(X_test), "balanced", C=1)
+        yield "weighted SVC on VAE hidden, labels seen", predicted
+
+    return classify
 
 
-def network(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Score treatments with the CNN, which shifts (flips) in every step."""
-    X, y, X_test, y_test = load(data, class_counts(data), seed, args.validate)
-    records = []
-    for name, X_more, y_more in treated(data, X, y, seed, args, NETWORK):
-        predicted = cnn(X_more, y_more, X_test, usual(data), seed)
-        record = {"data": data, "treatment": name, "draw": seed, "images": len(X_more)}
-        record["classifier"] = "CNN, shifts (flips)"
-        records.append({**record, **scores(y_test, predicted)})
-        print(records[-1], flush=True)
-    return records
+def by_network(
+    data: str, X: np.ndarray, X_test: np.ndarray, seed: int, args: argparse.Namespace
+) -> Classify:
+    """Return the CNN, which shifts (flips) in every step."""
+
+    def classify(name: str, X: np.ndarray, y: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+        yield "CNN, shifts (flips)", cnn(X, y, X_test, usual(data), seed)
+
+    return classify
 
 
-def few(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
+def few(args: argparse.Namespace) -> Iterator[Record]:
     """Score 10, 50 and 200 images a class with synthetic ones 1, 5 and 20 times as many."""
-    records = []
-    for n in args.per_class:
-        X, y, X_test, y_test = load(data, (n,) * 10, seed, args.validate)
+    for (data, seed), n in product(draws(args), args.per_class):
+        X, y, X_test, y_test = draw(data, (n,) * 10, seed, args.validate)
         sets: dict[tuple[str, float], Rows] = {("nothing", 0): (X, y)}
         for name, settings in few_ways(data, X, seed, args).items():
             for times in args.times:
@@ -316,9 +311,7 @@ def few(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
         for (name, times), (X_more, y_more) in sets.items():
             record = {"data": data, "per class": n, "treatment": name, "n_new": times, "draw": seed}
             found = scores(y_test, svc(as_rows(X_more), y_more, as_rows(X_test)))
-            records.append({**record, "classifier": "SVC on pixels", **found})
-            print(records[-1], flush=True)
-    return records
+            yield {**record, "classifier": "SVC on pixels", **found}
 
 
 def few_ways(data: str, X: np.ndarray, seed: int, args: argparse.Namespace) -> dict[str, Any]:
@@ -350,7 +343,7 @@ def few_ways(data: str, X: np.ndarray, seed: int, args: argparse.Namespace) -> d
 
 def with_unlabelled(sampler: VAEAugmenter, X, y, data: str, seed: int) -> Rows:
     """Resample beside 20,000 unlabelled training images; return without these."""
-    others = fetch_images(data, download_if_missing=False).data
+    others, _ = load(data)
     others = others[np.random.default_rng([11, seed]).permutation(len(others))[:20_000]]
     part = np.concatenate([y, np.full(len(others), -1)])
     X_more, y_more = sampler.fit_resample(np.concatenate([X, others]), part)
@@ -360,18 +353,22 @@ def with_unlabelled(sampler: VAEAugmenter, X, y, data: str, seed: int) -> Rows:
 @cache
 def pretrained_vae(data: str, epochs: int) -> FrozenEstimator:
     """Return a VAE trained on all training images, without labels."""
-    X = fetch_images(data, download_if_missing=False).data
+    X, _ = load(data)
     return FrozenEstimator(VAETransformer(max_epochs=epochs, random_state=0).fit(X))
 
 
-def load(data: str, counts: tuple[int, ...], seed: int, validate: bool):
+def draws(args: argparse.Namespace) -> Iterator[tuple[str, int]]:
+    """Yield each data set and draw."""
+    if args.validate and not args.out:
+        raise SystemExit("--validate takes --out: these are no results.")
+    yield from product(args.data, range(args.draws))
+
+
+def draw(data: str, counts: tuple[int, ...], seed: int, validate: bool):
     """Return the images and labels of a draw, and those to score on."""
-    X, y = fetch_images(data, return_X_y=True, download_if_missing=False)
+    X, y = load(data)
     train, valid = draw_rows(y, counts, seed, validate)
-    if validate:
-        return X[train], y[train], X[valid], y[valid]
-    test = fetch_images(data, subset="test", return_X_y=True, download_if_missing=False)
-    return X[train], y[train], *test
+    return X[train], y[train], *((X[valid], y[valid]) if validate else load(data, "test"))
 
 
 class OnlineNet(NeuralNetClassifier):
@@ -409,44 +406,24 @@ def mlp(n_units: int) -> nn.Sequential:
     )
 
 
-def online(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
+def online(args: argparse.Namespace) -> Iterator[Record]:
     """Score the MLP without and with fresh images in every step: synthetic, transformed, both."""
-    X, y, X_test, y_test = load(data, (ALL,) * 10, seed, args.validate)
-    records = []
-    for name, make in online_views(X, y, seed, args).items():
-        if args.only and name not in args.only:
-            continue
-        start = time.perf_counter()
-        views = make()
-        print(f"{data} seed {seed}, {name}: {time.perf_counter() - start:.0f} s", flush=True)
-        torch.manual_seed(seed)
-        start = time.perf_counter()
-        net = OnlineNet(
-            mlp,
-            module__n_units=args.online_units,
-            views=views,
-            criterion=nn.CrossEntropyLoss,
-            criterion__label_smoothing=0.1,
-            optimizer=torch.optim.SGD,
-            optimizer__momentum=0.9,
-            lr=0.1,
-            batch_size=100,
-            max_epochs=args.online_epochs,
-            iterator_train=Batches,
-            iterator_train__shuffle=True,
-            train_split=None,
-            verbose=0,
-            callbacks=[linear_decay(args.online_epochs * -(-len(X) // 100))],
-        )
-        net.fit(ArrayDataset(X, torch.as_tensor(y)), None)
-        seconds = time.perf_counter() - start
-        predicted = net.predict(X_test)
-        record = {"data": data, "treatment": name, "classifier": "MLP", "units": args.online_units}
-        record |= {"draw": seed, "epochs": args.online_epochs, "seconds": seconds}
-        record |= scores(y_test, predicted)
-        records.append({**record, "error": 100 * float(np.mean(predicted != y_test))})
-        print(records[-1], flush=True)
-    return records
+    for data, seed in draws(args):
+        X, y, X_test, y_test = draw(data, (ALL,) * 10, seed, args.validate)
+        for name, make in online_views(X, y, seed, args).items():
+            if args.only and name not in args.only:
+                continue
+            settings = {"module": mlp, "module__n_units": args.online_units, "views": make()}
+            settings |= {"optimizer": torch.optim.SGD, "optimizer__momentum": 0.9, "lr": 0.1}
+            settings["criterion__label_smoothing"] = 0.1
+            torch.manual_seed(seed)
+            spent = watch()
+            net = trained(OnlineNet, X, y, 100, args.online_epochs, **settings)
+            record = {"data": data, "treatment": name, "classifier": "MLP", "draw": seed}
+            record |= {"units": args.online_units, "epochs": args.online_epochs}
+            predicted = net.predict(X_test)
+            record |= {"seconds": spent(), **scores(y_test, predicted)}
+            yield {**record, "error": 100 * float(np.mean(predicted != y_test))}
 
 
 def online_views(
@@ -479,41 +456,39 @@ def online_views(
     }
 
 
-def cost(data: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
+def cost(args: argparse.Namespace) -> Iterator[Record]:
     """Time fit_resample against its VAE's training, and generation against bare loops."""
-    X, y, _, _ = load(data, class_counts(data), seed, validate=True)
-    template = VAETransformer(augment=None, max_epochs=args.epochs_pretrained, random_state=seed)
-    records: list[dict[str, Any]] = []
-    for method in ("auto", "deformation"):
-        start = time.perf_counter()
-        sampler = VAEAugmenter(vae=template, method=method, random_state=seed)
-        sampler.fit_resample(X, y)
-        seconds = time.perf_counter() - start
+    for (data, seed), method in product(draws(args), ("auto", "deformation")):
+        X, y, _, _ = draw(data, class_counts(data), seed, validate=True)
+        vae = VAETransformer(augment=None, max_epochs=args.epochs_pretrained, random_state=seed)
+        sampler = VAEAugmenter(vae=vae, method=method, random_state=seed)
+        spent = seconds(lambda s=sampler, X=X, y=y: s.fit_resample(X, y))
         epochs = sum(row["dur"] for row in sampler.vae_.history_)  # of the same call: clocks drift
         what = f"fit_resample, {method} / its VAE's {args.epochs_pretrained} epochs"
-        timed = {"seconds": seconds, "against": epochs, "ratio": seconds / epochs}
-        records.append({"data": data, "what": what} | timed)
-        print(records[-1], flush=True)
-
-    images = np.random.default_rng(seed).integers(0, 256, (2000, 32, 32, 3), dtype=np.uint8)
-    vae = VAETransformer(128, network="conv", augment=None, max_epochs=1, random_state=seed)
+        yield {"data": data, "what": what, **compared(spent, epochs)}
+    images = np.random.default_rng(0).integers(0, 256, (2000, 32, 32, 3), dtype=np.uint8)
+    vae = VAETransformer(128, network="conv", augment=None, max_epochs=1, random_state=0)
     frozen = FrozenEstimator(vae.fit(images))
     n = 50_000
     for method in ("density", "posterior", "interpolation", "deformation"):
         source = vae if method == "deformation" else frozen
-        sampler = VAEAugmenter(vae=source, method=method, n_new=1, random_state=seed)
+        sampler = VAEAugmenter(vae=source, method=method, n_new=1, random_state=0)
         sampler.fit(images, np.arange(2000) % 2)
-        bare = partial(bare_loop, method, sampler.vae_.module_, images, n, seed)
-        measured = ratio(bare, lambda s=sampler: s.sample(n, y=1), repeats=3)
+        bare = partial(bare_loop, method, sampler.vae_.module_, images, n)
+        calls = (bare, partial(sampler.sample, n, y=1))
+        times = np.median([[seconds(call) for call in calls] for _ in range(3)], axis=0)
         what = f"bare loop / sample, {n:,} images 32 x 32 x 3, {method}"
-        records.append({"data": "noise", "what": what} | measured)
-        print(records[-1], flush=True)
-    return records
+        yield {"data": "noise", "what": what, **compared(*times)}
 
 
-def bare_loop(method: str, model: Any, images: np.ndarray, n: int, seed: int) -> np.ndarray:
+def compared(one: float, other: float) -> dict[str, float]:
+    """Return two times and their ratio."""
+    return {"seconds": float(one), "against": float(other), "ratio": float(one / other)}
+
+
+def bare_loop(method: str, model: Any, images: np.ndarray, n: int) -> np.ndarray:
     """Return n images of a model and of nothing else: decoded codes, or deformed images."""
-    codes = torch.randn(n, 128, generator=torch.Generator().manual_seed(seed))
+    codes = torch.randn(n, 128, generator=torch.Generator().manual_seed(0))
     out = np.empty((n, *images.shape[1:]), np.uint8)
     with torch.inference_mode():
         for start in range(0, n, 1000):
@@ -528,23 +503,18 @@ def bare_loop(method: str, model: Any, images: np.ndarray, n: int, seed: int) ->
     return out
 
 
-def ratio(one: Callable[[], Any], other: Callable[[], Any], repeats: int) -> dict[str, float]:
-    """Return the median seconds of two calls, taken in turn, and their ratio."""
-    seconds = np.empty((repeats, 2))
-    for i in range(repeats):
-        for j, call in enumerate((one, other)):
-            start = time.perf_counter()
-            call()
-            seconds[i, j] = time.perf_counter() - start
-    first, second = np.median(seconds, axis=0)
-    return {"seconds": float(first), "against": float(second), "ratio": float(first / second)}
+def pictures(args: argparse.Namespace) -> Iterator[Record]:
+    """Draw the picture of each data set; there are no records."""
+    for data in args.data:
+        picture(data, args)
+    yield from ()
 
 
 def picture(data: str, args: argparse.Namespace) -> None:
     """Draw real and synthetic images of each class, and the nearest real image of each."""
     import matplotlib.pyplot as plt
 
-    X, y, _, _ = load(data, class_counts(data), 0, validate=True)
+    X, y, _, _ = draw(data, class_counts(data), 0, validate=True)
     template = image_maker(0, args)
     vae = FrozenEstimator(template.fit(X))
     templates = {"conditional": template, "deformation": deforming(template)}
@@ -570,70 +540,37 @@ def picture(data: str, args: argparse.Namespace) -> None:
     figure.savefig(IMAGES / f"augmentation_{data}.png", dpi=80)
 
 
-PARTS = {
-    "unbalanced": unbalanced,
-    "shaped": shaped,
-    "network": network,
-    "few": few,
-    "online": online,
-    "cost": cost,
-}
-
-
-def table(records: list[dict[str, Any]]) -> str:
+def table(records: list[Record]) -> list[Record]:
     """Return mean ± standard deviation over draws."""
     keys = ("data", "per class", "classifier", "treatment", "n_new")
-    groups: dict[tuple, list[dict[str, Any]]] = {}
-    for record in records:
-        groups.setdefault(tuple(record.get(k, "") for k in keys), []).append(record)
-    rows = []
-    for key, found in groups.items():
-        row = dict(zip(keys, key, strict=True))
-        for score in ("ACSA", "GM", "F1"):
-            values = [record[score] for record in found]
-            row[score] = f"{np.mean(values):.2f} ± {np.std(values):.2f}"
-        rows.append(row)
-    columns = [k for k in keys if any(row[k] != "" for row in rows)]
-    return markdown_table(rows, [*columns, "ACSA", "GM", "F1"])
-
-
-def main() -> None:
-    """Run the benchmark and write its JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--part", choices=[*PARTS, "picture"], default="unbalanced")
-    parser.add_argument("--data", nargs="+", default=["mnist", "fashion_mnist"])
-    parser.add_argument("--draws", type=int, default=5)
-    parser.add_argument("--validate", action="store_true", help="score on training images")
-    parser.add_argument("--only", nargs="+", help="only these treatments")
-    parser.add_argument("--per-class", nargs="+", type=int, default=[10, 50, 200])
-    parser.add_argument("--times", nargs="+", type=float, default=[1.0, 5.0, 20.0], help="n_new")
-    parser.add_argument("--most", type=int, default=1000, help="largest n_new x images a class")
-    parser.add_argument("--network", default="mlp", help="of the VAE that makes images")
-    parser.add_argument("--epochs", type=int, default=30, help="of the VAE that makes images")
-    parser.add_argument("--epochs-features", type=int, default=12, help="of the one for features")
-    parser.add_argument("--epochs-shaped", type=int, default=20, help="of the one that sees labels")
-    parser.add_argument("--epochs-pretrained", type=int, default=10)
-    parser.add_argument("--online-epochs", type=int, default=100)
-    parser.add_argument("--online-units", type=int, default=1024, help="a hidden layer")
-    parser.add_argument("--out")
-    args = parser.parse_args()
-    if args.part == "picture":
-        for data in args.data:
-            picture(data, args)
-        return
-    part = PARTS[args.part]
-    out, records = args.out or f"augmentation_{args.part}", []
-    for data in args.data:
-        for seed in range(args.draws):
-            records += part(data, seed, args)
-            payload = {"environment": environment(), "args": vars(args), "results": records}
-            if not args.validate:
-                write_json(out, payload)
-    if args.part == "cost":
-        print(markdown_table(records, ["data", "what", "seconds", "against", "ratio"]))
-    else:
-        print(table(records))
+    return pivot(records, [k for k in keys if k in records[0]], None, ("ACSA", "GM", "F1"))
 
 
 if __name__ == "__main__":
-    main()
+    run(
+        __doc__,
+        "augmentation",
+        {
+            "unbalanced": (unbalanced(on_pixels_and_features), table),
+            "shaped": (unbalanced(behind_labels, SHAPED), table),
+            "network": (unbalanced(by_network, NETWORK), table),
+            "few": (few, table),
+            "online": (online, table),
+            "cost": (cost, list),
+            "picture": (pictures, list),
+        },
+        data=["mnist", "fashion_mnist"],
+        draws=5,
+        validate=(False, "score on training images; with --out"),
+        only=([str], "only these treatments"),
+        per_class=[10, 50, 200],
+        times=([1.0, 5.0, 20.0], "n_new"),
+        most=(1000, "largest n_new x images a class"),
+        network=("mlp", "of the VAE that makes images"),
+        epochs=(30, "of the VAE that makes images"),
+        epochs_features=(12, "of the one for features"),
+        epochs_shaped=(20, "of the one that sees labels"),
+        epochs_pretrained=10,
+        online_epochs=100,
+        online_units=(1024, "a hidden layer"),
+    )

@@ -23,7 +23,8 @@ from typing import Any
 import joblib
 import matplotlib
 import numpy as np
-from _common import as_rows, environment, markdown_table
+from _common import environment, markdown_table
+from _shared import as_rows
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.frozen import FrozenEstimator

@@ -18,25 +18,26 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from _common import (
+from _common import Record, pivot, run, watch
+from _shared import (
     as_rows,
-    environment,
+    draw_labels,
+    error,
     label_spreading,
-    markdown_table,
+    load,
+    only_labels_of,
     three_convolutions,
-    write_json,
 )
-from classification import draw_labels, only_labels_of
 from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
 from sklearn.semi_supervised import SelfTrainingClassifier
 from sklearn.svm import SVC
 
 from sklearn_vae import VAETransformer
-from sklearn_vae.datasets import fetch_images
 from sklearn_vae.nn import NETWORKS
 from sklearn_vae.training import Augment
 
@@ -46,16 +47,15 @@ class Contest:
 
     def __init__(self, data: str, args: argparse.Namespace) -> None:
         self.args = args
-        self.X, self.y = fetch_images(data, return_X_y=True, download_if_missing=False)
-        test = fetch_images(data, subset="test", return_X_y=True, download_if_missing=False)
-        self.X_test, self.y_test = test
+        (self.X, self.y), (self.X_test, self.y_test) = load(data), load(data, "test")
         self.z_dim = 128 if self.X.ndim == 4 else 32
         self.shared: dict[str, Any] = {}
         self.folder = tempfile.TemporaryDirectory()  # two heads share a VAE
 
     def vae(self, seed: int, **changes: Any) -> VAETransformer:
         """Return the VAE with its defaults but for the changes."""
-        settings = {"max_epochs": self.args.epochs or "auto", "augment": self.args.augment}
+        augment = augmentation(self.args.augment)
+        settings = {"max_epochs": self.args.epochs or "auto", "augment": augment}
         settings |= {"random_state": seed, "network": self.args.network}
         if self.args.width:
             settings["network"] = three_convolutions(self.args.width)
@@ -63,7 +63,7 @@ class Contest:
 
     def error(self, model: Any, X: np.ndarray) -> float:
         """Return the test error in %."""
-        return 100 * float(np.mean(model.predict(X) != self.y_test))
+        return error(model, X, self.y_test)
 
     def labels_and_images(self, rows: np.ndarray, seed: int) -> float:
         """Score one pipeline on all images, few of them with labels."""
@@ -129,64 +129,37 @@ def augmentation(text: str) -> str | Augment:
     )
 
 
-def table(records: list[dict[str, Any]]) -> str:
-    """Return the mean and the spread over draws."""
-    cells: dict[tuple[str, int, str], list[dict[str, Any]]] = {}
-    for r in records:
-        cells.setdefault((r["data"], r["labels"], r["contender"]), []).append(r)
-    rows = [
-        {
-            "data": data,
-            "labels": labels or "all",
-            "contender": contender,
-            "error": f"{np.mean([r['error'] for r in found]):.2f} ± "
-            f"{np.std([r['error'] for r in found]):.2f}",
-            "draws": len(found),
-            "CPU seconds a draw": float(np.mean([r["cpu_seconds"] for r in found])),
-        }
-        for (data, labels, contender), found in cells.items()
-    ]
-    return markdown_table(rows, list(rows[0]))
-
-
-def main() -> None:
-    """Run the benchmark; the JSON is written after every figure."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", nargs="+", default=["mnist", "fashion_mnist"])
-    parser.add_argument("--labels", nargs="+", type=int, default=[100, 1000])
-    parser.add_argument("--draws", nargs="+", type=int, default=list(range(10)))
-    parser.add_argument(
-        "--contenders", nargs="+", default=list(CONTENDERS), choices=list(CONTENDERS)
-    )
-    parser.add_argument("--weight", type=float, default=1.0, help="label_weight")
-    parser.add_argument("--epochs", type=int, default=None)
-    network = parser.add_mutually_exclusive_group()
-    network.add_argument("--width", type=int, help="channels of the first of three convolutions")
-    network.add_argument("--network", default="auto", choices=["auto", *NETWORKS])
-    parser.add_argument(
-        "--augment", default="auto", type=augmentation, help="a name, or such as shift=0.1,flip=1"
-    )
-    parser.add_argument("--out", default="labels")
-    args = parser.parse_args()
-    said = {name: value if name != "augment" else str(value) for name, value in vars(args).items()}
-    records: list[dict[str, Any]] = []
+def errors(args: argparse.Namespace) -> Iterator[Record]:
+    """Yield the error of each contender at each draw of labels."""
     for data in args.data:
         contest = Contest(data, args)
         for n in args.labels:
             for draw in args.draws if n else args.draws[:3]:
                 rows = draw_labels(contest.y, n, draw) if n else np.arange(len(contest.y))
                 for contender in args.contenders:
-                    start = time.process_time()
-                    error = CONTENDERS[contender](contest, rows, draw)
+                    spent = watch(time.process_time)
+                    percent = CONTENDERS[contender](contest, rows, draw)
                     record = {"data": data, "labels": n, "draw": draw, "contender": contender}
-                    records.append(
-                        {**record, "error": error, "cpu_seconds": time.process_time() - start}
-                    )
-                    payload = {"environment": environment(), "args": said}
-                    write_json(args.out, {**payload, "results": records})
-                    print(records[-1], flush=True)
-    print(table(records))
+                    yield {**record, "error": percent, "cpu_seconds": spent()}
+
+
+def table(records: list[Record]) -> list[Record]:
+    """Return the mean and the spread over draws."""
+    return pivot(records, ("data", "labels", "contender"), None, ("error", "cpu_seconds"))
 
 
 if __name__ == "__main__":
-    main()
+    run(
+        __doc__,
+        "labels",
+        {"main": (errors, table)},
+        data=["mnist", "fashion_mnist"],
+        labels=[100, 1000],
+        draws=list(range(10)),
+        contenders=(list(CONTENDERS), CONTENDERS),
+        weight=(1.0, "label_weight"),
+        epochs=int,
+        width=(int, "channels of the first of three convolutions, in place of --network"),
+        network=("auto", ["auto", *NETWORKS]),
+        augment=("auto", "a name, or such as shift=0.1,flip=1"),
+    )

@@ -1,35 +1,443 @@
-"""Write the tables of the documentation from the JSON files that the benchmarks left.
+"""Write the tables of README and documentation from the JSON files that the benchmarks left.
 
     python benchmarks/report.py            # writes each table anew between its markers
     python benchmarks/report.py --check    # changes nothing; fails where a table would change
 
-A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``, under a function of that name
-in ``TABLES``.
+A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``. What makes it stands under its
+name in ``TABLES``.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import math
 import re
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from _common import RESULTS, markdown_table
+from _common import RESULTS, Record, arguments, markdown_table, pivot, spread
 
-PAGE = RESULTS.parent.parent / "docs" / "benchmarks.md"
+ROOT = RESULTS.parent.parent
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 TABLE = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-LOOP = "hand-written loop"
-OURS = "sklearn_vae"
+LOOP, OURS = "hand-written loop", "sklearn_vae"
+SETS = {
+    **{"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10_jpeg": "CIFAR-10 (JPEG)"},
+    **{"svhn": "SVHN", "pneumoniamnist": "X-rays", "neu_surface": "steel"},
+    **{"magnetic_tile": "tiles", "sign_digits": "sign digits"},
+}
+MNIST, FASHION, CIFAR = list(SETS.values())[:3]
+LR, SVC, MLP, SPREADING = "LogisticRegression", "SVC(RBF)", "MLP(256)", "LabelSpreading"
+HIDDEN = "VAE hidden"
+LAST = {HIDDEN: "the last stage"}
+LINEAR = ("raw pixels", "PCA-32", "PCA-128", "PCA-50", "untrained hidden")
+CONTENDERS = (
+    *("VAE, path", "VAE, elbo", "VAE, reconstruction", "VAE, latent", "PCA error"),
+    *("IsolationForest", "LocalOutlierFactor", "OneClassSVM", "PyOD VAE"),
+)
+RATED = ("digits", "mnist", "fashion_mnist", "neu_surface", "sign_digits")
+Records = list[Record]
+
+
+# -- records ---------------------------------------------------------------------------------------
 
 
 def load(name: str) -> dict[str, Any]:
     """Return what a benchmark wrote."""
     payload: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
     return payload
+
+
+def take(*names: str, **where: Any) -> Records:
+    """Return the records of files whose values are the given one, or among the given ones.
+
+    Among several the order is theirs. A mapping gives new values, too.
+    """
+    records = [record for name in names for record in load(name)["results"]]
+    for record in records:
+        record |= {k: SETS.get(record[k], record[k]) for k in {"data", "foreign"} & record.keys()}
+    for key, wanted in where.items():
+        among = [wanted] if isinstance(wanted, (str, int)) else list(wanted)
+        records = [r for value in among for r in records if r[key] == value]
+        if isinstance(wanted, Mapping):
+            records = [{**r, key: wanted[r[key]]} for r in records]
+    return records
+
+
+def each(records: Records, **new: Callable[[Record], Any]) -> Records:
+    """Return the records with more keys, made of what each has."""
+    return [{**r, **{key: make(r) for key, make in new.items()}} for r in records]
+
+
+def mean(values: list[float], digits: int = 1) -> str:
+    """Return the mean."""
+    return f"{statistics.fmean(values):.{digits}f}"
+
+
+def one_digit(values: list[float]) -> str:
+    """Return the mean, and the spread where it is seen, to one digit."""
+    return spread(values, 1)
+
+
+def ratio(ours: list[float], theirs: list[float]) -> str:
+    """Return how many times as fast ours is, round by round: the median and the range."""
+    times = [b / a for a, b in zip(ours, theirs, strict=True)]
+    return f"{statistics.median(times):.2f} ({min(times):.2f} to {max(times):.2f})"
+
+
+# -- features --------------------------------------------------------------------------------------
+
+
+def few_labels(*parts: Records) -> Records:
+    """Test errors in % by features, head and number of labels."""
+    records = each([r for part in parts for r in part], labels=lambda r: f"{r['labels']:,} labels")
+    return pivot(records, ("features", "head"), "labels", "error")
+
+
+def first(data: str, features: Any, head: Any = (LR, SVC, MLP)) -> Records:
+    """Return the first run with few labels, whose LabelSpreading had another graph."""
+    return take("classification/main", data=data, features=features, head=head)
+
+
+def classification_mnist() -> Records:
+    """Few labels of MNIST."""
+    return few_labels(
+        first(MNIST, [*LINEAR, "VAE mean"]),
+        take("classification/mnist_100", "classification/mnist_hidden", features=HIDDEN),
+        take("classification/mnist_100", head=SPREADING),
+        first(MNIST, LAST),
+    )
+
+
+def classification_fashion() -> Records:
+    """Few labels of Fashion-MNIST."""
+    return few_labels(
+        first(FASHION, LINEAR),
+        take("classification/stages", head=(LR, SVC, MLP)),
+        take("classification/fashion_100", head=SPREADING),
+        take("classification/fashion_wide", features={HIDDEN: "wider, hidden"}),
+        first(FASHION, LAST),
+    )
+
+
+def classification_cifar10() -> Records:
+    """Few labels of the CIFAR-10 copy."""
+    again = {HIDDEN: "- once more", f"{HIDDEN}, symmetric": "- symmetric"}
+    return few_labels(
+        take("classification/cifar10", features=[*LINEAR, "VAE mean"]),
+        take("classification/cifar10_hidden", features=HIDDEN),
+        take("classification/cifar10_symmetric", features=again),
+        take("classification/cifar10", features=LAST),
+    )
+
+
+def all_labels() -> Records:
+    """Accuracies on the CIFAR-10 copy, all labels."""
+    own = {"pixels": "raw pixels", "HOG": "HOG", "untrained hidden": "untrained hidden"}
+    names = {
+        "jpeg": {**own, HIDDEN: HIDDEN},
+        "patches": {"VAE + patches": "VAE + patches", "patches": "patches alone"},
+        "patches1600": {"VAE + patches": "VAE + 1,600", "patches": "1,600 alone"},
+        "symmetric": {
+            **{HIDDEN: "VAE, symmetric", "VAE + patches": "- with patches"},
+            "patches": "- patches alone",
+        },
+        "mirrored": {"VAE + patches": "both, mirrored"},
+    }
+    records = [
+        {**record, "columns": f"{record['columns']:,}"}
+        for name, features in names.items()
+        for record in take(f"all_labels/cifar10_{name}", features=features)
+    ]
+    return pivot(records, ("features", "columns"), "head", "accuracy")
+
+
+def small_sets() -> Records:
+    """Balanced accuracies over folds and on the test part."""
+    names = {
+        **{name: name for name in ("raw pixels", "PCA", "HOG", HIDDEN)},
+        "VAE hidden, patches": "VAE + patches",
+        "VAE hidden, patches, symmetric": "- symmetric",
+        "small VAE, patches, symmetric": "- small, symmetric",
+        "VAE mean, with labels": "VAE mean, labels",
+        "VAE hidden, with labels": "VAE hidden, labels",
+    }
+    files = {
+        "pneumoniamnist": ("", "_labels"),
+        "neu_surface": ("", "_patches", "_small", "_labels"),
+        "magnetic_tile": ("", "_symmetric", "_small", "_labels"),
+    }
+    paths = [f"small_sets/{data}{end}" for data, ends in files.items() for end in ends]
+    records = take(*paths, features=names)
+    titles = [SETS[data] for data in files]
+    table = pivot(
+        [
+            {**r, "where": f"{r['data']}, {part}", "value": 100 * value}
+            for r in sorted(records, key=lambda r: titles.index(r["data"]))
+            for part, key in (("folds", "folds"), ("test", "balanced_accuracy"))
+            for value in r[key]
+        ],
+        *(("features", "head"), "where", "value", one_digit),
+    )
+    return sorted(table, key=lambda row: list(names.values()).index(row["features"]))
+
+
+def readme() -> Records:
+    """Return the rows of README: heads by number of labels, features beside each other."""
+    linear, mean, many = ("raw pixels", "PCA-50"), ("VAE mean", HIDDEN), (1000, 10_000)
+    symmetric = {f"{HIDDEN}, symmetric": HIDDEN}
+    parts = []
+    for data, later in ((MNIST, "mnist_100"), (FASHION, "stages")):
+        parts += [r for r in first(data, linear, (LR, SVC)) if r["labels"] == 100]
+        parts += take(f"classification/{later}", features=mean, head=(LR, SVC), labels=100)
+        parts += take(f"classification/{data.lower().split('-')[0]}_100", head=SPREADING)
+        parts += [r for r in first(data, linear, SVC) if r["labels"] > 100]
+        later = "mnist_hidden" if data == MNIST else later
+        parts += take(f"classification/{later}", head=SVC, labels=many)
+        if data == FASHION:
+            parts += every("fashion_wide", 60_000, SVC, {HIDDEN: HIDDEN})
+    parts += take("classification/cifar10", features=(*linear, "VAE mean"), head=SVC)
+    parts += take("classification/cifar10_symmetric", features=symmetric, head=SVC)
+    parts += every("cifar10_jpeg", 50_000, LR, {"pixels": "raw pixels"})
+    parts += every("cifar10_symmetric", 50_000, LR, {HIDDEN: HIDDEN})
+    records = each(parts, labels=lambda r: f"{r['labels']:,}")
+    records = each(records, data=lambda r: r["data"].replace(" (JPEG)", "*"))
+    table = pivot(records, ("data", "labels", "head"), "features", "error")
+    return [{k: row[k] for k in ("data", "head", "labels", *linear, *mean)} for row in table]
+
+
+def every(name: str, n: int, head: str, features: dict[str, str]) -> Records:
+    """Return the errors with all n labels of a set."""
+    records = take(f"all_labels/{name}", head=head, features=features)
+    data = SETS[load(f"all_labels/{name}")["args"]["data"]]
+    return [{**r, "data": data, "labels": n, "error": 100 - r["accuracy"]} for r in records]
+
+
+# -- labels ----------------------------------------------------------------------------------------
+
+
+def labels() -> Records:
+    """Test errors in % of VAEs that see labels, and of controls."""
+    both = "labels and images"
+    names = {name: name for name in (both, "images alone", "labels alone")}
+    names |= {"PCA-50": "PCA-50 + SVC", "raw pixels": "raw + SVC"}
+    paste = "labels/mnist_paste"
+    records = [
+        *take("labels/main", labels={100: "100"}, contender=names),
+        *take(paste, labels={100: "100, p"}, contender=both),
+        *take(paste, labels={100: "100, s"}, contender={f"{both}, spread": both}),
+        *take("labels/main", data=(MNIST, FASHION, "SVHN"), labels={1000: "1,000"}),
+    ]
+    records = each(records, contender=lambda r: names.get(r["contender"], r["contender"]))
+    table = pivot(records, ("data", "labels"), "contender", "error")
+    for row in table:
+        same = [r for r in records if (r["data"], r["labels"]) == (row["data"], row["labels"])]
+        row["draws"] = len({r["draw"] for r in same})
+    return [{k: row[k] for k in ("data", "labels", "draws", *names.values())} for row in table]
+
+
+def ablation_labels() -> Records:
+    """Errors in % with one part of ``label_weight`` changed."""
+    variants = {
+        "all parts": "`label_weight=1`",
+        "no augmentation": "- without augmentation",
+        "no pseudo-labels": "- without pseudo-labels",
+        "no other images": "- without the other images",
+        "no ELBO": "- without the ELBO",
+        "paste=0.5 as well": "- with `paste=0.5`",
+        "no labels": "`label_weight=0`, for control",
+    }
+    files = ("main", "fashion_100", "fashion", "fashion_all")
+    records = take(*(f"ablation_labels/{name}" for name in files), variant=variants)
+    records.sort(key=lambda r: (r["data"] != MNIST, r["labels"] or 60_000))
+    title = {100: "100", 1000: "1,000", 0: "all"}
+    records = each(records, what=lambda r: f"{r['data']}, {title[r['labels']]}")
+    table = pivot(records, ("variant",), "what", "error")
+    return sorted(table, key=lambda row: list(variants.values()).index(row["variant"]))
+
+
+def labels_all() -> Records:
+    """Accuracies with all labels: one seed of each network and augmentation."""
+    wide, resnet = "`Conv((64, 128, 256), batch_norm=True)`", '`"resnet"`'
+    table = []
+    for name, network, augment in (
+        ("main", '`"auto"`', "auto"),
+        ("fashion_wide", wide, "auto"),
+        ("fashion_natural", wide, "natural"),
+        ("fashion_wide14", wide, "small moves"),
+        ("fashion_resnet", resnet, "small moves"),
+        ("cifar10", wide, "auto"),
+        ("cifar10_resnet", resnet, "auto"),
+        ("cifar10_resnet20", resnet, "auto"),
+    ):
+        args = load(f"labels/{name}")["args"]
+        (record,) = take(f"labels/{name}", labels=0)
+        row = {"data": record["data"], "network": network, "augment": augment}
+        row["epochs"] = args.get("labels_all", args)["epochs"]
+        row["minutes of one core"] = f"{record['cpu_seconds'] / 60:.0f}"
+        table.append({**row, "accuracy": f"{100 - record['error']:.2f}"})
+    return table
+
+
+# -- synthetic images ------------------------------------------------------------------------------
+
+
+def scores(rows: tuple[str, ...], *names: str, **where: Any) -> Records:
+    """Return mean recall, GM and F1."""
+    records = take(*(f"augmentation/{name}" for name in names), **where)
+    return pivot(records, rows, None, ("ACSA", "GM", "F1"))
+
+
+def shaped() -> Records:
+    """Scores in front of a VAE that sees the labels."""
+    fashion = ("shaped_fashion_shifts", "shaped_fashion_geometric")
+    mnist = [f"shaped_mnist{end}" for end in ("", "_smote", "_shifts", "_geometric")]
+    rest = ("shaped_deformation_mnist", "shaped_cifar10", "shaped_cifar10_geometric")
+    return scores(("data", "treatment"), "shaped", *fashion, *mnist, *rest)
+
+
+DEFORMED = {"treatment": "VAE of these, deformation"}
+
+
+def few_ten() -> Records:
+    """Recall with ten images a class."""
+    titles = {0: "real only", 1: "1 x", 5: "5 x", 20: "20 x"}
+    more = ("few_deformation_fashion", "few_deformation_mnist")
+    records = take("augmentation/few", n_new=titles)
+    where = {"n_new": titles, "per class": 10, **DEFORMED}
+    records += take(*(f"augmentation/{name}" for name in more), **where)
+    return pivot(records, ("data", "treatment"), "n_new", "ACSA")
+
+
+def few_more() -> Records:
+    """Recall with fifty and with two hundred images a class, 20 and 5 synthetic ones for each."""
+    records = []
+    for data, short in ((MNIST, "mnist"), (FASHION, "fashion")):
+        for n, times in ((50, (0, 20)), (200, (0, 5))):
+            where = {"n_new": times, "per class": n, "data": data}
+            found = take("augmentation/few_more", **where)
+            found += take(f"augmentation/few_deformation_{short}", **where, **DEFORMED)
+            records += [{**r, "what": f"{data}, {n}"} for r in found]
+    return pivot(records, ("treatment",), "what", "ACSA")
+
+
+def online() -> Records:
+    """Test errors in % with fresh images in every step."""
+    names = (
+        *("mnist", "geometric", "deformation", "fashion", "geometric_fashion"),
+        *("deformation_fashion", "flips_fashion", "fashion_2048", "flips_fashion_2048"),
+    )
+    records = take(*(f"augmentation/online_{name}" for name in names))
+    records = each(records, units=lambda r: f"{r.get('units', 1024):,}")
+    published = (("nothing", "1.17", "8.56"), ("Exemplar VAE", "0.69", "8.16"))
+    return pivot(records, ("units", "treatment"), "data", "error") + [
+        {"units": "published", "treatment": name, MNIST: a, FASHION: b} for name, a, b in published
+    ]
+
+
+# -- ablations, likelihood -------------------------------------------------------------------------
+
+
+def changed(name: str, elbo: bool = False, only: bool = False) -> Records:
+    """Errors with one setting changed: mean and hidden features, 100 and 1,000 labels."""
+    table: dict[str, Record] = {}
+    where = {"variant": load(f"ablation/{name}")["args"]["only"]} if only else {}
+    for record in take(f"ablation/{name}", **where):
+        row = table.setdefault(record["variant"], {"variant": record["variant"]})
+        for key, value in record.items():
+            if f"{key} sd" in record:
+                kind, _, n = key.split(", ")
+                row[f"{record['data']} {kind} {n}"] = f"{value:.2f} ± {record[f'{key} sd']:.2f}"
+        if elbo and "ELBO" in record:
+            row[f"{record['data']} ELBO"] = f"{record['ELBO']:.1f}"
+    return list(table.values())
+
+
+def ablation_stages() -> Records:
+    """Errors on hidden features of all stages and of the last."""
+    names = {
+        "default": "all stages",
+        "features: hidden, last stage alone": "the last stage alone",
+        "features: hidden as they are": "all, as they are",
+        "features: standardised": "all, standardised",
+    }
+    rows = {row.pop("variant"): row for row in changed("stages")}
+    return [
+        {"hidden features": title, **{k: v for k, v in rows[name].items() if "hidden" in k}}
+        for name, title in names.items()
+    ]
+
+
+def likelihood(key: str, **variants: str) -> Records:
+    """Return negative log-likelihoods in nats, a row for each file and variant."""
+    table: Records = []
+    for title, where in variants.items():
+        name, _, variant = where.partition(": ")
+        found = take(f"likelihood/{name}", variant=f"784-400-40{variant}")
+        args = load(f"likelihood/{name}")["args"]
+        low, high = (f"{end(r['fit seconds'] for r in found):.0f}" for end in (min, max))
+        row = {key: title, "epochs": found[0]["epochs"], "batch": args["batch_size"]}
+        row |= {"seeds": len(found), "fit seconds": low if low == high else f"{low} to {high}"}
+        scores = ("train NLL", "valid NLL", "test -ELBO", "test NLL")
+        table.append(row | {score: spread([r[score] for r in found]) for score in scores})
+    return table
+
+
+# -- anomalies -------------------------------------------------------------------------------------
+
+
+def anomalies(key: str, column: str, *names: str, cell: Callable = mean, **where: Any) -> Records:
+    """Return AUROC in %, the contenders as rows (``key`` is their title) or as the column."""
+    records = take(*(f"anomaly/{name}" for name in names), contender=CONTENDERS, **where)
+    records = each(records, pair=lambda r: f"{r['data']} → {r.get('foreign')}")
+    source = "contender" if column != "contender" else "pair" if "→" in key else "data"
+    return pivot(each(records, **{key: lambda r: r[source]}), (key,), column, "AUROC", cell)
+
+
+def alarm_rates() -> Records:
+    """Rates of false alarms in %, means over classes and splits, and the farthest class."""
+    title, asked = "asked for: 1 · 5 · 10", (1, 5, 10)
+    records = take(*(f"anomaly/rates_{name}" for name in RATED), contender=CONTENDERS)
+    records = [
+        {**r, title: r["contender"], "rates": [r[f"alarms at {rate} %"] for rate in asked]}
+        for r in records
+    ]
+
+    def means(rows: list[list[float]]) -> list[float]:
+        return [statistics.fmean(column) for column in zip(*rows, strict=True)]
+
+    def told(rates: Iterable[float]) -> str:
+        return " · ".join(f"{rate:.1f}" for rate in rates)
+
+    table = pivot(records, (title,), "data", "rates", lambda rows: told(means(rows)))
+    for row in table:
+        classes: dict[tuple, list[list[float]]] = {}
+        for r in records:
+            if r[title] == row[title]:
+                classes.setdefault((r["data"], r["normal"]), []).append(r["rates"])
+        by_class = list(map(means, classes.values()))
+        far = [
+            max((rates[i] for rates in by_class), key=lambda found, rate=rate: abs(found - rate))
+            for i, rate in enumerate(asked)
+        ]
+        row["farthest class"] = told(far)
+    return table
+
+
+def surfaces() -> Records:
+    """AUROC in % on steel and tiles."""
+    kinds = "crazing", "inclusion", "patches", "pitted surface", "rolled-in scale", "scratches"
+    key, steel = "trained on", take("anomaly/defects", data="steel", contender=CONTENDERS)
+    records = [{**r, key: "steel, mean of six"} for r in steel]
+    singles = sorted(steel, key=lambda r: r["normal"])
+    records += [{**r, key: f"- {kinds[r['normal']]}"} for r in singles]
+    tiles = take("anomaly/defects", data="tiles")
+    records += [{**r, key: "tiles without a defect"} for r in tiles]
+    return pivot(records, (key,), "contender", "AUROC", mean)
+
+
+# -- speed -----------------------------------------------------------------------------------------
 
 
 def machine(name: str) -> str:
@@ -43,15 +451,8 @@ def machine(name: str) -> str:
     )
 
 
-def ratio(ours: list[float], theirs: list[float]) -> str:
-    """Return how many times as fast ours is, round by round: the median and the range."""
-    each = [b / a for a, b in zip(ours, theirs, strict=True)]
-    return f"{statistics.median(each):.2f} ({min(each):.2f} to {max(each):.2f})"
-
-
-def speed_train() -> str:
-    """Return images a second in training, and how many times those of loop, skorch, pythae."""
-    rows = load("speed_train")["results"]
+def speed_train(rows: Records) -> Records:
+    """Images a second in training, and how many times those of loop, skorch, pythae."""
     out = []
     for row in rows:
         others = {r["contender"]: r["seconds"] for r in rows if r["net"] == row["net"]}
@@ -66,118 +467,124 @@ def speed_train() -> str:
             ours = row["contender"].startswith(OURS)
             line[f"x {peer}"] = ratio(row["seconds"], others[peer]) if ours else ""
         out.append(line)
-    return markdown_table(out, list(out[0]))
+    return out
 
 
-def speed_elbo() -> str:
-    """Return the seconds until the held-out ELBO that the loop ends with."""
-    rows = load("speed_elbo")["results"]
-    for row in rows:
-        row |= {"seconds": f"{row['seconds']:.1f}", "ELBO": f"{row['ELBO']:.1f}"}
-        row["x loop"] = f"{row['x loop']:.2f}"
-    return markdown_table(rows, ["net", "seed", "contender", "epochs", "seconds", "ELBO", "x loop"])
+def speed_elbo(rows: Records) -> Records:
+    """Seconds until the held-out ELBO that the loop ends with."""
+    digits = {"net": "", "seed": "", "contender": "", "epochs": ""}
+    digits |= {"seconds": ".1f", "ELBO": ".1f", "x loop": ".2f"}
+    return [{key: format(row[key], how) for key, how in digits.items()} for row in rows]
 
 
-def speed_modes() -> str:
+def speed_modes(rows: Records) -> Records:
     """Return the held-out ELBO of each mode of training."""
-    rows = load("speed_modes")["results"]
-    for row in rows:
-        row["ELBO"] = f"{row['ELBO']:.1f} ± {row['±']:.1f}"
-    return markdown_table(rows, ["net", "mode", "ELBO"])
+    single = [{**row, "ELBO": elbo} for row in rows for elbo in row["all"]]
+    return pivot(single, ("net", "mode"), None, ["ELBO"], one_digit)
 
 
-def speed_encode() -> str:
-    """Return images a second in encoding and decoding, beside the raw loop's."""
-    rows = load("speed_encode")["results"]
+def speed_encode(rows: Records) -> Records:
+    """Images a second in encoding and decoding, beside the raw loop's."""
     out = []
     for ours, raw in zip(rows[::2], rows[1::2], strict=True):
         assert (ours["contender"], raw["contender"]) == (OURS, "raw loop")
-        out.append(
-            {
-                "net": ours["net"],
-                "method": ours["method"],
-                OURS: f"{ours['per second']:,.0f}",
-                "raw loop": f"{raw['per second']:,.0f}",
-                "x raw loop": ratio(ours["seconds"], raw["seconds"]),
-            }
-        )
-    return markdown_table(out, list(out[0]))
+        line = {"net": ours["net"], "method": ours["method"]}
+        line |= {r["contender"]: f"{r['per second']:,.0f}" for r in (ours, raw)}
+        out.append(line | {"x raw loop": ratio(ours["seconds"], raw["seconds"])})
+    return out
 
 
-def speed_start() -> str:
+def speed_start(rows: Records) -> Records:
     """Return what import, clone and small fits take."""
-    rows = load("speed_start")["results"]
-    return markdown_table(
-        [
-            {"what": r["what"], "median": f"{r['median']:.2g}", "rounds": len(r["all"])}
-            for r in rows
-        ],
-        ["what", "median", "rounds"],
-    )
+    return [
+        {"what": r["what"], "median": f"{r['median']:.2g}", "rounds": len(r["all"])} for r in rows
+    ]
 
 
-def scaling_memory() -> str:
+def scaling_memory(rows: Records) -> Records:
     """Return the highest memory beyond data and result."""
-    rows = load("scaling_memory")["results"]
-    return markdown_table(
-        [{"case": row["case"], "beyond, MiB": round(row["beyond, MiB"])} for row in rows],
-        ["case", "beyond, MiB"],
-    )
+    return [{"case": row["case"], "beyond, MiB": round(row["beyond, MiB"])} for row in rows]
 
 
-def scaling_time() -> str:
-    """Return how the time of a fit grows with images and with epochs."""
-    rows = load("scaling_time")["results"]
-    share = "share outside batches, %"
-    for row in rows:
-        row |= {"images": f"{row['images']:,}", "seconds": f"{row['fit seconds']:.3g}"}
-        row["us an image and epoch"] = f"{row.get('us per image and epoch', math.nan):.1f}"
-        row[share] = f"{row.get(share, math.nan):.2f}"
-    rows = [{k: "" if v == "nan" else v for k, v in row.items()} for row in rows]
-    return markdown_table(rows, ["images", "epochs", "seconds", "us an image and epoch", share])
+def scaling_time(rows: Records) -> Records:
+    """How the time of a fit grows with images and with epochs."""
+    digits = {"images": ",", "epochs": "", "fit seconds": ".3g"}
+    digits |= {"us per image and epoch": ".1f", "share outside batches, %": ".2f"}
+    return [{k: format(row[k], how) for k, how in digits.items() if k in row} for row in rows]
 
 
-def search() -> str:
+def search(rows: Records) -> Records:
     """Return what a search costs beside its parts, and what a second process gains."""
-    rows = load("search")["results"]
-    found: dict[str, dict[str, str]] = {}
-    for row in rows:
-        found.setdefault(row["data"], {})[row["what"]] = f"{row['value']:.3g}"
-    lines = [{"data": data, **values} for data, values in found.items()]
-    return markdown_table(lines, list(lines[0]))
+    return pivot(rows, ("data",), "what", "value", lambda values: f"{values[0]:.3g}")
 
 
-TABLES: dict[str, Callable[[], str]] = {
-    each.__name__: each
-    for each in (
+# -- pages -----------------------------------------------------------------------------------------
+
+BY = ("classifier", "treatment")
+TABLES: dict[str, Callable[[], Records]] = {
+    **{
+        make.__name__: make
+        for make in (
+            *(classification_mnist, classification_fashion, classification_cifar10, all_labels),
+            *(small_sets, readme, labels, ablation_labels, labels_all, shaped, few_ten, few_more),
+            *(online, ablation_stages, alarm_rates, surfaces),
+        )
+    },
+    "unbalanced_fashion": lambda: scores(BY, "unbalanced", data=FASHION),
+    "unbalanced_mnist": lambda: scores(BY, "unbalanced", "deformation_mnist", data=MNIST),
+    "network": lambda: scores(("treatment",), "network"),
+    "ablation": lambda: changed("main"),
+    "ablation_models": lambda: changed("models", only=True),
+    "ablation_full": lambda: changed("full", elbo=True),
+    "likelihood_priors": lambda: likelihood(
+        "prior", normal="main", mixture="priors: , mixture prior", VampPrior="priors: , VampPrior"
+    ),
+    "likelihood_posteriors": lambda: likelihood("posterior", normal="normal", IAF="iaf: , IAF"),
+    "alarm_areas": lambda: anomalies("AUROC of", "data", *(f"rates_{name}" for name in RATED)),
+    "foreign": lambda: anomalies(
+        *("trained on → foreign", "contender", "foreign", "foreign_seeds", "foreign_svhn"),
+        cell=one_digit,
+    ),
+    "one_class": lambda: anomalies(
+        *("data", "contender", "mnist", "one_class"), cell=lambda values: mean(values, 2)
+    ),
+    "classes_mnist": lambda: anomalies("MNIST class", "normal", "mnist"),
+    "classes_fashion": lambda: anomalies("Fashion-MNIST class", "normal", "one_class"),
+}
+TIMED = {
+    make.__name__: make
+    for make in (
         *(speed_train, speed_elbo, speed_modes, speed_encode, speed_start),
         *(scaling_memory, scaling_time, search),
     )
 }
+"""Tables that depend on the machine, and name it: functions of a file's records."""
+
+
+def table(name: str) -> str:
+    """Return a table, and below it the machine where it counts."""
+    if name not in TIMED:
+        return markdown_table(TABLES[name]())
+    if not (RESULTS / f"{name}.json").exists():
+        return "Not measured yet."
+    return f"{markdown_table(TIMED[name](load(name)['results']))}\n\n{machine(name)}"
 
 
 def written(text: str) -> str:
-    """Return a page with its tables made anew, and the machine's line below each."""
-
-    def table(match: re.Match[str]) -> str:
-        name = match[2]
-        if not (RESULTS / f"{name}.json").exists():
-            return f"{match[1]}Not measured yet.\n{match[3]}"
-        return f"{match[1]}{TABLES[name]()}\n\n{machine(name)}\n{match[3]}"
-
-    return TABLE.sub(table, text)
+    """Return a page with its tables made anew."""
+    return TABLE.sub(lambda match: f"{match[1]}{table(match[2])}\n{match[3]}", text)
 
 
 def main() -> None:
-    """Write the page, or compare it with what would be written."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true")
-    args = parser.parse_args()
-    before = PAGE.read_text("utf-8")
-    after = written(before)
-    if args.check:
-        sys.exit(f"{PAGE.name} is not what the files in results/ give" if after != before else 0)
-    PAGE.write_text(after, "utf-8")
+    """Write the pages, or compare them with what would be written."""
+    args = arguments(__doc__, check=False)
+    for page in PAGES:
+        before = page.read_text("utf-8")
+        after = written(before)
+        if args.check and after != before:
+            sys.exit(f"{page.name} is not what the files in results/ give")
+        if after != before:
+            page.write_text(after, "utf-8")
 
 
 if __name__ == "__main__":

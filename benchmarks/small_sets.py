@@ -1,6 +1,6 @@
 """Small real image sets: a tuned pipeline with a VAE beside PCA, raw pixels and HOG.
 
-    python benchmarks/small_sets.py --folder DATA --epochs 30
+    python benchmarks/small_sets.py --epochs 30
 
 Each row of the table is one plain ``Pipeline``, features before a head, tuned by GridSearchCV on
 the training part: 5 folds, the same for every row, by balanced accuracy. All steps are fitted on
@@ -13,11 +13,11 @@ Searched are ``z_dim``, PCA's ``n_components`` (the same values and 128) with an
 HOG's cells of 4 and 8 pixels, pixels, HOG and symmetric features standardised or as they are, and C
 of the heads. These weigh the classes equally.
 
-The folder holds ``NAME.npz`` with X_train, y_train, X_test, y_test, images in uint8: PneumoniaMNIST
-(28 x 28, two classes), NEU surface defects (48 x 48, six) and magnetic tile defects (64 x 64, six,
-unbalanced). Where there is group_train, as for the tiles, no group is on both sides of a fold. HOG
-takes scikit-image. The first head's seconds are with the fits of the features, which the second
-finds in the pipeline's cache.
+The data home holds ``NAME.npz`` with X_train, y_train, X_test, y_test, images in uint8:
+PneumoniaMNIST (28 x 28, two classes), NEU surface defects (48 x 48, six) and magnetic tile defects
+(64 x 64, six, unbalanced). Where there is group_train, as for the tiles, no group is on both sides
+of a fold. HOG takes scikit-image. The first head's seconds are with the fits of the features, which
+the second finds in the pipeline's cache.
 """
 
 from __future__ import annotations
@@ -25,16 +25,14 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import tempfile
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _common import as_rows, environment, markdown_table, write_json
-from classification import rbf
+from _common import Record, run, spread, watch
+from _shared import DATA, as_rows, rbf
 from PIL import Image
 from sklearn.base import BaseEstimator, clone
 from sklearn.decomposition import PCA
@@ -129,7 +127,7 @@ class Contest:
     """One data set with its folds."""
 
     def __init__(self, data: str, args: argparse.Namespace) -> None:
-        with np.load(Path(args.folder) / f"{data}.npz") as arrays:
+        with np.load(DATA / f"{data}.npz") as arrays:
             self.X, self.X_test = (shrink(arrays[f"X_{p}"], args.size) for p in ("train", "test"))
             self.y, self.y_test = arrays["y_train"], arrays["y_test"]
             groups = arrays.get("group_train")
@@ -144,15 +142,15 @@ class Contest:
         folds = kind(5, shuffle=True, random_state=0)
         self.folds = list(folds.split(self.X, self.y, groups))
 
-    def results(self, features: Features, seeds: int) -> Iterator[dict[str, Any]]:
+    def results(self, features: Features, seeds: int) -> Iterator[Record]:
         """Yield a record for each head behind the features."""
         steps, grid = features
         with tempfile.TemporaryDirectory() as folder:
             for name, (head, head_grid) in HEADS.items():
-                start = time.perf_counter()
+                spent = watch()
                 pipeline = Pipeline([*steps, ("head", head)], memory=folder)
                 search = self.search(pipeline, {**grid, **head_grid})
-                searched = time.perf_counter()
+                searched, spent = spent(), watch()
                 yield {
                     "head": name,
                     "chosen": {key: str(value) for key, value in search.best_params_.items()},
@@ -161,21 +159,14 @@ class Contest:
                         for i in range(len(self.folds))
                     ],
                     **self.test(clone(pipeline).set_params(**search.best_params_), seeds),
-                    "seconds_search": searched - start,
-                    "seconds_refit": time.perf_counter() - searched,
+                    "seconds_search": searched,
+                    "seconds_refit": spent(),
                 }
 
     def search(self, pipeline: Pipeline, grid: dict[str, list[Any]]) -> GridSearchCV:
         """Tune the pipeline on the training part."""
-        search = GridSearchCV(
-            pipeline,
-            grid,
-            scoring="balanced_accuracy",
-            cv=self.folds,
-            refit=False,
-            error_score="raise",
-        )
-        return search.fit(self.X, self.y)
+        how = {"scoring": "balanced_accuracy", "cv": self.folds, "error_score": "raise"}
+        return GridSearchCV(pipeline, grid, refit=False, **how).fit(self.X, self.y)
 
     def test(self, pipeline: Pipeline, seeds: int) -> dict[str, list[float]]:
         """Fit the winner on the whole training part; score the test part once for each seed."""
@@ -198,56 +189,36 @@ def shrink(X: np.ndarray, side: int | None) -> np.ndarray:
     )
 
 
-def table(records: list[dict[str, Any]]) -> str:
-    """Return what the records say in %: the folds' and the seeds' mean ± standard deviation."""
-
-    def percent(values: list[float]) -> str:
-        spread = f" ± {100 * np.std(values):.1f}" if len(values) > 1 else ""
-        return f"{100 * np.mean(values):.1f}{spread}"
-
-    rows = [
-        {
-            "data": r["data"],
-            "features": r["features"],
-            "head": r["head"],
-            "chosen": ", ".join(f"{k.split('__')[-1]}={v}" for k, v in r["chosen"].items()),
-            "folds, balanced": percent(r["folds"]),
-            "test, balanced": percent(r["balanced_accuracy"]),
-            "test, plain": percent(r["accuracy"]),
-            "seconds": round(r["seconds_search"] + r["seconds_refit"]),
-        }
-        for r in records
-    ]
-    return markdown_table(rows, list(rows[0]))
-
-
-def main() -> None:
-    """Run the benchmark; the JSON is written after every row."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--folder", required=True, help="where the npz files are")
-    parser.add_argument("--data", nargs="+", default=list(SETS), choices=SETS)
-    parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=list(ROWS))
-    parser.add_argument("--z-dims", nargs="+", type=int, default=[16, 32, 64])
-    parser.add_argument("--epochs", type=int, help="of the VAE; by default its own, up to 200")
-    parser.add_argument("--seeds", type=int, default=3, help="VAEs fitted for the test")
-    parser.add_argument("--size", type=int, help="side that larger images are reduced to")
-    parser.add_argument("--images", type=int, help="training images at most, 200 or more")
-    parser.add_argument("--out", default="small_sets")
-    args = parser.parse_args()
+def scores(args: argparse.Namespace) -> Iterator[Record]:
+    """Yield a record for each data set, row and head."""
     warnings.simplefilter("ignore", ConvergenceWarning)  # of C at the end of the grid
-    settings = {name: value for name, value in vars(args).items() if name != "folder"}
     features = {name: ROWS[name](args) for name in args.rows}
     contests = {data: Contest(data, args) for data in args.data}
-    records: list[dict[str, Any]] = []
     for data, contest in contests.items():
         for name in args.rows:
             for found in contest.results(features[name], args.seeds):
-                records.append({"data": data, "features": name, **found})
-                payload = {"environment": environment(), "args": settings, "results": records}
-                write_json(args.out, payload)
-                print(table(records[-1:]).splitlines()[-1], flush=True)
-    print(f"\n{table(records)}")
+                yield {"data": data, "features": name, **found}
+
+
+def table(records: list[Record]) -> list[Record]:
+    """Return the folds' and the seeds' mean ± standard deviation, in %."""
+    lists = ("folds", "balanced_accuracy", "accuracy")
+    return [
+        {k: spread([100 * x for x in v], 1) if k in lists else v for k, v in r.items()}
+        for r in records
+    ]
 
 
 if __name__ == "__main__":
-    main()
+    run(
+        __doc__,
+        "small_sets",
+        {"main": (scores, table)},
+        data=(list(SETS), SETS),
+        rows=(list(ROWS), ROWS),
+        z_dims=[16, 32, 64],
+        epochs=(int, "of the VAE; by default its own, up to 200"),
+        seeds=(3, "VAEs fitted for the test"),
+        size=(int, "side that larger images are reduced to"),
+        images=(int, "training images at most, 200 or more"),
+    )

@@ -1,6 +1,8 @@
 """The scripts in ``benchmarks/`` can be imported, and compare what they say they compare."""
 
 import importlib
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +47,69 @@ def test_raw_loops_compute_what_the_estimator_does(network, shape):
 
 def test_tables_are_what_the_files_give():
     report = importlib.import_module("report")
-    page = report.PAGE.read_text("utf-8")
-    assert set(report.TABLES) == {name for _, name, _ in report.TABLE.findall(page)}
-    assert report.written(page) == page
+    pages = [page.read_text("utf-8") for page in report.PAGES]
+    names = [name for page in pages for _, name, _ in report.TABLE.findall(page)]
+    assert sorted(names) == sorted({**report.TABLES, **report.TIMED})
+    for page in pages:
+        assert report.written(page) == page
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/benchmarks.md"])
+def test_no_table_of_figures_is_written_by_hand(name):
+    report = importlib.import_module("report")
+    rest = report.TABLE.sub("", (HERE.parent / name).read_text("utf-8"))
+    assert [
+        row for row in rest.splitlines() if row.startswith("|") and re.search(r"\d\.\d", row)
+    ] == []
+
+
+def test_a_figure_that_no_file_gives_is_found_and_mended(tmp_path, monkeypatch):
+    report = importlib.import_module("report")
+    page, right = tmp_path / "page.md", report.written("<!-- table: network -->\n<!-- end -->\n")
+    page.write_text(right.replace("82.58", "82.59"), "utf-8")
+    assert page.read_text("utf-8") != right
+    monkeypatch.setattr(report, "PAGES", (page,))
+    monkeypatch.setattr("sys.argv", ["report.py", "--check"])
+    with pytest.raises(SystemExit, match=r"page\.md is not what the files"):
+        report.main()
+    monkeypatch.setattr("sys.argv", ["report.py"])
+    report.main()
+    assert page.read_text("utf-8") == right
+
+
+def test_a_run_writes_each_record_and_a_table(tmp_path, monkeypatch, capsys):
+    common = importlib.import_module("_common")
+    monkeypatch.setattr(common, "RESULTS", tmp_path)
+    argv = ["x.py", "--seeds", "0", "1", "--part", "a-b", "--rows", "5", "--fast"]
+    monkeypatch.setattr("sys.argv", argv)
+
+    def part(args):
+        assert (args.seeds, args.rows, args.fast, args.lr, args.only) == (
+            [0, 1],
+            5,
+            True,
+            0.1,
+            None,
+        )
+        yield from ({"kind": "k", "seed": seed, "error": 1 + 2.0 * seed} for seed in args.seeds)
+
+    parts = {"a-b": (part, lambda found: common.pivot(found, ("kind",), None, ("error",)))}
+    parts["other"] = (None, None)
+    options = {"seeds": [3], "rows": int, "fast": False, "lr": (0.1, "rate"), "only": [str]}
+    common.run("A title.", "experiment", parts, **options)
+    written = json.loads((tmp_path / "experiment" / "a_b.json").read_text("utf-8"))
+    assert [record["error"] for record in written["results"]] == [1.0, 3.0]
+    assert written["args"]["seeds"] == [0, 1]
+    assert "torch" in written["environment"]
+    assert "| k    | 2.00 ± 1.00 |" in capsys.readouterr().out
+
+
+def test_cells_of_a_table_stand_in_the_order_of_their_keys():
+    common = importlib.import_module("_common")
+    keys = [("b", "y", 1), ("a", "x", 1), ("b", "x", 2), ("b", "y", 2)]
+    records = [{"f": f, "h": h, "n": n, "v": 10 * n} for f, h, n in keys]
+    assert common.pivot(records, ("f", "h"), "n", "v") == [
+        {"f": "b", "h": "y", "1": "10.00", "2": "20.00"},
+        {"f": "b", "h": "x", "1": "", "2": "20.00"},
+        {"f": "a", "h": "x", "1": "10.00", "2": ""},
+    ]
