@@ -192,11 +192,12 @@ def test_samples_seen_count_what_training_showed(images):
 
 SAFE = """
 import sys, builtins, pickle
-import numpy as np, torch
+import numpy as np, torch, torchvision
+late = {"torch._dynamo", "sympy"} - set(sys.modules)  # of old versions
 from sklearn_vae import VAETransformer
 folder = sys.argv[1]
 VAETransformer.from_pretrained(folder)  # what is imported late, is now
-assert not {"torch._dynamo", "sympy"} & set(sys.modules)  # 150 MB and a second, or more
+assert not late & set(sys.modules)  # 150 MB and a second, or more
 def refuse(event, args):
     if event in ("exec", "compile", "import", "pickle.find_class", "marshal.loads",
                  "os.system", "subprocess.Popen"):
@@ -600,7 +601,7 @@ WEIGHTS = {
         lambda a: a.update({"posterior_head.weight": np.zeros((2 * 10**12, 0), "f")}),
         "no weights",
     ),
-    "nothing": (lambda a: a.clear(), "no weights"),
+    "nothing": (lambda a: a.clear(), "no (weights|safetensors)"),  # safetensors 0.4 writes no JSON
 }
 
 
@@ -709,6 +710,7 @@ def test_a_class_head_and_its_classes_come_back(classes, tmp_path):
     loaded.partial_fit(X, classes[np.arange(40) % 2])
 
 
+@pytest.mark.filterwarnings("ignore:NumPy will stop allowing conversion:DeprecationWarning")
 @pytest.mark.parametrize(
     "classes, message",
     [
