@@ -349,6 +349,7 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, CallbackSupportMixin, BaseEstimat
         Returns
         -------
         params : dict
+            Values by name.
         """
         params: dict[str, Any] = super().get_params(deep)
         if deep:
@@ -367,6 +368,7 @@ class BaseVAE(NestedParamsMixin, DocLinkMixin, CallbackSupportMixin, BaseEstimat
         Returns
         -------
         self : object
+            The estimator.
         """
         prefix = "callbacks__"
         nested = {key: params.pop(key) for key in [*params] if key.startswith(prefix)}

@@ -166,7 +166,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         pixel wide; else float32. ``verbose`` tells which.
 
     compile : bool, "reduce-overhead", "max-autotune" or "max-autotune-no-cudagraphs", default=False
-        Whether training's whole batches go through :func:`torch.compile`; a name is its mode.
+        Whether training's whole batches go through ``torch.compile``; a name is its mode.
         Compiling takes seconds at the start of a fit and, on CPUs, a C++ compiler.
         ``"reduce-overhead"`` is for small networks on an NVIDIA GPU: torch records CUDA graphs.
 
