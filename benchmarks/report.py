@@ -100,38 +100,6 @@ def first(data: str, features: Any, head: Any = (LR, SVC, MLP)) -> Records:
     return take("classification/main", data=data, features=features, head=head)
 
 
-def classification_mnist() -> Records:
-    """Few labels of MNIST."""
-    return few_labels(
-        first(MNIST, [*LINEAR, "VAE mean"]),
-        take("classification/mnist_100", "classification/mnist_hidden", features=HIDDEN),
-        take("classification/mnist_100", head=SPREADING),
-        first(MNIST, LAST),
-    )
-
-
-def classification_fashion() -> Records:
-    """Few labels of Fashion-MNIST."""
-    return few_labels(
-        first(FASHION, LINEAR),
-        take("classification/stages", head=(LR, SVC, MLP)),
-        take("classification/fashion_100", head=SPREADING),
-        take("classification/fashion_wide", features={HIDDEN: "wider, hidden"}),
-        first(FASHION, LAST),
-    )
-
-
-def classification_cifar10() -> Records:
-    """Few labels of the CIFAR-10 copy."""
-    again = {HIDDEN: "- once more", f"{HIDDEN}, symmetric": "- symmetric"}
-    return few_labels(
-        take("classification/cifar10", features=[*LINEAR, "VAE mean"]),
-        take("classification/cifar10_hidden", features=HIDDEN),
-        take("classification/cifar10_symmetric", features=again),
-        take("classification/cifar10", features=LAST),
-    )
-
-
 def all_labels() -> Records:
     """Accuracies on the CIFAR-10 copy, all labels."""
     own = {"pixels": "raw pixels", "HOG": "HOG", "untrained hidden": "untrained hidden"}
@@ -289,14 +257,6 @@ def scores(rows: tuple[str, ...], *names: str, **where: Any) -> Records:
     return pivot(records, rows, None, ("ACSA", "GM", "F1"))
 
 
-def shaped() -> Records:
-    """Scores in front of a VAE that sees the labels."""
-    fashion = ("shaped_fashion_shifts", "shaped_fashion_geometric")
-    mnist = [f"shaped_mnist{end}" for end in ("", "_smote", "_shifts", "_geometric")]
-    rest = ("shaped_deformation_mnist", "shaped_cifar10", "shaped_cifar10_geometric")
-    return scores(("data", "treatment"), "shaped", *fashion, *mnist, *rest)
-
-
 DEFORMED = {"treatment": "VAE of these, deformation"}
 
 
@@ -339,34 +299,18 @@ def online() -> Records:
 # -- ablations, likelihood -------------------------------------------------------------------------
 
 
-def changed(name: str, elbo: bool = False, only: bool = False) -> Records:
+def changed(name: str, elbo: bool = False, kinds: str = "mean hidden", **where: Any) -> Records:
     """Errors with one setting changed: mean and hidden features, 100 and 1,000 labels."""
     table: dict[str, Record] = {}
-    where = {"variant": load(f"ablation/{name}")["args"]["only"]} if only else {}
     for record in take(f"ablation/{name}", **where):
         row = table.setdefault(record["variant"], {"variant": record["variant"]})
         for key, value in record.items():
-            if f"{key} sd" in record:
+            if f"{key} sd" in record and key.split(",")[0] in kinds:
                 kind, _, n = key.split(", ")
                 row[f"{record['data']} {kind} {n}"] = f"{value:.2f} ± {record[f'{key} sd']:.2f}"
         if elbo and "ELBO" in record:
             row[f"{record['data']} ELBO"] = f"{record['ELBO']:.1f}"
     return list(table.values())
-
-
-def ablation_stages() -> Records:
-    """Errors on hidden features of all stages and of the last."""
-    names = {
-        "default": "all stages",
-        "features: hidden, last stage alone": "the last stage alone",
-        "features: hidden as they are": "all, as they are",
-        "features: standardised": "all, standardised",
-    }
-    rows = {row.pop("variant"): row for row in changed("stages")}
-    return [
-        {"hidden features": title, **{k: v for k, v in rows[name].items() if "hidden" in k}}
-        for name, title in names.items()
-    ]
 
 
 def likelihood(key: str, **variants: str) -> Records:
@@ -451,6 +395,11 @@ def machine(name: str) -> str:
     )
 
 
+def formatted(rows: Records, **how: str) -> Records:
+    """Return the named columns, in their formats."""
+    return [{key: format(row[key], f) for key, f in how.items() if key in row} for row in rows]
+
+
 def speed_train(rows: Records) -> Records:
     """Images a second in training, and how many times those of loop, skorch, pythae."""
     out = []
@@ -470,19 +419,6 @@ def speed_train(rows: Records) -> Records:
     return out
 
 
-def speed_elbo(rows: Records) -> Records:
-    """Seconds until the held-out ELBO that the loop ends with."""
-    digits = {"net": "", "seed": "", "contender": "", "epochs": ""}
-    digits |= {"seconds": ".1f", "ELBO": ".1f", "x loop": ".2f"}
-    return [{key: format(row[key], how) for key, how in digits.items()} for row in rows]
-
-
-def speed_modes(rows: Records) -> Records:
-    """Return the held-out ELBO of each mode of training."""
-    single = [{**row, "ELBO": elbo} for row in rows for elbo in row["all"]]
-    return pivot(single, ("net", "mode"), None, ["ELBO"], one_digit)
-
-
 def speed_encode(rows: Records) -> Records:
     """Images a second in encoding and decoding, beside the raw loop's."""
     out = []
@@ -494,48 +430,52 @@ def speed_encode(rows: Records) -> Records:
     return out
 
 
-def speed_start(rows: Records) -> Records:
-    """Return what import, clone and small fits take."""
-    return [
-        {"what": r["what"], "median": f"{r['median']:.2g}", "rounds": len(r["all"])} for r in rows
-    ]
-
-
-def scaling_memory(rows: Records) -> Records:
-    """Return the highest memory beyond data and result."""
-    return [{"case": row["case"], "beyond, MiB": round(row["beyond, MiB"])} for row in rows]
-
-
-def scaling_time(rows: Records) -> Records:
-    """How the time of a fit grows with images and with epochs."""
-    digits = {"images": ",", "epochs": "", "fit seconds": ".3g"}
-    digits |= {"us per image and epoch": ".1f", "share outside batches, %": ".2f"}
-    return [{k: format(row[k], how) for k, how in digits.items() if k in row} for row in rows]
-
-
-def search(rows: Records) -> Records:
-    """Return what a search costs beside its parts, and what a second process gains."""
-    return pivot(rows, ("data",), "what", "value", lambda values: f"{values[0]:.3g}")
-
-
 # -- pages -----------------------------------------------------------------------------------------
 
 BY = ("classifier", "treatment")
+SHAPED = (
+    *("shaped", "shaped_fashion_shifts", "shaped_fashion_geometric", "shaped_mnist"),
+    *("shaped_mnist_smote", "shaped_mnist_shifts", "shaped_mnist_geometric"),
+    *("shaped_deformation_mnist", "shaped_cifar10", "shaped_cifar10_geometric"),
+)
+STAGES = {
+    "default": "all stages",
+    "features: hidden, last stage alone": "the last stage alone",
+    "features: hidden as they are": "all, as they are",
+    "features: standardised": "all, standardised",
+}
+MODELS = ("default", "prior='mixture'", "prior='vamp'", "posterior='iaf'", "importance_samples=5")
 TABLES: dict[str, Callable[[], Records]] = {
-    **{
-        make.__name__: make
-        for make in (
-            *(classification_mnist, classification_fashion, classification_cifar10, all_labels),
-            *(small_sets, readme, labels, ablation_labels, labels_all, shaped, few_ten, few_more),
-            *(online, ablation_stages, alarm_rates, surfaces),
-        )
-    },
+    "classification_mnist": lambda: few_labels(
+        first(MNIST, [*LINEAR, "VAE mean"]),
+        take("classification/mnist_100", "classification/mnist_hidden", features=HIDDEN),
+        take("classification/mnist_100", head=SPREADING),
+        first(MNIST, LAST),
+    ),
+    "classification_fashion": lambda: few_labels(
+        first(FASHION, LINEAR),
+        take("classification/stages", head=(LR, SVC, MLP)),
+        take("classification/fashion_100", head=SPREADING),
+        take("classification/fashion_wide", features={HIDDEN: "wider, hidden"}),
+        first(FASHION, LAST),
+    ),
+    "classification_cifar10": lambda: few_labels(
+        take("classification/cifar10", features=[*LINEAR, "VAE mean"]),
+        take("classification/cifar10_hidden", features=HIDDEN),
+        take(
+            "classification/cifar10_symmetric",
+            features={HIDDEN: "- once more", f"{HIDDEN}, symmetric": "- symmetric"},
+        ),
+        take("classification/cifar10", features=LAST),
+    ),
     "unbalanced_fashion": lambda: scores(BY, "unbalanced", data=FASHION),
     "unbalanced_mnist": lambda: scores(BY, "unbalanced", "deformation_mnist", data=MNIST),
+    "shaped": lambda: scores(("data", "treatment"), *SHAPED),
     "network": lambda: scores(("treatment",), "network"),
     "ablation": lambda: changed("main"),
-    "ablation_models": lambda: changed("models", only=True),
+    "ablation_models": lambda: changed("models", variant=MODELS),
     "ablation_full": lambda: changed("full", elbo=True),
+    "ablation_stages": lambda: changed("stages", kinds="hidden", variant=STAGES),
     "likelihood_priors": lambda: likelihood(
         "prior", normal="main", mixture="priors: , mixture prior", VampPrior="priors: , VampPrior"
     ),
@@ -550,13 +490,38 @@ TABLES: dict[str, Callable[[], Records]] = {
     ),
     "classes_mnist": lambda: anomalies("MNIST class", "normal", "mnist"),
     "classes_fashion": lambda: anomalies("Fashion-MNIST class", "normal", "one_class"),
+    **{
+        make.__name__: make
+        for make in (
+            *(all_labels, small_sets, readme, labels, ablation_labels, labels_all),
+            *(few_ten, few_more, online, alarm_rates, surfaces),
+        )
+    },
 }
-TIMED = {
-    make.__name__: make
-    for make in (
-        *(speed_train, speed_elbo, speed_modes, speed_encode, speed_start),
-        *(scaling_memory, scaling_time, search),
-    )
+TIMED: dict[str, Callable[[Records], Records]] = {
+    "speed_train": speed_train,
+    "speed_elbo": lambda rows: formatted(
+        rows,
+        **{"net": "", "seed": "", "contender": "", "epochs": ""},
+        **{"seconds": ".1f", "ELBO": ".1f", "x loop": ".2f"},
+    ),
+    "speed_modes": lambda rows: pivot(
+        [{**row, "ELBO": elbo} for row in rows for elbo in row["all"]],
+        *(("net", "mode"), None, ["ELBO"], one_digit),
+    ),
+    "speed_encode": speed_encode,
+    "speed_start": lambda rows: formatted(
+        [{**r, "rounds": len(r["all"])} for r in rows], what="", median=".2g", rounds=""
+    ),
+    "scaling_memory": lambda rows: formatted(rows, **{"case": "", "beyond, MiB": ".0f"}),
+    "scaling_time": lambda rows: formatted(
+        rows,
+        **{"images": ",", "epochs": "", "fit seconds": ".3g"},
+        **{"us per image and epoch": ".1f", "share outside batches, %": ".2f"},
+    ),
+    "search": lambda rows: pivot(
+        rows, ("data",), "what", "value", lambda values: f"{values[0]:.3g}"
+    ),
 }
 """Tables that depend on the machine, and name it: functions of a file's records."""
 
