@@ -12,7 +12,7 @@ default's VAE with its features scaled in another way.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +29,8 @@ from sklearn_vae import VAETransformer
 from sklearn_vae.nn import Conv
 from sklearn_vae.training import AUGMENTATIONS
 
+Pair = Sequence[np.ndarray]
+"""What belongs to the images that are trained on, and to the others."""
 DRAWS = 5
 LABELS = (100, 1000)
 SVM, LINEAR = SVC(kernel=rbf, C=3), LogisticRegression(C=0.1, max_iter=500)
@@ -68,73 +70,56 @@ def variants(colour: bool) -> dict[str, dict[str, Any]]:
 _NONE = {"elastic": 0.0, "brightness": 0.0, "contrast": 0.0, "saturation": 0.0}
 
 
-def errors(head, Z, y, Z_valid, y_valid, name: str) -> dict[str, float]:
+def errors(head: Any, name: str, Z: Pair, y: Pair) -> Record:
     """Return the head's mean error over draws, by number of labels."""
     found = {}
     for n in LABELS:
-        draws = []
-        for draw in range(DRAWS):
-            rows = draw_labels(y, n, draw)
-            draws.append(error(clone(head).fit(Z[rows], y[rows]), Z_valid, y_valid))
-        found[f"{name}, {n:,}"] = float(np.mean(draws))
-        found[f"{name}, {n:,} sd"] = float(np.std(draws))
+        draws = [draw_labels(y[0], n, draw) for draw in range(DRAWS)]
+        percent = [error(clone(head).fit(Z[0][i], y[0][i]), Z[1], y[1]) for i in draws]
+        found[f"{name}, {n:,}"] = float(np.mean(percent))
+        found[f"{name}, {n:,} sd"] = float(np.std(percent))
     return found
 
 
-def both(mean, hidden, y, mean_valid, hidden_valid, y_valid) -> dict[str, float]:
+def both(mean: Pair, hidden: Pair, y: Pair) -> Record:
     """Return the errors on both kinds of features."""
-    return {
-        **errors(SVM, mean, y, mean_valid, y_valid, "mean, SVC"),
-        **errors(LINEAR, hidden, y, hidden_valid, y_valid, "hidden, LR"),
-    }
+    return errors(SVM, "mean, SVC", mean, y) | errors(LINEAR, "hidden, LR", hidden, y)
 
 
 def changed(args: argparse.Namespace) -> Iterator[Record]:
     """Yield a record per data set and variant."""
     for data in args.data:
         X, y, X_valid, y_valid = train_and_valid(data, args.images)
-        colour = X.ndim == 4
-        for name, changes in variants(colour).items():
+        images, labels = (X, X_valid), (y, y_valid)
+        for name, changes in variants(X.ndim == 4).items():
             if args.only and name not in args.only:
                 continue
-            settings = {"z_dim": 128 if colour else 32, "max_epochs": args.epochs}
+            settings = {"z_dim": 128 if X.ndim == 4 else 32, "max_epochs": args.epochs}
             spent = watch()
             vae = VAETransformer(**{**settings, "random_state": 0, **changes}).fit(X)
             record = {"data": data, "variant": name, "seconds": spent()}
             record["ELBO"] = vae.score(X_valid[:2000])
-            Z, Z_valid = vae.transform(X), vae.transform(X_valid)
+            mean = [*map(vae.transform, images)]
             vae.set_params(features="hidden")
-            H, H_valid = vae.transform(X), vae.transform(X_valid)
-            yield {**record, **both(Z, H, y, Z_valid, H_valid, y_valid)}
+            yield {**record, **both(mean, [*map(vae.transform, images)], labels)}
             if name == "default":
-                for record in scalings(vae, Z, Z_valid, X, X_valid, y, y_valid):
-                    yield {"data": data, **record}
+                for variant, found in scalings(vae, mean, images, labels):
+                    yield {"data": data, "variant": f"features: {variant}", **found}
 
 
-def scalings(vae, Z, Z_valid, X, X_valid, y, y_valid) -> list[dict[str, Any]]:
-    """Return the errors on standardised features and on hidden ones as they are."""
-    raw, raw_valid = raw_hidden(vae, X), raw_hidden(vae, X_valid)
-    scaled_mean = StandardScaler().fit(Z)
-    scaled_hidden = StandardScaler().fit(raw)
-    standardised = both(
-        scaled_mean.transform(Z),
-        scaled_hidden.transform(raw),
-        y,
-        scaled_mean.transform(Z_valid),
-        scaled_hidden.transform(raw_valid),
-        y_valid,
-    )
-    as_they_are = errors(LINEAR, raw, y, raw_valid, y_valid, "hidden, LR")
+def scalings(
+    vae: VAETransformer, mean: Pair, images: Pair, y: Pair
+) -> Iterator[tuple[str, Record]]:
+    """Yield the errors on standardised features and on hidden ones as they are."""
+    raw = [raw_hidden(vae, X) for X in images]
     with torch.inference_mode():
-        maps = vae.module_.encoder(vae.module_.scaling(torch.from_numpy(X[:1])))
+        maps = vae.module_.encoder(vae.module_.scaling(torch.from_numpy(images[0][:1])))
     last = slice(-9 * maps.shape[1], None)  # pooled to 3 x 3
-    L, L_valid = (usual_scale(part[:, last], raw[:, last]) for part in (raw, raw_valid))
-    last_stage = errors(LINEAR, L, y, L_valid, y_valid, "hidden, LR")
-    return [
-        {"variant": "features: hidden, last stage alone", **last_stage},
-        {"variant": "features: standardised", **standardised},
-        {"variant": "features: hidden as they are", **as_they_are},
-    ]
+    stage = [usual_scale(part[:, last], raw[0][:, last]) for part in raw]
+    yield "hidden, last stage alone", errors(LINEAR, "hidden, LR", stage, y)
+    scaled = [[*map(StandardScaler().fit(pair[0]).transform, pair)] for pair in (mean, raw)]
+    yield "standardised", both(*scaled, y)
+    yield "hidden as they are", errors(LINEAR, "hidden, LR", raw, y)
 
 
 def usual_scale(part: np.ndarray, of: np.ndarray) -> np.ndarray:

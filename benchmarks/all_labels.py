@@ -51,11 +51,7 @@ def svc(C: float, n_components: int) -> ClassifierMixin:
 
 Head = tuple[Callable[..., ClassifierMixin], list[tuple[Any, ...]], int | None]
 HEADS: dict[str, Head] = {
-    "LogisticRegression": (
-        logistic_regression,
-        [(C,) for C in (3e-4, 1e-3, 3e-3, 1e-2)],
-        None,
-    ),
+    "LogisticRegression": (logistic_regression, [(C,) for C in (3e-4, 1e-3, 3e-3, 1e-2)], None),
     "SVC(RBF)": (svc, [(3.0, 128), (10.0, 128), (3.0, 256), (10.0, 256), (10.0, 512)], FEW),
 }
 """Constructor, its settings, and how many images they are chosen with; None for all."""
@@ -84,11 +80,8 @@ def features_of(
         yield "untrained hidden", seed, model.transform(X)[:, None], model.transform(X_test), 0.0
     network = Patches(three_convolutions(args.width), n_filters=args.filters, grid=args.grid)
     first = 2 * args.grid**2 * args.filters  # the patches' columns
-    parts = {
-        "VAE + patches": slice(None),
-        "VAE hidden": slice(first, None),
-        "patches": slice(first),
-    }
+    parts = {"VAE + patches": slice(None), "VAE hidden": slice(first, None)}
+    parts["patches"] = slice(first)
     for seed in range(args.seeds if parts.keys() & args.features else 0):
         spent = watch()
         model = vae(args, seed, network=network, symmetry=args.symmetry).fit(X)
@@ -101,13 +94,12 @@ def features_of(
 
 def views_of(model: VAETransformer, X: np.ndarray, mirror: bool) -> np.ndarray:
     """Return the features of images and, with ``mirror``, of their mirror images: (n, views, d)."""
-    if not mirror:
-        return model.transform(X)[:, None]
     first = model.transform(X)
-    Z = np.empty((len(X), 2, first.shape[1]), first.dtype)
+    Z = np.empty((len(X), 1 + mirror, first.shape[1]), first.dtype)
     Z[:, 0] = first
-    del first
-    Z[:, 1] = model.transform(X[:, :, ::-1])  # (n, h, w, ...): from left to right
+    del first  # the features of all images are gigabytes
+    if mirror:
+        Z[:, 1] = model.transform(X[:, :, ::-1])  # (n, h, w, ...): from left to right
     return Z
 
 

@@ -45,7 +45,6 @@ from skorch import NeuralNetClassifier
 from skorch.callbacks import LRScheduler
 from torch import nn
 from torch.optim.lr_scheduler import LinearLR
-from torchvision.transforms.v2 import Compose
 
 from sklearn_vae import VAEAugmenter, VAETransformer
 from sklearn_vae.augmentation import DeformationViews, Interpolation, Posterior, PosteriorViews
@@ -192,10 +191,8 @@ def treatments(data: str, vae: Any, template: VAETransformer, n_new: Any, seed: 
 BOTH = ("class weights", "geometric", "VAE posterior + geometric")
 """Treatments that are also tried with weights for the classes and a smaller C, on pixels and on
 hidden features of a VAE of the same images."""
-SHAPED = ("nothing", "random over-sampling", "VAE posterior")
-"""Treatments that are tried in front of a VAE that sees the labels."""
-NETWORK = ("nothing", "random over-sampling", "VAE posterior")
-"""Treatments that are tried with the CNN, which shifts and flips in every step."""
+CHOSEN = ("nothing", "random over-sampling", "VAE posterior")
+"""Treatments that are tried in front of a VAE that sees the labels, and of the CNN."""
 
 
 # -- the parts -------------------------------------------------------------------------------------
@@ -431,7 +428,6 @@ def online_views(
 ) -> dict[str, Callable[[], Any]]:
     """Return functions for the views of each treatment; they train what they need, once."""
 
-    @cache
     def posterior() -> PosteriorViews:
         settings = {"network": MLP((1000, 500)), "beta": 5.0, "augment": None}
         vae = VAETransformer(40, max_epochs=args.epochs, random_state=seed, **settings)
@@ -445,14 +441,12 @@ def online_views(
     def deformations(transforms: Any = None) -> DeformationViews:
         return DeformationViews(deformation().set_params(transforms=transforms))
 
-    geometric = AUGMENTATIONS["geometric"].strengthened(STRENGTH)
     return {
         "nothing": lambda: None,
         "posterior views": posterior,
         "deformation views": deformations,
         "deformation views + flips": lambda: deformations(Augment(flip=True)),
-        "geometric": lambda: geometric,
-        "geometric, posterior views": lambda: Compose([geometric, posterior()]),
+        "geometric": lambda: AUGMENTATIONS["geometric"].strengthened(STRENGTH),
     }
 
 
@@ -552,8 +546,8 @@ if __name__ == "__main__":
         "augmentation",
         {
             "unbalanced": (unbalanced(on_pixels_and_features), table),
-            "shaped": (unbalanced(behind_labels, SHAPED), table),
-            "network": (unbalanced(by_network, NETWORK), table),
+            "shaped": (unbalanced(behind_labels, CHOSEN), table),
+            "network": (unbalanced(by_network, CHOSEN), table),
             "few": (few, table),
             "online": (online, table),
             "cost": (cost, list),

@@ -39,12 +39,7 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
-from sklearn.model_selection import (
-    GridSearchCV,
-    StratifiedGroupKFold,
-    StratifiedKFold,
-    train_test_split,
-)
+from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, StratifiedKFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
@@ -131,13 +126,6 @@ class Contest:
             self.X, self.X_test = (shrink(arrays[f"X_{p}"], args.size) for p in ("train", "test"))
             self.y, self.y_test = arrays["y_train"], arrays["y_test"]
             groups = arrays.get("group_train")
-        if args.images and args.images < len(self.y):
-            rows = np.arange(len(self.y))
-            rows, _ = train_test_split(
-                rows, train_size=args.images, stratify=self.y, random_state=0
-            )
-            self.X, self.y = self.X[rows], self.y[rows]
-            groups = None if groups is None else groups[rows]
         kind = StratifiedKFold if groups is None else StratifiedGroupKFold
         folds = kind(5, shuffle=True, random_state=0)
         self.folds = list(folds.split(self.X, self.y, groups))
@@ -220,5 +208,4 @@ if __name__ == "__main__":
         epochs=(int, "of the VAE; by default its own, up to 200"),
         seeds=(3, "VAEs fitted for the test"),
         size=(int, "side that larger images are reduced to"),
-        images=(int, "training images at most, 200 or more"),
     )
