@@ -23,6 +23,7 @@ from skorch.utils import noop
 from torch.utils.data import Dataset, Subset
 
 from ._at_once import fitted_at_once
+from ._build import build_model
 from ._compat import CallbackSupportMixin, FitTasks, fit_tasks
 from ._doc_link import DocLinkMixin
 from ._images import (
@@ -48,7 +49,6 @@ from ._labels import (
 )
 from ._memory import explains_memory, megabytes, memory_explained
 from ._noise import row_noise
-from ._persistence import build_model, load_arrays, to_cpu, weights_to_arrays
 from ._recipes import NestedParamsMixin
 from ._row_keys import NO_KEYS, remembered
 from ._samples import spelling, to_array
@@ -67,6 +67,7 @@ from .model._priors import PriorName
 from .nn import MLP, NETWORKS, Conv, Custom, Network, NetworkName, Patches
 from .nn._mps import is_limited
 from .nn._scaling import ROUNDING
+from .persistence import load_arrays, to_cpu, weights_to_arrays
 from .training import (
     ASYNCHRONOUS,
     AUGMENTATIONS,

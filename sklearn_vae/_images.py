@@ -21,6 +21,8 @@ from .training import OF_ARRAY, OF_ITEMS, Spelling, darkness
 MIN_SIDE = 8
 MAX_CHANNELS = 4
 WHITE = 255
+DTYPES = {np.dtype(code).name for code in "?" + np.typecodes["AllInteger"] + np.typecodes["Float"]}
+"""Names of the dtypes that X can have."""
 DARK_WARNING = "The largest value of X is"
 """How the warning of images that look like ones of another range begins."""
 CHUNK_PIXELS, CHUNK_VALUES = 2**18, 3 * 2**18
@@ -191,6 +193,21 @@ def read_spec(
             f"in [0, 1]. {remedy}"
         )
     return InputSpec((c, h, w), sample, channels_last, dtype)
+
+
+def check_spec(spec: InputSpec) -> None:
+    """Refuse what :func:`read_spec` and :func:`with_white` cannot have found, as of a file."""
+    if spec.dtype not in DTYPES or spec.white not in (1, WHITE):
+        raise ValueError(f"dtype={spec.dtype!r:.40} with white={spec.white}: there is none such.")
+    image_shape = None
+    if len(spec.raw_shape) == 1 and len(spec.shape) == 3:
+        c, h, w = spec.shape
+        image_shape = (h, w, c) if spec.channels_last else (c, h, w)
+    # A view of one value: nothing is allocated, whatever the shape.
+    X = np.broadcast_to(np.zeros((), spec.dtype), (0, *spec.raw_shape))
+    found = replace(read_spec(X, image_shape), white=spec.white)
+    if found != spec:
+        raise ValueError(f"{spec!s:.150} contradicts itself; it would be {found!s:.150}.")
 
 
 def with_white(spec: InputSpec, X: Array) -> InputSpec:

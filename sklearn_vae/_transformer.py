@@ -12,7 +12,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags, check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from . import _pretrained
+from . import persistence
 from ._base import FEATURES, SYMMETRIES, BaseVAE
 from ._images import check_count
 from ._memory import memory_explained
@@ -441,7 +441,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         >>> bool((loaded.transform(X) == vae.transform(X)).all())
         True
         """
-        _pretrained.save(self, folder)
+        persistence.save(self, folder, VAETransformer._validate_params)
 
     @classmethod
     def from_pretrained(cls: type[Self], folder: str | os.PathLike[str]) -> Self:
@@ -470,7 +470,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
             When it is no regular file, damaged, of another format version, or names what is not in
             the package; when the weights are not those of the model described, or not finite.
         """
-        return _pretrained.load(cls, folder)
+        return persistence.load(cls, folder, cls._validate_params)
 
     def _check_features(self) -> None:
         """Check what may have changed since fit."""

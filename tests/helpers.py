@@ -17,8 +17,8 @@ import torch
 from skorch.callbacks import Callback
 
 from sklearn_vae import VAETransformer
-from sklearn_vae._pretrained import _checksum
 from sklearn_vae.nn import MLP
+from sklearn_vae.persistence._weights import checksum
 
 needs_links = pytest.mark.skipif(os.name == "nt", reason="links take a right on Windows")
 
@@ -75,7 +75,7 @@ def read_saved(folder):
 def rewrite_saved(folder, config, arrays):
     """Write a config, or any text, and weights as if they had been saved together."""
     text = config if isinstance(config, str) else json.dumps(config)
-    metadata = {"format": "pt", "sklearn_vae": text, "sha256": _checksum(text, arrays)}
+    metadata = {"format": "pt", "sklearn_vae": text, "sha256": checksum(text, arrays)}
     safetensors.numpy.save_file(arrays, folder / "model.safetensors", metadata)
 
 

@@ -104,7 +104,7 @@ ANYTHING = [
     *("cat", "dog", "a\0", "é" * 1000, "float64", "<U400000000", "object", "uint8", "str"),
     *([], [[]], {}, [1, 2], [10**9], [1] * 1000, [0.5] * 6, ["a"] * 6, list("abcdef"), [{}]),
     *([{"train_kl": 1.0}], [{"epoch": "one"}], {"class": "tuple", "params": {"items": [1]}}),
-    {"class": "torch.device", "params": {"name": "cuda"}},
+    {"class": "device", "params": {"name": "cuda"}},
     {"class": "MLP", "params": {"hidden": [16]}},
     {"class": "MLP", "params": {"hidden": [10**9, 10**9]}},
     {"class": "Conv", "params": {"channels": [4], "batch_norm": True}},
@@ -206,18 +206,24 @@ def test_any_weights_are_refused_or_finite(saved, tmp_path):
 # -- what would take more memory than there is -----------------------------------------------------
 
 MANY = 100_000
-SPEC = {"shape": [1, 2**20, 2**20], "raw_shape": [2**20, 2**20]}
+SPEC = {
+    **{"shape": [1, 2**20, 2**20], "raw_shape": [2**20, 2**20], "channels_last": False},
+    **{"dtype": "float32", "white": 255},
+}
 BOMBS = {
-    "classes/dtype": ["<U400000000", "S2000000000", "V2000000000", "object", "f4," * MANY],
-    "classes/values": [["a" * 10**6, *map(str, range(10**5))], [0] * MANY, ["a"] * MANY],
-    "input/dtype": ["<U400000000", "V2000000000", "(1000,1000,1000)f8", "f4," * MANY],
-    "input/shape": [[2**62], [2**31, 2**31], [1] * MANY, [10**9]],
-    "input/raw_shape": [[2**62], [2**31, 2**31], [1] * MANY, [10**9]],
-    "input": [{**SPEC, "channels_last": False, "dtype": "float32"}],
-    "feature_names": [["a"] * MANY, [f"{i}" for i in range(MANY)]],
+    "classes_/params/dtype": ["<U400000000", "S2000000000", "V2000000000", "object", "f4," * MANY],
+    "classes_/params/values": [["a" * 10**6, *map(str, range(10**5))], [0] * MANY, ["a"] * MANY],
+    "spec_/params/dtype": ["<U400000000", "V2000000000", "(1000,1000,1000)f8", "f4," * MANY],
+    "spec_/params/shape": [[2**62], [2**31, 2**31], [1] * MANY, [10**9]],
+    "spec_/params/raw_shape": [[2**62], [2**31, 2**31], [1] * MANY, [10**9]],
+    "spec_": [{"class": "InputSpec", "params": SPEC}],
+    "feature_names_in_": [
+        {"class": "ndarray", "params": {"dtype": dtype, "values": [f"{i}" for i in range(MANY)]}}
+        for dtype in ("object", "str")
+    ],
     "params/z_dim": [10**300, [0] * MANY],
     "params/image_shape": [[10**9] * 3],
-    "model/network": [
+    "network_": [
         {"class": "MLP", "params": {"hidden": hidden}}
         for hidden in ([10**9], [10**9] * 2, [2**62] * 2, [1] * MANY, [50_000] * 2)
     ]
@@ -237,16 +243,16 @@ BOMBS = {
         )
         for n, size, grid in ((10**9, 3, 2), (3, 10**5, 1), (3, 3, 10**5), (10**6, 6, 4))
     ],
-    "model/prior": [
+    "prior_": [
         {"class": name, "params": {"n_components": n}}
         for name in ("Vamp", "Mixture")
         for n in (10**9, 2**62)
     ],
-    "model/posterior": [
+    "posterior_": [
         {"class": "IAF", "params": {"n_steps": steps, "n_hidden": n}}
         for steps, n in ((1, 10**9), (10**9, 1), (3, 10**8), (1, 2**62))
     ],
-    "training/history": [[[]] * MANY, "a" * MANY, [{"a": "b"}] * MANY],
+    "history_": [[[]] * MANY, "a" * MANY, [{"a": "b"}] * MANY],
 }
 
 
@@ -284,12 +290,12 @@ class TestBombs:
             for path, values in BOMBS.items():
                 for value in values:
                     bomb = copy.deepcopy(config)
-                    if path.startswith("classes") and bomb["classes"] is None:
+                    if path.startswith("classes_") and bomb["classes_"] is None:
                         continue
                     set_in(bomb, path, value)
                     rewrite_saved(tmp_path, bomb, arrays)
                     loaded = load(tmp_path)
-                    assert loaded is None or path.startswith(("params", "classes")), (path, value)
+                    assert loaded is None or path.startswith(("params", "classes_")), path
 
         assert in_little_memory(load_all)
 

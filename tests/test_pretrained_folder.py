@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from helpers import budget, needs_links, same_weights, synthetic_images, tiny
 
-from sklearn_vae import VAETransformer, _pretrained
+from sklearn_vae import VAETransformer
 from sklearn_vae.nn import MLP
+from sklearn_vae.persistence import _folder, _weights
 
 NAMES = ["README.md", "config.json", "model.safetensors"]
 
@@ -66,8 +67,8 @@ def leftovers(folder):
 STEPS = [
     (os, "fsync"),
     (os, "replace"),
-    (_pretrained, "_new_part"),
-    (_pretrained, "_remove_leftovers"),
+    (_folder, "_new_part"),
+    (_folder, "_remove_leftovers"),
 ]
 
 
@@ -159,14 +160,16 @@ def test_who_reads_beside_a_writer_gets_one_model_or_the_other(pair, tmp_path):
 def test_who_has_opened_the_file_reads_it_to_its_end(pair, tmp_path, monkeypatch):
     """A save that comes between header and weights goes unnoticed."""
     pair[0].save_pretrained(tmp_path)
-    check = _pretrained._check_model
+    read = _weights.read
+    saves = iter([pair[1]])
 
-    def save_and_check(*args):
-        pair[1].save_pretrained(tmp_path)
-        check(*args)
+    def save_and_read(*args):
+        for vae in saves:  # one
+            vae.save_pretrained(tmp_path)
+        return read(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(_pretrained, "_check_model", save_and_check)
+        patch.setattr(_weights, "read", save_and_read)
         assert loaded(tmp_path, pair) == 0
     assert loaded(tmp_path, pair) == 1
 
@@ -203,7 +206,7 @@ def test_two_processes_save_to_one_folder(pair, tmp_path):
 
 def test_what_a_live_save_has_written_so_far_is_not_removed(pair, tmp_path):
     (tmp_path / ".model.safetensors.0123456789abcdef.part").write_bytes(b"of a killed save")
-    with _pretrained._new_part(tmp_path, "model.safetensors") as part:
+    with _folder._new_part(tmp_path, "model.safetensors") as part:
         part.write(b"of a live one")
         part.flush()
         pair[0].save_pretrained(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -61,6 +62,12 @@ class Network(Recipe, ABC):
 
         ``z_dim`` includes the classes where the decoder sees them; ``shape`` is that of x, with
         as many times the channels (or values) as the likelihood has parameters per value.
+        """
+
+    def prepare(self, encoder: nn.Module, examples: Callable[[int], Tensor]) -> None:
+        """Set what of a new encoder comes from the training samples: of most networks nothing.
+
+        ``examples`` returns as many of them as asked for, scaled, ``(k, *shape)``, or all.
         """
 
 

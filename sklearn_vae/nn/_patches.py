@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -111,6 +112,13 @@ class Patches(Network):
     def decoder(self, z_dim: int, shape: Shape) -> nn.Module:
         """Return the network's decoder."""
         return self.network.decoder(z_dim, shape)
+
+    def prepare(self, encoder: nn.Module, examples: Callable[[int], Tensor]) -> None:
+        """Take the filters from training images."""
+        assert isinstance(encoder, Beside)
+        assert isinstance(encoder.source, WhitenedPatches)
+        encoder.source.take_from(examples(PATCHED_IMAGES))
+        self.network.prepare(encoder.encoder, examples)
 
 
 class WhitenedPatches(nn.Module):

@@ -120,6 +120,19 @@ def test_filters_come_from_the_first_fit_alone():
     assert same_weights({name: weights(again)[name] for name in first}, first)
 
 
+def test_the_network_beside_gets_its_examples_too():
+    seen = []
+
+    class Noting(Conv):
+        def prepare(self, encoder, examples):
+            seen.append(examples(1000))
+
+    X = synthetic_images(30, 12, 10)
+    tiny(network=Patches(Noting((4,)), n_filters=5, size=4)).fit(X)
+    (examples,) = seen
+    np.testing.assert_array_equal(examples[:, 0], X)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
