@@ -37,13 +37,7 @@ DTYPES = sorted(NUMBERS | {"str", "object"})
 """Names of the dtypes whose values JSON holds to the last digit."""
 MAX_NAMES = 2**26
 """Bytes of an array of strings, in which NumPy makes each as long as the longest."""
-UNFIT: tuple[type[Exception], ...] = (
-    ArithmeticError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
+UNFIT = ArithmeticError, LookupError, RuntimeError, TypeError, ValueError
 """What a value that does not fit can end in."""
 NON_FINITE = ("inf", "-inf", "nan")
 """The numbers that JSON has not, as a history has them."""
