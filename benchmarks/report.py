@@ -103,15 +103,13 @@ def first(data: str, features: Any, head: Any = (LR, SVC, MLP)) -> Records:
 def all_labels() -> Records:
     """Accuracies on the CIFAR-10 copy, all labels."""
     own = {"pixels": "raw pixels", "HOG": "HOG", "untrained hidden": "untrained hidden"}
+    vae, more = {HIDDEN: "VAE, symmetric"}, "VAE + patches"
     names = {
         "jpeg": {**own, HIDDEN: HIDDEN},
-        "patches": {"VAE + patches": "VAE + patches", "patches": "patches alone"},
-        "patches1600": {"VAE + patches": "VAE + 1,600", "patches": "1,600 alone"},
-        "symmetric": {
-            **{HIDDEN: "VAE, symmetric", "VAE + patches": "- with patches"},
-            "patches": "- patches alone",
-        },
-        "mirrored": {"VAE + patches": "both, mirrored"},
+        "patches": {more: more, "patches": "patches alone"},
+        "patches1600": {more: "VAE + 1,600", "patches": "1,600 alone"},
+        "symmetric": {**vae, more: "- with patches", "patches": "- patches alone"},
+        "mirrored": {more: "both, mirrored"},
     }
     records = [
         {**record, "columns": f"{record['columns']:,}"}
@@ -137,18 +135,13 @@ def small_sets() -> Records:
         "magnetic_tile": ("", "_symmetric", "_small", "_labels"),
     }
     paths = [f"small_sets/{data}{end}" for data, ends in files.items() for end in ends]
-    records = take(*paths, features=names)
-    titles = [SETS[data] for data in files]
-    table = pivot(
-        [
-            {**r, "where": f"{r['data']}, {part}", "value": 100 * value}
-            for r in sorted(records, key=lambda r: titles.index(r["data"]))
-            for part, key in (("folds", "folds"), ("test", "balanced_accuracy"))
-            for value in r[key]
-        ],
-        *(("features", "head"), "where", "value", one_digit),
-    )
-    return sorted(table, key=lambda row: list(names.values()).index(row["features"]))
+    records = [
+        {**r, "where": f"{r['data']}, {part}", "value": 100 * value}
+        for r in take(*paths, features=names)
+        for part, key in (("folds", "folds"), ("test", "balanced_accuracy"))
+        for value in r[key]
+    ]
+    return pivot(records, ("features", "head"), "where", "value", one_digit)
 
 
 def readme() -> Records:
@@ -218,11 +211,9 @@ def ablation_labels() -> Records:
     }
     files = ("main", "fashion_100", "fashion", "fashion_all")
     records = take(*(f"ablation_labels/{name}" for name in files), variant=variants)
-    records.sort(key=lambda r: (r["data"] != MNIST, r["labels"] or 60_000))
     title = {100: "100", 1000: "1,000", 0: "all"}
     records = each(records, what=lambda r: f"{r['data']}, {title[r['labels']]}")
-    table = pivot(records, ("variant",), "what", "error")
-    return sorted(table, key=lambda row: list(variants.values()).index(row["variant"]))
+    return pivot(records, ("variant",), "what", "error")
 
 
 def labels_all() -> Records:
@@ -372,12 +363,14 @@ def alarm_rates() -> Records:
 def surfaces() -> Records:
     """AUROC in % on steel and tiles."""
     kinds = "crazing", "inclusion", "patches", "pitted surface", "rolled-in scale", "scratches"
-    key, steel = "trained on", take("anomaly/defects", data="steel", contender=CONTENDERS)
-    records = [{**r, key: "steel, mean of six"} for r in steel]
-    singles = sorted(steel, key=lambda r: r["normal"])
-    records += [{**r, key: f"- {kinds[r['normal']]}"} for r in singles]
+    key, steel = "trained on", {"data": "steel", "contender": CONTENDERS}
+    records = each(take("anomaly/defects", **steel), **{key: lambda r: "steel, mean of six"})
+    singles = {i: f"- {kind}" for i, kind in enumerate(kinds)}
+    records += each(
+        take("anomaly/defects", **steel, normal=singles), **{key: lambda r: r["normal"]}
+    )
     tiles = take("anomaly/defects", data="tiles")
-    records += [{**r, key: "tiles without a defect"} for r in tiles]
+    records += each(tiles, **{key: lambda r: "tiles without a defect"})
     return pivot(records, (key,), "contender", "AUROC", mean)
 
 
