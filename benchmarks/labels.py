@@ -18,7 +18,8 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,6 @@ class Contest:
         self.args = args
         (self.X, self.y), (self.X_test, self.y_test) = load(data), load(data, "test")
         self.z_dim = 128 if self.X.ndim == 4 else 32
-        self.shared: dict[str, Any] = {}
         self.folder = tempfile.TemporaryDirectory()  # two heads share a VAE
 
     def vae(self, seed: int, **changes: Any) -> VAETransformer:
@@ -61,62 +61,51 @@ class Contest:
             settings["network"] = three_convolutions(self.args.width)
         return VAETransformer(self.z_dim, **{**settings, **changes})
 
-    def error(self, model: Any, X: np.ndarray) -> float:
-        """Return the test error in %."""
-        return error(model, X, self.y_test)
+    @cached_property
+    def images_alone(self) -> tuple[np.ndarray, np.ndarray]:
+        """Features of a VAE that sees no label, of training and test images."""
+        vae = self.vae(0).fit(self.X)
+        return vae.transform(self.X), vae.transform(self.X_test)
 
-    def labels_and_images(self, rows: np.ndarray, seed: int) -> float:
-        """Score one pipeline on all images, few of them with labels."""
-        head = SVC() if len(rows) == len(self.y) else SelfTrainingClassifier(SVC(), max_iter=0)
-        return self.pipeline(rows, seed, head)
+    @cached_property
+    def pixels(self) -> tuple[np.ndarray, np.ndarray]:
+        """Pixels of training and test images."""
+        return as_rows(self.X), as_rows(self.X_test)
 
-    def spread(self, rows: np.ndarray, seed: int) -> float:
-        """Score the same VAE before a head that uses the images without labels, too."""
-        return self.pipeline(rows, seed, label_spreading())
+    @cached_property
+    def pca(self) -> tuple[np.ndarray, np.ndarray]:
+        """Linear features of all images."""
+        pca = PCA(50, random_state=0).fit(self.pixels[0])
+        return pca.transform(self.pixels[0]), pca.transform(self.pixels[1])
 
-    def pipeline(self, rows: np.ndarray, seed: int, head: Any) -> float:
-        """Return the error of a VAE that sees labels and a head behind it."""
+    def svc(self, features: tuple[np.ndarray, np.ndarray], rows: np.ndarray) -> float:
+        """Return the error of an SVC on given features of the labelled rows."""
+        Z, Z_test = features
+        return error(SVC(C=3).fit(Z[rows], self.y[rows]), Z_test, self.y_test)
+
+    def pipeline(self, rows: np.ndarray, seed: int, head: Any = None) -> float:
+        """Return the error of a VAE that sees all images, and the rows' labels, and of a head."""
+        every = len(rows) == len(self.y)
+        head = head or (SVC() if every else SelfTrainingClassifier(SVC(), max_iter=0))
         vae = self.vae(seed, label_weight=self.args.weight)
         model = make_pipeline(vae, head, memory=self.folder.name)
-        return self.error(model.fit(self.X, only_labels_of(rows, self.y)), self.X_test)
-
-    def images_alone(self, rows: np.ndarray, seed: int) -> float:
-        """Score the VAE that sees no label."""
-        if "images" not in self.shared:
-            vae = self.vae(0).fit(self.X)
-            self.shared["images"] = vae.transform(self.X), vae.transform(self.X_test)
-        return self.svc(*self.shared["images"], rows)
+        return error(model.fit(self.X, only_labels_of(rows, self.y)), self.X_test, self.y_test)
 
     def labels_alone(self, rows: np.ndarray, seed: int) -> float:
-        """Score the same network without the other images."""
+        """Return the error of the same network without the other images."""
         passes = (self.args.epochs or 10) * len(self.X)
         vae = self.vae(seed, label_weight=self.args.weight, max_epochs=passes // len(rows))
-        pipeline = make_pipeline(vae.set_params(batch_size=min(256, len(rows))), SVC())
-        return self.error(pipeline.fit(self.X[rows], self.y[rows]), self.X_test)
-
-    def pca(self, rows: np.ndarray, seed: int) -> float:
-        """Score linear features of all images."""
-        if "pca" not in self.shared:
-            pca = PCA(50, random_state=0).fit(as_rows(self.X))
-            self.shared["pca"] = pca.transform(as_rows(self.X)), pca.transform(as_rows(self.X_test))
-        return self.svc(*self.shared["pca"], rows)
-
-    def raw(self, rows: np.ndarray, seed: int) -> float:
-        """Score the pixels."""
-        return self.svc(as_rows(self.X), as_rows(self.X_test), rows)
-
-    def svc(self, Z: np.ndarray, Z_test: np.ndarray, rows: np.ndarray) -> float:
-        """Return the error of an SVC on given features of the labelled rows."""
-        return self.error(SVC(C=3).fit(Z[rows], self.y[rows]), Z_test)
+        model = make_pipeline(vae.set_params(batch_size=min(256, len(rows))), SVC())
+        return error(model.fit(self.X[rows], self.y[rows]), self.X_test, self.y_test)
 
 
-CONTENDERS = {
-    "labels and images": Contest.labels_and_images,
-    "labels and images, spread": Contest.spread,
-    "images alone": Contest.images_alone,
+CONTENDERS: dict[str, Callable[[Contest, np.ndarray, int], float]] = {
+    "labels and images": Contest.pipeline,
+    "labels and images, spread": lambda c, rows, seed: c.pipeline(rows, seed, label_spreading()),
+    "images alone": lambda c, rows, seed: c.svc(c.images_alone, rows),
     "labels alone": Contest.labels_alone,
-    "PCA-50": Contest.pca,
-    "raw pixels": Contest.raw,
+    "PCA-50": lambda c, rows, seed: c.svc(c.pca, rows),
+    "raw pixels": lambda c, rows, seed: c.svc(c.pixels, rows),
 }
 
 
