@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 import torch
 from _common import RESULTS, Part, Record, pivot, run, seconds, watch
-from _shared import as_rows, load, rbf
+from _shared import as_rows, error, load, rbf
 from imblearn.over_sampling import SMOTE
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
@@ -418,9 +418,9 @@ def online(args: argparse.Namespace) -> Iterator[Record]:
             net = trained(OnlineNet, X, y, 100, args.online_epochs, **settings)
             record = {"data": data, "treatment": name, "classifier": "MLP", "draw": seed}
             record |= {"units": args.online_units, "epochs": args.online_epochs}
-            predicted = net.predict(X_test)
-            record |= {"seconds": spent(), **scores(y_test, predicted)}
-            yield {**record, "error": 100 * float(np.mean(predicted != y_test))}
+            record["seconds"] = spent()
+            record |= scores(y_test, net.predict(X_test))
+            yield {**record, "error": error(net, X_test, y_test)}
 
 
 def online_views(
