@@ -27,14 +27,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from itertools import product
 from typing import Any
 
 import numpy as np
 import torch
 from _common import RESULTS, Part, Record, pivot, run, seconds, watch
-from _shared import as_rows, error, load, rbf
+from _shared import as_rows, load, rbf
 from imblearn.over_sampling import SMOTE
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
@@ -60,8 +60,9 @@ CNN_PASSES = 100_000
 SHARE = 0.6  # of the loss, for online views
 IMAGES = RESULTS.parents[1] / "docs" / "images"
 Rows = tuple[np.ndarray, np.ndarray]
-Classify = Callable[[str, np.ndarray, np.ndarray], Iterator[tuple[str, np.ndarray]]]
-"""Predictions by classifier, from a treatment's name, images and labels."""
+Predictions = Iterator[tuple[str, np.ndarray]]
+Classify = Callable[..., Predictions]
+"""Predictions by classifier, from a draw and a treatment's name, images and labels."""
 
 
 # -- classifiers -----------------------------------------------------------------------------------
@@ -162,14 +163,15 @@ def deforming(template: VAETransformer) -> VAETransformer:
     return clone(template).set_params(network="auto", max_epochs="auto")
 
 
-def treatments(data: str, vae: Any, template: VAETransformer, n_new: Any, seed: int) -> dict:
+def treatments(draw: Draw, vae: VAETransformer, n_new: dict[Any, int]) -> dict[str, Any]:
     """Return each treatment's function of (X, y)."""
+    template, seed = draw.maker, draw.seed
 
     def augmented(**settings: Any) -> Callable[[np.ndarray, np.ndarray], Rows]:
         settings = {"vae": FrozenEstimator(vae), "n_new": n_new, "random_state": seed, **settings}
         return VAEAugmenter(**settings).fit_resample
 
-    moved = usual(data)
+    moved = usual(draw.data)
     return {
         "nothing": lambda X, y: (X, y),
         "class weights": lambda X, y: (X, y),
@@ -198,124 +200,121 @@ CHOSEN = ("nothing", "random over-sampling", "VAE posterior")
 # -- the parts -------------------------------------------------------------------------------------
 
 
-def draw_rows(y: np.ndarray, counts: tuple[int, ...], seed: int, validate: bool) -> Rows:
-    """Return the rows of a draw, and 500 others of each class for validation."""
-    rng = np.random.default_rng([7, seed])
-    order = [rng.permutation(np.flatnonzero(y == c)) for c in range(len(counts))]
-    if counts[0] == ALL:  # validation images are never trained on
-        counts = tuple(len(rows) - (500 if validate else 0) for rows in order)
-    train = np.concatenate([rows[:n] for rows, n in zip(order, counts, strict=True)])
-    return train, np.concatenate([rows[-500:] for rows in order])
+class Draw:
+    """The images and labels of a draw from a training set, and those to score on.
+
+    Without counts they are those of DeepSMOTE's experiments.
+    """
+
+    def __init__(
+        self, data: str, seed: int, args: argparse.Namespace, counts: tuple[int, ...] = ()
+    ) -> None:
+        self.data, self.seed, self.args = data, seed, args
+        self.counts = counts or (GREY_COUNTS if "mnist" in data else COLOUR_COUNTS)
+        X, y = load(data)
+        rng = np.random.default_rng([7, seed])
+        order = [rng.permutation(np.flatnonzero(y == c)) for c in range(len(self.counts))]
+        # images that validate are never trained on, 500 of each class
+        most = [len(rows) - (500 if args.validate else 0) for rows in order]
+        counts = [min(n) for n in zip(self.counts, most, strict=True)]
+        train = np.concatenate([rows[:n] for rows, n in zip(order, counts, strict=True)])
+        valid = np.concatenate([rows[-500:] for rows in order])
+        self.X, self.y = X[train], y[train]
+        self.X_test, self.y_test = (X[valid], y[valid]) if args.validate else load(data, "test")
+
+    @cached_property
+    def maker(self) -> VAETransformer:
+        """The VAE that makes images, untrained."""
+        settings = {"max_epochs": self.args.epochs, "random_state": self.seed}
+        return VAETransformer(network=self.args.network, augment=None, **settings)
+
+    @cached_property
+    def features(self) -> VAETransformer:
+        """A VAE for features, trained on the draw."""
+        settings = {"max_epochs": self.args.epochs_features, "random_state": self.seed}
+        return VAETransformer(features="hidden", **settings).fit(self.X)
+
+    def record(self, predicted: np.ndarray, **more: Any) -> Record:
+        """Return what predictions are worth."""
+        return {"data": self.data, "draw": self.seed, **more, **scores(self.y_test, predicted)}
 
 
-def class_counts(data: str) -> tuple[int, ...]:
-    """Return the number of images of each class in DeepSMOTE's experiments."""
-    return GREY_COUNTS if "mnist" in data else COLOUR_COUNTS
+def draws(args: argparse.Namespace, counts: tuple[int, ...] = ()) -> Iterator[Draw]:
+    """Yield each data set's draws."""
+    if args.validate and not args.out:
+        raise SystemExit("--validate takes --out: these are no results.")
+    for data, seed in product(args.data, range(args.draws)):
+        yield Draw(data, seed, args, counts)
 
 
-def image_maker(seed: int, args: argparse.Namespace) -> VAETransformer:
-    """Return the VAE that makes images, untrained."""
-    return VAETransformer(
-        network=args.network, augment=None, max_epochs=args.epochs, random_state=seed
-    )
-
-
-def unbalanced(prepare: Callable[..., Classify], names: tuple[str, ...] = ()) -> Part:
+def unbalanced(classify: Classify, names: tuple[str, ...] = ()) -> Part:
     """Return a part that scores classifiers on each draw of DeepSMOTE's counts.
 
     Tried are the treatments in ``--only``, else in names, else all.
     """
 
     def part(args: argparse.Namespace) -> Iterator[Record]:
-        for data, seed in draws(args):
-            X, y, X_test, y_test = draw(data, class_counts(data), seed, args.validate)
-            template = image_maker(seed, args)
-            vae, classify = template.fit(X), prepare(data, X, X_test, seed, args)
-            wanted = args.only or names
-            for name, treat in treatments(data, vae, template, fill_up(y), seed).items():
-                if wanted and name not in wanted:
-                    continue
-                X_more, y_more = treat(X, y)
-                for classifier, predicted in classify(name, X_more, y_more):
-                    record = {"data": data, "treatment": name, "classifier": classifier}
-                    record |= {"draw": seed, "images": len(X_more)}
-                    yield {**record, **scores(y_test, predicted)}
+        wanted = args.only or names
+        for draw in draws(args):
+            vae, n_new = clone(draw.maker).fit(draw.X), fill_up(draw.y)
+            for name, treat in treatments(draw, vae, n_new).items():
+                if not wanted or name in wanted:
+                    X, y = treat(draw.X, draw.y)
+                    for classifier, predicted in classify(draw, name, X, y):
+                        same = {"classifier": classifier, "images": len(X)}
+                        yield draw.record(predicted, treatment=name, **same)
 
     return part
 
 
-def on_pixels_and_features(
-    data: str, X: np.ndarray, X_test: np.ndarray, seed: int, args: argparse.Namespace
-) -> Classify:
-    """Return SVC on pixels, and on the features of a VAE of the draw; with and without weights."""
-    settings = {"features": "hidden", "max_epochs": args.epochs_features, "random_state": seed}
-    features = VAETransformer(**settings).fit(X)
-    rows_test, Z_test = as_rows(X_test), features.transform(X_test)
-
-    def classify(name: str, X: np.ndarray, y: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-        rows = as_rows(X)
-        weight = "balanced" if name == "class weights" else None
-        yield "SVC on pixels", svc(rows, y, rows_test, weight)
-        if name == "nothing":
-            yield "SVC on VAE hidden", svc(features.transform(X), y, Z_test)
-        if name in BOTH:
-            Z = features.transform(X)
-            yield "weighted SVC on pixels", svc(rows, y, rows_test, "balanced", C=3)
-            yield "weighted SVC on VAE hidden", svc(Z, y, Z_test, "balanced", C=3)
-
-    return classify
+def on_pixels_and_features(draw: Draw, name: str, X: np.ndarray, y: np.ndarray) -> Predictions:
+    """Yield SVC on pixels, and on the features of a VAE of the draw; with and without weights."""
+    rows, rows_test = as_rows(X), as_rows(draw.X_test)
+    yield "SVC on pixels", svc(rows, y, rows_test, "balanced" if name == "class weights" else None)
+    if name == "nothing" or name in BOTH:
+        Z, Z_test = draw.features.transform(X), draw.features.transform(draw.X_test)
+    if name == "nothing":
+        yield "SVC on VAE hidden", svc(Z, y, Z_test)
+    if name in BOTH:
+        yield "weighted SVC on pixels", svc(rows, y, rows_test, "balanced", C=3)
+        yield "weighted SVC on VAE hidden", svc(Z, y, Z_test, "balanced", C=3)
 
 
-def behind_labels(
-    data: str, X: np.ndarray, X_test: np.ndarray, seed: int, args: argparse.Namespace
-) -> Classify:
-    """Return a weighted SVC behind ``VAETransformer(label_weight=1)``; as many steps for all."""
-    passes = args.epochs_shaped * len(X)
-
-    def classify(name: str, X: np.ndarray, y: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-        settings = {"max_epochs": max(1, round(passes / len(X))), "random_state": seed}
-        vae = VAETransformer(label_weight=1.0, features="hidden", **settings).fit(X, y)
-        predicted = svc(vae.transform(X), y, vae.transform(X_test), "balanced", C=1)
-        yield "weighted SVC on VAE hidden, labels seen", predicted
-
-    return classify
+def behind_labels(draw: Draw, name: str, X: np.ndarray, y: np.ndarray) -> Predictions:
+    """Yield a weighted SVC behind ``VAETransformer(label_weight=1)``; as many steps for all."""
+    epochs = max(1, round(draw.args.epochs_shaped * len(draw.X) / len(X)))
+    settings = {"max_epochs": epochs, "random_state": draw.seed}
+    vae = VAETransformer(label_weight=1.0, features="hidden", **settings).fit(X, y)
+    predicted = svc(vae.transform(X), y, vae.transform(draw.X_test), "balanced", C=1)
+    yield "weighted SVC on VAE hidden, labels seen", predicted
 
 
-def by_network(
-    data: str, X: np.ndarray, X_test: np.ndarray, seed: int, args: argparse.Namespace
-) -> Classify:
-    """Return the CNN, which shifts (flips) in every step."""
-
-    def classify(name: str, X: np.ndarray, y: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-        yield "CNN, shifts (flips)", cnn(X, y, X_test, usual(data), seed)
-
-    return classify
+def by_network(draw: Draw, name: str, X: np.ndarray, y: np.ndarray) -> Predictions:
+    """Yield the CNN, which shifts (flips) in every step."""
+    yield "CNN, shifts (flips)", cnn(X, y, draw.X_test, usual(draw.data), draw.seed)
 
 
 def few(args: argparse.Namespace) -> Iterator[Record]:
     """Score 10, 50 and 200 images a class with synthetic ones 1, 5 and 20 times as many."""
-    for (data, seed), n in product(draws(args), args.per_class):
-        X, y, X_test, y_test = draw(data, (n,) * 10, seed, args.validate)
-        sets: dict[tuple[str, float], Rows] = {("nothing", 0): (X, y)}
-        for name, settings in few_ways(data, X, seed, args).items():
-            for times in args.times:
+    for n in args.per_class:
+        for draw in draws(args, (n,) * 10):
+            sets: dict[tuple[str, float], Rows] = {("nothing", 0): (draw.X, draw.y)}
+            for (name, settings), times in product(few_ways(draw).items(), args.times):
                 if times * n <= args.most and (not args.only or name in args.only):
-                    sampler = VAEAugmenter(n_new=times, random_state=seed, **settings())
-                    if "unlabelled" in name:
-                        sets[name, times] = with_unlabelled(sampler, X, y, data, seed)
-                    else:
-                        sets[name, times] = sampler.fit_resample(X, y)
-        for (name, times), (X_more, y_more) in sets.items():
-            record = {"data": data, "per class": n, "treatment": name, "n_new": times, "draw": seed}
-            found = scores(y_test, svc(as_rows(X_more), y_more, as_rows(X_test)))
-            yield {**record, "classifier": "SVC on pixels", **found}
+                    sampler = VAEAugmenter(n_new=times, random_state=draw.seed, **settings())
+                    resample = with_unlabelled if "unlabelled" in name else resampled
+                    sets[name, times] = resample(sampler, draw)
+            for (name, times), (X, y) in sets.items():
+                predicted = svc(as_rows(X), y, as_rows(draw.X_test))
+                more = {"per class": n, "treatment": name, "n_new": times}
+                yield draw.record(predicted, classifier="SVC on pixels", **more)
 
 
-def few_ways(data: str, X: np.ndarray, seed: int, args: argparse.Namespace) -> dict[str, Any]:
+def few_ways(draw: Draw) -> dict[str, Any]:
     """Return functions for the settings of each treatment; they train what they need, once."""
-    template = VAETransformer(augment=None, random_state=seed)
-    own = cache(lambda: FrozenEstimator(template.fit(X)))
-    pretrained = partial(pretrained_vae, data, args.epochs_pretrained)
+    template = VAETransformer(augment=None, random_state=draw.seed)
+    own = cache(lambda: FrozenEstimator(template.fit(draw.X)))
+    pretrained = partial(pretrained_vae, draw.data, draw.args.epochs_pretrained)
     unlabelled = Interpolation(n_neighbors=50, unlabelled=True)
     makers: dict[str, tuple[Callable[[], Any], Any]] = {
         "VAE of these, posterior": (own, "posterior"),
@@ -325,7 +324,7 @@ def few_ways(data: str, X: np.ndarray, seed: int, args: argparse.Namespace) -> d
         "VAE pre-trained, interpolation": (pretrained, "interpolation"),
         "VAE pre-trained, unlabelled neighbours": (pretrained, unlabelled),
     }
-    moves = {"shifts (flips)": usual(data), "geometric": STRENGTH}
+    moves = {"shifts (flips)": usual(draw.data), "geometric": STRENGTH}
 
     def settings(vae: Callable[[], Any], method: Any, transforms: Any = None) -> dict[str, Any]:
         return {"vae": vae(), "method": method, "transforms": transforms}
@@ -338,13 +337,18 @@ def few_ways(data: str, X: np.ndarray, seed: int, args: argparse.Namespace) -> d
     return ways
 
 
-def with_unlabelled(sampler: VAEAugmenter, X, y, data: str, seed: int) -> Rows:
+def resampled(sampler: VAEAugmenter, draw: Draw) -> Rows:
+    """Return the draw's images and synthetic ones."""
+    return sampler.fit_resample(draw.X, draw.y)
+
+
+def with_unlabelled(sampler: VAEAugmenter, draw: Draw) -> Rows:
     """Resample beside 20,000 unlabelled training images; return without these."""
-    others, _ = load(data)
-    others = others[np.random.default_rng([11, seed]).permutation(len(others))[:20_000]]
-    part = np.concatenate([y, np.full(len(others), -1)])
-    X_more, y_more = sampler.fit_resample(np.concatenate([X, others]), part)
-    return X_more[y_more != -1], y_more[y_more != -1]
+    others, _ = load(draw.data)
+    others = others[np.random.default_rng([11, draw.seed]).permutation(len(others))[:20_000]]
+    y = np.concatenate([draw.y, np.full(len(others), -1)])
+    X, y = sampler.fit_resample(np.concatenate([draw.X, others]), y)
+    return X[y != -1], y[y != -1]
 
 
 @cache
@@ -352,20 +356,6 @@ def pretrained_vae(data: str, epochs: int) -> FrozenEstimator:
     """Return a VAE trained on all training images, without labels."""
     X, _ = load(data)
     return FrozenEstimator(VAETransformer(max_epochs=epochs, random_state=0).fit(X))
-
-
-def draws(args: argparse.Namespace) -> Iterator[tuple[str, int]]:
-    """Yield each data set and draw."""
-    if args.validate and not args.out:
-        raise SystemExit("--validate takes --out: these are no results.")
-    yield from product(args.data, range(args.draws))
-
-
-def draw(data: str, counts: tuple[int, ...], seed: int, validate: bool):
-    """Return the images and labels of a draw, and those to score on."""
-    X, y = load(data)
-    train, valid = draw_rows(y, counts, seed, validate)
-    return X[train], y[train], *((X[valid], y[valid]) if validate else load(data, "test"))
 
 
 class OnlineNet(NeuralNetClassifier):
@@ -405,38 +395,36 @@ def mlp(n_units: int) -> nn.Sequential:
 
 def online(args: argparse.Namespace) -> Iterator[Record]:
     """Score the MLP without and with fresh images in every step: synthetic, transformed, both."""
-    for data, seed in draws(args):
-        X, y, X_test, y_test = draw(data, (ALL,) * 10, seed, args.validate)
-        for name, make in online_views(X, y, seed, args).items():
+    for draw in draws(args, (ALL,) * 10):
+        for name, make in online_views(draw).items():
             if args.only and name not in args.only:
                 continue
             settings = {"module": mlp, "module__n_units": args.online_units, "views": make()}
             settings |= {"optimizer": torch.optim.SGD, "optimizer__momentum": 0.9, "lr": 0.1}
             settings["criterion__label_smoothing"] = 0.1
-            torch.manual_seed(seed)
+            torch.manual_seed(draw.seed)
             spent = watch()
-            net = trained(OnlineNet, X, y, 100, args.online_epochs, **settings)
-            record = {"data": data, "treatment": name, "classifier": "MLP", "draw": seed}
-            record |= {"units": args.online_units, "epochs": args.online_epochs}
-            record["seconds"] = spent()
-            record |= scores(y_test, net.predict(X_test))
-            yield {**record, "error": error(net, X_test, y_test)}
+            net = trained(OnlineNet, draw.X, draw.y, 100, args.online_epochs, **settings)
+            more = {"treatment": name, "classifier": "MLP", "units": args.online_units}
+            more |= {"epochs": args.online_epochs, "seconds": spent()}
+            predicted = net.predict(draw.X_test)
+            more["error"] = 100 * float(np.mean(predicted != draw.y_test))
+            yield draw.record(predicted, **more)
 
 
-def online_views(
-    X: np.ndarray, y: np.ndarray, seed: int, args: argparse.Namespace
-) -> dict[str, Callable[[], Any]]:
+def online_views(draw: Draw) -> dict[str, Callable[[], Any]]:
     """Return functions for the views of each treatment; they train what they need, once."""
 
     def posterior() -> PosteriorViews:
         settings = {"network": MLP((1000, 500)), "beta": 5.0, "augment": None}
-        vae = VAETransformer(40, max_epochs=args.epochs, random_state=seed, **settings)
-        return PosteriorViews(vae.fit(X))
+        settings |= {"max_epochs": draw.args.epochs, "random_state": draw.seed}
+        return PosteriorViews(VAETransformer(40, **settings).fit(draw.X))
 
     @cache
     def deformation() -> VAEAugmenter:
-        vae = VAETransformer(random_state=seed)
-        return VAEAugmenter(vae=vae, method="deformation", n_new=1, random_state=seed).fit(X, y)
+        how = {"method": "deformation", "n_new": 1, "random_state": draw.seed}
+        vae = VAETransformer(random_state=draw.seed)
+        return VAEAugmenter(vae=vae, **how).fit(draw.X, draw.y)
 
     def deformations(transforms: Any = None) -> DeformationViews:
         return DeformationViews(deformation().set_params(transforms=transforms))
@@ -452,14 +440,14 @@ def online_views(
 
 def cost(args: argparse.Namespace) -> Iterator[Record]:
     """Time fit_resample against its VAE's training, and generation against bare loops."""
-    for (data, seed), method in product(draws(args), ("auto", "deformation")):
-        X, y, _, _ = draw(data, class_counts(data), seed, validate=True)
-        vae = VAETransformer(augment=None, max_epochs=args.epochs_pretrained, random_state=seed)
-        sampler = VAEAugmenter(vae=vae, method=method, random_state=seed)
-        spent = seconds(lambda s=sampler, X=X, y=y: s.fit_resample(X, y))
+    for draw, method in product(draws(args), ("auto", "deformation")):
+        settings = {"max_epochs": args.epochs_pretrained, "random_state": draw.seed}
+        vae = VAETransformer(augment=None, **settings)
+        sampler = VAEAugmenter(vae=vae, method=method, random_state=draw.seed)
+        spent = seconds(partial(resampled, sampler, draw))
         epochs = sum(row["dur"] for row in sampler.vae_.history_)  # of the same call: clocks drift
         what = f"fit_resample, {method} / its VAE's {args.epochs_pretrained} epochs"
-        yield {"data": data, "what": what, **compared(spent, epochs)}
+        yield {"data": draw.data, "what": what, **compared(spent, epochs)}
     images = np.random.default_rng(0).integers(0, 256, (2000, 32, 32, 3), dtype=np.uint8)
     vae = VAETransformer(128, network="conv", augment=None, max_epochs=1, random_state=0)
     frozen = FrozenEstimator(vae.fit(images))
@@ -500,17 +488,16 @@ def bare_loop(method: str, model: Any, images: np.ndarray, n: int) -> np.ndarray
 def pictures(args: argparse.Namespace) -> Iterator[Record]:
     """Draw the picture of each data set; there are no records."""
     for data in args.data:
-        picture(data, args)
+        picture(Draw(data, 0, args))
     yield from ()
 
 
-def picture(data: str, args: argparse.Namespace) -> None:
+def picture(draw: Draw) -> None:
     """Draw real and synthetic images of each class, and the nearest real image of each."""
     import matplotlib.pyplot as plt
 
-    X, y, _, _ = draw(data, class_counts(data), 0, validate=True)
-    template = image_maker(0, args)
-    vae = FrozenEstimator(template.fit(X))
+    X, y, template = draw.X, draw.y, draw.maker
+    vae = FrozenEstimator(clone(template).fit(X))
     templates = {"conditional": template, "deformation": deforming(template)}
     columns: dict[str, np.ndarray] = {
         "real": np.stack([X[np.flatnonzero(y == c)[0]] for c in range(10)])
@@ -524,14 +511,14 @@ def picture(data: str, args: argparse.Namespace) -> None:
         columns |= {method: new, f"nearest to\n{method}": X[nearest]}
     figure, axes = plt.subplots(10, len(columns), figsize=(len(columns), 10.4), squeeze=True)
     for row, c in zip(axes, range(10), strict=True):
-        row[0].set_ylabel(f"{class_counts(data)[c]:,}", rotation=0, ha="right", va="center")
+        row[0].set_ylabel(f"{draw.counts[c]:,}", rotation=0, ha="right", va="center")
         for axis, (name, images) in zip(row, columns.items(), strict=True):
             axis.imshow(images[c], cmap="gray_r")
             axis.set(xticks=[], yticks=[])
             if c == 0:
                 axis.set_title(name, fontsize=7)
     figure.tight_layout(pad=0.2)
-    figure.savefig(IMAGES / f"augmentation_{data}.png", dpi=80)
+    figure.savefig(IMAGES / f"augmentation_{draw.data}.png", dpi=80)
 
 
 def table(records: list[Record]) -> list[Record]:
