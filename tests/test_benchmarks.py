@@ -3,6 +3,8 @@
 import importlib
 import json
 import re
+import runpy
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -113,3 +115,39 @@ def test_cells_of_a_table_stand_in_the_order_of_their_keys():
         {"f": "b", "h": "x", "1": "", "2": "20.00"},
         {"f": "a", "h": "x", "1": "10.00", "2": ""},
     ]
+
+
+def commands():
+    """Return the command lines of scripts and documentation that the harness reads."""
+    found = {}
+    for page in (
+        *HERE.glob("*.py"),
+        HERE.parent / "README.md",
+        *(HERE.parent / "docs").glob("*.md"),
+    ):
+        text = page.read_text("utf-8").replace("\\\n", " ")
+        for quoted, line in re.findall(
+            r"`(python benchmarks/[^`]+)`|^ *(python benchmarks/.*)", text, re.M
+        ):
+            _, script, *words = shlex.split((quoted or line).partition("#")[0])
+            if re.search(r"^    run\(", (HERE.parent / script).read_text("utf-8"), re.M):
+                found[" ".join([script, *words])] = (script, words)
+    return [pytest.param(*value, id=key) for key, value in found.items()]
+
+
+@pytest.mark.parametrize(("script", "words"), commands())
+def test_a_command_line_of_the_documentation_is_understood(script, words, monkeypatch):
+    common = importlib.import_module("_common")
+    real, understood = common.run, []
+
+    def run(doc, experiment, parts, **options):
+        real(doc, experiment, dict.fromkeys(parts, (nothing, None)), **options)
+
+    def nothing(args):
+        understood.append(args)
+        yield from ()
+
+    monkeypatch.setattr(common, "run", run)
+    monkeypatch.setattr("sys.argv", [script, *words])
+    runpy.run_path(str(HERE.parent / script), run_name="__main__")
+    assert understood
