@@ -93,7 +93,7 @@ def environment() -> Record:
     import torch
 
     import sklearn_vae
-    from sklearn_vae.training import has_fast_bfloat16
+    from sklearn_vae.training._precision import has_fast_bfloat16
 
     if torch.cuda.is_available():
         device = torch.cuda.get_device_name()

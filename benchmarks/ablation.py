@@ -26,8 +26,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from sklearn_vae import VAETransformer
+from sklearn_vae.augmentation import AUGMENTATIONS
 from sklearn_vae.nn import Conv
-from sklearn_vae.training import AUGMENTATIONS
 
 Pair = Sequence[np.ndarray]
 """What belongs to the images that are trained on, and to the others."""

@@ -23,8 +23,8 @@ from _shared import draw_labels, error, only_labels_of, train_and_valid
 from sklearn.svm import SVC
 
 from sklearn_vae import VAETransformer
-from sklearn_vae.model import _labels
-from sklearn_vae.training import AUGMENTATIONS
+from sklearn_vae.augmentation import AUGMENTATIONS
+from sklearn_vae.model import _label_loss
 
 NO_ELBO = 1e3
 """Weight of the labels beside which nothing is left of the ELBO's gradient."""
@@ -58,8 +58,8 @@ def held_out_error(
     vae = VAETransformer(
         128 if X.ndim == 4 else 32, batch_size=min(256, len(seen)), device=args.device, **settings
     )
-    confidence = 1.0 if name == NO_GUESSES else _labels.CONFIDENCE  # no guess is surer than 1
-    with patch.object(_labels, "CONFIDENCE", confidence):
+    confidence = 1.0 if name == NO_GUESSES else _label_loss.CONFIDENCE  # no guess is surer than 1
+    with patch.object(_label_loss, "CONFIDENCE", confidence):
         vae.fit(seen, labels if vae.label_weight else None)
     head = SVC().fit(vae.transform(X[rows]), y[rows])
     return error(head, vae.transform(X_valid), y_valid)

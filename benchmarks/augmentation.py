@@ -47,9 +47,11 @@ from torch import nn
 from torch.optim.lr_scheduler import LinearLR
 
 from sklearn_vae import VAEAugmenter, VAETransformer
-from sklearn_vae.augmentation import DeformationViews, Interpolation, Posterior, PosteriorViews
+from sklearn_vae.augmentation import AUGMENTATIONS, Augment
+from sklearn_vae.input._batches import Batches
+from sklearn_vae.input._rows import ArrayDataset
 from sklearn_vae.nn import MLP
-from sklearn_vae.training import AUGMENTATIONS, ArrayDataset, Augment, Batches
+from sklearn_vae.synthesis import DeformationViews, Interpolation, Posterior, PosteriorViews
 
 GREY_COUNTS = (4000, 2000, 1000, 750, 500, 350, 200, 100, 60, 40)
 COLOUR_COUNTS = (4500, 2000, 1000, 800, 600, 500, 400, 250, 150, 80)

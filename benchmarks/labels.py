@@ -39,8 +39,8 @@ from sklearn.semi_supervised import SelfTrainingClassifier
 from sklearn.svm import SVC
 
 from sklearn_vae import VAETransformer
+from sklearn_vae.augmentation import Augment
 from sklearn_vae.nn import NETWORKS
-from sklearn_vae.training import Augment
 
 
 class Contest:

@@ -15,7 +15,7 @@ from sphinx.application import Sphinx
 from sphinx_gallery.sorting import FunctionSortKey
 
 import sklearn_vae
-from sklearn_vae._doc_link import project_url
+from sklearn_vae.utils._doc_link import project_url
 
 project = "sklearn_vae"
 copyright = f"2026, the {project} developers"

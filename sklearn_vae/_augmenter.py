@@ -11,28 +11,29 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
-from sklearn.base import (
-    BaseEstimator,
-    MetaEstimatorMixin,
-    OneToOneFeatureMixin,
-    _fit_context,
-    clone,
-)
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, OneToOneFeatureMixin, clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import InputTags, Tags, _safe_indexing, check_random_state, get_tags
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils import InputTags, Tags, check_random_state, get_tags
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _check_feature_names, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from ._at_once import fitted_at_once
-from ._base import BaseVAE
-from ._compat import CallbackSupportMixin, FitTasks, part_tasks
-from ._conditional import ConditionalVAE
-from ._deformation import DeformationVAE, class_neighbors
-from ._doc_link import DocLinkMixin
-from ._images import check_count, check_same, read_array, read_spec, with_white
-from ._labels import (
+from ._inner_vae import seeded_clone, unfrozen
+from ._sklearn_compat import (
+    CallbackSupportMixin,
+    FitTasks,
+    HasMethods,
+    Interval,
+    StrOptions,
+    check_feature_names,
+    check_params,
+    fit_context,
+    part_tasks,
+    safe_indexing,
+)
+from ._transformer import VAETransformer
+from .augmentation._augment import AUGMENTATIONS, Augment, AugmentationName
+from .input._labels import (
     check_length,
     check_not_recoded,
     class_numbers,
@@ -40,12 +41,11 @@ from ._labels import (
     tell_unlabelled,
     unlabelled_rows,
 )
-from ._memory import explains_memory, memory_explained
-from ._recipes import NestedParamsMixin
-from ._samples import spelling, to_array
-from ._templates import seeded_clone, unfrozen
-from ._transformer import VAETransformer
-from .augmentation import (
+from .input._ranges import Spelling
+from .input._rows import ArrayDataset, as_array_of
+from .input._samples import spelling, to_array
+from .input._spec import check_same, read_array, read_spec, with_white
+from .synthesis import (
     METHODS,
     Draws,
     Method,
@@ -55,10 +55,16 @@ from .augmentation import (
     new_rows,
     transform_rows,
 )
-from .augmentation._containers import check_can_append, is_table
-from .augmentation._counts import NewRows
-from .augmentation._methods import MethodName
-from .training import AUGMENTATIONS, ArrayDataset, Augment, AugmentationName, Spelling, as_array_of
+from .synthesis._conditional import ConditionalVAE
+from .synthesis._containers import check_can_append, is_table
+from .synthesis._deformation import DeformationVAE, class_neighbors
+from .synthesis._methods import MethodName
+from .synthesis._sampling_strategy import NewRows
+from .utils._at_once import fitted_at_once
+from .utils._counts import check_count
+from .utils._doc_link import DocLinkMixin
+from .utils._memory import explains_memory, memory_explained
+from .utils._recipes import NestedParamsMixin
 
 RESIDUAL_BYTES = 2**22
 """Size of the float blocks in which residuals are added: they stay in the processor's cache."""
@@ -230,7 +236,7 @@ class VAEAugmenter(
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "estimator": [HasMethods(["fit", "predict"]), None],
-        "vae": [BaseVAE, FrozenEstimator, None],
+        "vae": [VAETransformer, FrozenEstimator, None],
         "method": [StrOptions(set(METHODS)), Method],
         "n_new": [str, Real, Mapping, callable],
         "transforms": [
@@ -264,7 +270,7 @@ class VAEAugmenter(
 
     # -- the two roles -------------------------------------------------------------------------
 
-    @_fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any) -> VAEAugmenter:
         """Fit the VAE and the draws, and ``estimator``, where there is one, on real + synthetic.
 
@@ -295,7 +301,7 @@ class VAEAugmenter(
         return self
 
     @available_if(lambda self: self.estimator is None)
-    @_fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)
     def fit_resample(self, X: Any, y: Any) -> tuple[Any, Any]:
         """Fit, and return X and y with synthetic rows behind the real ones.
 
@@ -414,7 +420,7 @@ class VAEAugmenter(
         if wraps and len(self.classes_) == 1:
             _check_takes_one(self.estimator, self.classes_)
         if isinstance(self.vae, FrozenEstimator):  # trained on the same columns
-            _check_feature_names(unfrozen(self.vae), X, reset=False)
+            check_feature_names(unfrozen(self.vae), X, reset=False)
         if not any(self.sampling_strategy_.values()):
             warnings.warn(
                 f"n_new={self.n_new!r} asks for no synthetic rows: the classes "
@@ -433,10 +439,10 @@ class VAEAugmenter(
 
     def _check_method(self, counts: np.ndarray) -> None:
         method = self._resolve_method()
-        method._validate_params()
+        check_params(method)
         gate = self._resolve_gate()
         if gate is not None:
-            gate._validate_params()
+            check_params(gate)
             if gate.classifier is None and len(counts) < 2:
                 raise ValueError(
                     f"gate={self.gate!r} asks a classifier, but y has one class, "
@@ -514,27 +520,25 @@ class VAEAugmenter(
             return None, none, none
         if isinstance(template, FrozenEstimator):
             vae = unfrozen(template)
-            return vae, *vae._posterior(ArrayDataset(data.X))
+            rows = vae.codec_.read(ArrayDataset(data.X), names_of=vae)
+            return vae, *vae.codec_.posterior(rows)
+        template = seeded_clone(template, rng)
+        check_params(template)
         if method.model == "deformation":
-            deforming = seeded_clone(DeformationVAE.like(template), rng)
+            deforming = DeformationVAE(template)
             partners = class_neighbors(data.X, data.codes, method.n_neighbors)
-            with tasks.part("vae", deforming):
-                self._named(deforming.fit(data.rows, partners))
+            with tasks.part("vae", template):
+                deforming.fit(data.rows, partners)
             return deforming, *deforming.pair_posteriors(data.X, partners)
         if method.model == "conditional":
-            conditional = ConditionalVAE(**template.get_params(deep=False))
-            vae, labels = seeded_clone(conditional, rng), data.codes
+            vae, labels = ConditionalVAE(template), data.codes
         else:
-            vae, labels = seeded_clone(template, rng), data.labels
-        with tasks.part("vae", vae):
+            vae, labels = template, data.labels
+        with tasks.part("vae", template):
             vae.fit(data.rows, labels)
-        return self._named(vae), *vae._posterior(ArrayDataset(data.X))
-
-    def _named(self, vae: BaseVAE) -> BaseVAE:
-        """Give a VAE that was fitted on an array the names of the user's columns."""
-        if hasattr(self, "feature_names_in_"):
+        if hasattr(self, "feature_names_in_"):  # of the user's columns
             vae.feature_names_in_ = self.feature_names_in_
-        return vae
+        return vae, *vae.codec_.posterior(ArrayDataset(data.X))
 
     def _fit_estimator(
         self, X: Any, data: _Labelled, rng: np.random.RandomState, tasks: FitTasks
@@ -544,7 +548,7 @@ class VAEAugmenter(
         if not is_table(X):
             X = data.X
         with memory_explained(lambda: _to_make(len(new))):
-            rows = append_rows(X if len(real) == len(data.X) else _safe_indexing(X, real), new)
+            rows = append_rows(X if len(real) == len(data.X) else safe_indexing(X, real), new)
         labels = np.concatenate([data.labels[real], self.classes_[codes]])
         self.estimator_ = seeded_clone(self.estimator, rng)
         with tasks.part("estimator", self.estimator_):
@@ -629,7 +633,7 @@ class VAEAugmenter(
         if isinstance(self.vae_, ConditionalVAE):
             return self.vae_.generate(Z, np.full(len(Z), c))
         assert self.vae_ is not None
-        return self.vae_._generate(Z)
+        return self.vae_.codec_.decode(Z)
 
     def _with_residual(self, new: np.ndarray, draws: Draws, c: int) -> np.ndarray:
         """Return new rows with what decoding their parents' codes loses of the parents."""
@@ -660,8 +664,8 @@ class VAEAugmenter(
         if self.vae_ is None or isinstance(self.vae_, DeformationVAE):
             return X.reshape(len(X), -1)
         if not len(X):
-            return np.empty((0, self.vae_.z_dim))
-        return self.vae_._posterior(ArrayDataset(X))[0]
+            return np.empty((0, self.vae_.codec_.module.z_dim))
+        return self.vae_.codec_.posterior(ArrayDataset(X))[0]
 
     # -- the wrapped classifier ----------------------------------------------------------------
 
@@ -758,7 +762,7 @@ class VAEAugmenter(
             )
         if len(known) < len(labels):
             check_length(labels, len(rows))
-            rows, labels = _safe_indexing(rows, known), labels[known]
+            rows, labels = safe_indexing(rows, known), labels[known]
         return wrapped.score(rows, labels)
 
     def _wrapped(self) -> Any:
@@ -824,7 +828,7 @@ def _check_classifier(estimator: Any, X: np.ndarray) -> None:
         steps = [step for _, step in steps[0].steps] + steps[1:]
     for step in steps:
         if hasattr(step, "_parameter_constraints"):  # scikit-learn's own check of parameters
-            step._validate_params()
+            check_params(step)
     if X.ndim > 2 and not _takes_images(steps[0]):
         raise ValueError(
             f"{steps[0]!r} takes rows, but X has shape {X.shape}. Put a VAETransformer before "

@@ -3,49 +3,48 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
 from numbers import Real
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, OutlierMixin, _fit_context, clone
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, OutlierMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Tags, check_random_state, get_tags
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
-from torch.utils.data import Dataset, Subset
 
-from ._base import Rows
-from ._compat import CallbackSupportMixin, FitTasks, part_tasks
-from ._cross_fit import CrossFitted, RowFolds, Score, draw_folds
-from ._doc_link import DocLinkMixin
-from ._images import DARK_WARNING
-from ._memory import memory_explained
-from ._noise import row_noise
-from ._recipes import NestedParamsMixin
-from ._row_keys import row_keys, shared_rows
-from ._templates import seeded_clone, unfrozen
+from ._inner_vae import seeded_clone, unfrozen
+from ._sklearn_compat import (
+    CallbackSupportMixin,
+    FitTasks,
+    Interval,
+    StrOptions,
+    check_params,
+    fit_context,
+    part_tasks,
+)
 from ._transformer import VAETransformer
-from .model import VAE
-from .training import ArrayDataset, ItemDataset
+from .detection import (
+    STATISTICS,
+    DetectorMethod,
+    RowFolds,
+    cross_fit,
+    draw_folds,
+    measure,
+    squared_errors,
+)
+from .input._row_keys import shared_rows
+from .input._rows import Rows, rows_of
+from .input._spec import DARK_WARNING
+from .training import resolve_epochs
+from .utils._doc_link import DocLinkMixin
+from .utils._recipes import NestedParamsMixin
 
-DetectorMethod = Literal["path", "elbo", "reconstruction", "latent"]
-METHODS: tuple[str, ...] = get_args(DetectorMethod)
-TINY = 1e-8
-"""Keeps the logarithm of what vanishes finite: a hundredth of a grey level, squared."""
 N_VAES, N_FOLDS = 2, 4
 """Two VAEs, of half the rows each, train as long as one of all rows; densities, which cost little,
 are fitted without one fold of four each."""
-HALF = (
-    "copying half of X for one of two VAEs. Pass fewer samples, values of a smaller dtype (uint8 "
-    "for images), or a torch Dataset, of which no copy is made."
-)
 LEAST_ROWS = 4
 """Two for each of two VAEs."""
-DRAWS = 8
-"""Posterior draws of the ELBO: the default of ``VAETransformer.score_samples``."""
 
 
 class VAEDetector(
@@ -153,7 +152,7 @@ class VAEDetector(
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "vae": [VAETransformer, FrozenEstimator, None],
-        "method": [StrOptions(set(METHODS))],
+        "method": [StrOptions(set(STATISTICS))],
         "contamination": [Interval(Real, 0, 0.5, closed="right")],
         "random_state": ["random_state"],
     }
@@ -171,7 +170,7 @@ class VAEDetector(
         self.contamination = contamination
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any = None) -> VAEDetector:
         """Train the VAE on X and learn what its samples score.
 
@@ -230,11 +229,9 @@ class VAEDetector(
         """
         check_is_fitted(self)
         self._validate_params()
-        keys: list[np.ndarray] = []
-        data = self.vaes_[0]._read_in_place(X)
-        statistics = _measured(data, [(vae, self.method) for vae in self.vaes_], keys)
-        folds = self._row_folds(np.concatenate(keys)[: len(data)])
-        return self._cross_fitted[self.method](statistics, folds)
+        data = _read(self.vae_, X)
+        statistics, keys = measure(data, [(vae.codec_, self.method) for vae in self.vaes_])
+        return self._cross_fitted[self.method](statistics, self._row_folds(keys))
 
     @property
     def offset_(self) -> float:
@@ -331,10 +328,9 @@ class VAEDetector(
             )
 
         def errors(raw: torch.Tensor) -> torch.Tensor:
-            each = [_lost(v.module_, v._scaled(raw)).square().mean(1) for v in self.vaes_]
-            return torch.stack(each).mean(0)
+            return torch.stack([squared_errors(vae.codec_, raw) for vae in self.vaes_]).mean(0)
 
-        return vae._apply(vae._read_in_place(X), errors)
+        return vae.codec_.apply(_read(vae, X), errors)
 
     def _fitted(self, X: Any, tasks: FitTasks) -> dict[str, Any]:
         """Return what fit learns, by attribute."""
@@ -343,7 +339,7 @@ class VAEDetector(
         else:
             vaes, data, folds = self._from_template(X, tasks)
         first = vaes[0]
-        cross_fitted, keys = _cross_fitted(vaes, data, folds)
+        cross_fitted, keys = cross_fit([vae.codec_ for vae in vaes], data, folds)
         self._warn_of(keys, first)
         fitted = {
             "vaes_": vaes,
@@ -367,19 +363,19 @@ class VAEDetector(
                 "labels. Set it to 0, or pass FrozenEstimator(vae) of a VAE fitted on them."
             )
         reader = clone(template)
-        reader._validate_params()
+        check_params(reader)
         rng = check_random_state(self.random_state)
         vaes = [seeded_clone(template, rng) for _ in range(N_VAES)]
-        data = reader._read(X, reset=True, at_least=LEAST_ROWS)
+        data, _, _ = reader.read_training(X, at_least=LEAST_ROWS)
         folds = draw_folds(len(data), N_FOLDS, check_random_state(vaes[0].random_state))
         as_one = {  # as many steps as one VAE of all rows takes, with half the rows in each
-            "max_epochs": reader._resolve_epochs(len(data)),
+            "max_epochs": resolve_epochs(reader.max_epochs, len(data)),
             "batch_size": max(-(-reader.batch_size // N_VAES), min(reader.batch_size, 2)),
         }
         for k, vae in enumerate(vaes):
             with warnings.catch_warnings(), tasks.part("vae", vae):
                 warnings.filterwarnings("ignore", message=DARK_WARNING)  # the reader has warned
-                vae.set_params(**as_one).fit(_rows_of(data, folds % N_VAES != k))
+                vae.set_params(**as_one).fit(rows_of(data, folds % N_VAES != k))
             if hasattr(reader, "feature_names_in_"):
                 vae.feature_names_in_ = reader.feature_names_in_
         return vaes, data, folds
@@ -390,7 +386,7 @@ class VAEDetector(
     ) -> tuple[list[VAETransformer], Rows, np.ndarray]:
         """Return the VAE, X as it sees it, and folds for the densities."""
         vae = unfrozen(frozen)
-        data = vae._read_in_place(X)
+        data = _read(vae, X)
         if len(data) < LEAST_ROWS:
             raise ValueError(f"X has {len(data)} sample(s); at least {LEAST_ROWS} are needed.")
         return [vae], data, draw_folds(len(data), N_FOLDS, np.random.RandomState(0))
@@ -399,10 +395,10 @@ class VAEDetector(
         """Say where the alarm rate will not be what is asked for."""
         self._warn_of_few(len(keys), stacklevel=6)
         rate = self.contamination
-        shared = shared_rows(keys, vae._trained_on) if isinstance(self.vae, FrozenEstimator) else 0
+        shared = shared_rows(keys, vae.row_keys_) if isinstance(self.vae, FrozenEstimator) else 0
         if shared:
             warnings.warn(
-                f"The frozen VAE was trained on rows of X: of the {len(vae._trained_on)} training "
+                f"The frozen VAE was trained on rows of X: of the {len(vae.row_keys_)} training "
                 f"rows that it remembers, X has {shared}. They score better than new rows, so that "
                 f"predict will raise more false alarms than contamination={rate:g}. "
                 "Fit on rows that it has not seen, or pass the VAE unfrozen, to be trained here.",
@@ -429,120 +425,6 @@ class VAEDetector(
         return tags
 
 
-def _lost(model: VAE, x: torch.Tensor) -> torch.Tensor:
-    """Return x minus its reconstruction from the posterior mean."""
-    return x - model.conditional(model.posterior(x).loc).mean
-
-
-def _path(model: VAE, x: torch.Tensor) -> torch.Tensor:
-    q = model.posterior(x)
-    x_hat = model.conditional(q.loc).mean
-    code = [q.loc, q.scale.log(), _log_rms(x - x_hat)]
-    return torch.cat(code + _sizes(x, x_hat, q.loc, q.scale), 1)
-
-
-def _sizes(
-    x: torch.Tensor, x_hat: torch.Tensor, mu: torch.Tensor, sigma: torch.Tensor
-) -> list[torch.Tensor]:
-    """Return how much there is of each part of the path and, of images, at which scale."""
-    lost = x - x_hat
-    sizes = [_log_rms(lost), _log_rms(mu), _log_rms(sigma)]
-    if x.dim() == 2:
-        return [*sizes, _log_rms(x)]
-    level = x.mean((1, 2, 3), keepdim=True)
-    fine = x - F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
-    parts = (F.avg_pool2d(lost, 4), _gradient(x), _gradient(x_hat), fine, x - level)
-    return [*sizes, *map(_log_rms, parts), level.flatten(1)]
-
-
-def _gradient(x: torch.Tensor) -> torch.Tensor:
-    """Return the differences of neighbouring pixels, across and down."""
-    return torch.cat([x.diff(dim=2).flatten(1), x.diff(dim=3).flatten(1)], 1)
-
-
-def _log_rms(x: torch.Tensor) -> torch.Tensor:
-    """Return the logarithm of the root mean square of each sample, shape (n, 1)."""
-    return x.flatten(1).square().mean(1, keepdim=True).add(TINY).log() / 2
-
-
-def _elbo(vae: VAETransformer, raw: torch.Tensor) -> torch.Tensor:
-    """Return what ``vae.score_samples`` does, shape (n, 1)."""
-    noise = row_noise(raw.cpu().numpy(), DRAWS, vae.module_.z_dim, vae.device_)
-    return vae.module_.elbo(vae._scaled(raw), noise)[:, None]
-
-
-def _reconstruction(vae: VAETransformer, raw: torch.Tensor) -> torch.Tensor:
-    lost = _lost(vae.module_, vae._scaled(raw))
-    return -lost.flatten(1).square().mean(1, keepdim=True)
-
-
-STATISTICS: dict[str, Callable[[VAETransformer, torch.Tensor], torch.Tensor]] = {
-    "path": lambda vae, raw: _path(vae.module_, vae._scaled(raw)),
-    "elbo": _elbo,
-    "reconstruction": _reconstruction,
-    "latent": lambda vae, raw: vae.module_.posterior(vae._scaled(raw)).loc,
-}
-"""What a score is made of, (n, k), from raw samples, by ``method``."""
-
-_COLUMNS: dict[str, Callable[[int], list[slice]]] = {
-    "path": lambda z_dim: [slice(2 * z_dim + 1), slice(2 * z_dim + 1, None)],
-    "latent": lambda z_dim: [slice(None)],
-}
-"""Which columns of them a density is fitted to, by ``method``; for others there is none."""
-
-
-def _cross_fitted(
-    vaes: list[VAETransformer], data: Rows, folds: np.ndarray
-) -> tuple[dict[str, CrossFitted], np.ndarray]:
-    """Return the scores of each method, a density's by fold, others by VAE; and keys of the rows.
-
-    VAE k has not seen the folds whose number is k modulo the number of VAEs.
-    """
-    n, fitted = len(vaes), {}
-    keys: list[np.ndarray] = []
-    plain = [m for m in METHODS if m not in _COLUMNS]
-    own = []
-    for k, vae in enumerate(vaes):
-        part = data if n == 1 else vae._read(_rows_of(data, folds % n == k), reset=False)
-        own.append(_measured(part, [(vae, m) for m in plain]))
-    for m, held_out in zip(plain, zip(*own, strict=True), strict=True):
-        fitted[m] = CrossFitted([Score() for _ in held_out], held_out)
-    for m, columns_of in _COLUMNS.items():
-        keys = []
-        everywhere = _measured(data, [(vae, m) for vae in vaes], keys)
-        columns, outs = columns_of(vaes[0].module_.z_dim), [folds == k for k in range(N_FOLDS)]
-        fitted[m] = CrossFitted(
-            [Score(columns, everywhere[k % n][~out]) for k, out in enumerate(outs)],
-            [everywhere[k % n][out] for k, out in enumerate(outs)],
-        )
-    return fitted, np.concatenate(keys)[: len(data)]
-
-
-def _measured(
-    data: Rows,
-    parts: Sequence[tuple[VAETransformer, str]],
-    keys: list[np.ndarray] | None = None,
-) -> list[np.ndarray]:
-    """Return what each VAE has for its method's score of all samples, and append their keys."""
-    widths: list[int] = []
-
-    def measure(raw: torch.Tensor) -> torch.Tensor:
-        if keys is not None:
-            keys.append(row_keys(raw))
-        found = [STATISTICS[method](vae, raw) for vae, method in parts]
-        widths[:] = [each.shape[1] for each in found]
-        return torch.cat(found, 1)
-
-    statistics = parts[0][0]._apply(data, measure)
-    return np.split(statistics, np.cumsum(widths)[:-1], axis=1)
-
-
-def _rows_of(data: Rows, rows: np.ndarray) -> Dataset:
-    """Return some of the samples as an X of their own; what is on disk stays there."""
-    index = np.flatnonzero(rows)
-    if isinstance(data, ItemDataset):
-        return Subset(data.data, index)  # type: ignore[arg-type]
-    if isinstance(data, ArrayDataset) and data.tensor is not None:
-        with memory_explained(lambda: HALF):
-            return ArrayDataset(data.X[index], spelling=data.spelling)
-    return Subset(data, index)  # type: ignore[arg-type]
+def _read(vae: VAETransformer, X: Any) -> Rows:
+    """Return the checked samples of an X after fit."""
+    return vae.codec_.read(X, names_of=vae, in_place=True)

@@ -7,7 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
-from .training import has_fast_bfloat16, resolve_device
+from .nn._device import resolve_device
+from .training._precision import has_fast_bfloat16
 
 PACKAGES = (
     *("scikit-learn", "torch", "torchvision", "skorch", "numpy", "scipy", "joblib"),

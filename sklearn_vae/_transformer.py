@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
-import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags, check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from . import persistence
-from ._base import FEATURES, SYMMETRIES, BaseVAE
-from ._images import check_count
-from ._memory import memory_explained
-from ._samples import from_torch
+from ._base import FEATURES, BaseVAE
+from .input._samples import from_torch
+from .utils._counts import check_count
+from .utils._memory import memory_explained
 
 Self = TypeVar("Self", bound="VAETransformer")
 
@@ -305,9 +303,9 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
             When X differs from the fitted data in shape, dtype or range.
         """
         check_is_fitted(self)
-        self._check_features()
-        data = self._read_in_place(X)
-        return self._apply(data, lambda raw: self._encode(self._scaled(raw)))
+        self.check_features()
+        data = self._read(X, in_place=True)
+        return self.codec_.apply(data, self.codec_.encoder(self.features, self.symmetry))
 
     def inverse_transform(self, Z: Any) -> np.ndarray:
         """Decode latent codes to the mean of p(x|z).
@@ -336,7 +334,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
                 f"Z has {Z.shape[1]} columns; latent codes have z_dim={model.z_dim}. Only "
                 "features='mean' can be decoded."
             )
-        return self._generate(Z)
+        return self.codec_.decode(Z)
 
     def reconstruct(self, X: Any) -> np.ndarray:
         """Encode each sample to its posterior mean and decode it again.
@@ -357,9 +355,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
             When X differs from the fitted data in shape, dtype or range.
         """
         check_is_fitted(self)
-        data = self._read(X, reset=False)
-        model = self.module_
-        return self._decoded(data, lambda raw: model.posterior(self._scaled(raw)).loc)
+        return self.codec_.reconstruct(self._read(X))
 
     def sample(
         self, n_samples: int = 1, *, random_state: int | np.random.RandomState | None = None
@@ -387,7 +383,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         n = check_count("n_samples", n_samples)
         rng = check_random_state(self.random_state if random_state is None else random_state)
         with memory_explained(lambda: f"drawing {n} samples. Draw fewer at once."):
-            return self._generate(self.module_.draw(n, rng))
+            return self.codec_.decode(self.module_.draw(n, rng))
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write the fitted model to a folder that can be shared and is read without executing code.
@@ -472,32 +468,11 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         """
         return persistence.load(cls, folder, cls._validate_params)
 
-    def _check_features(self) -> None:
+    def check_features(self) -> None:
         """Check what may have changed since fit."""
         if self.features not in FEATURES:
             raise ValueError(f"features={self.features!r}; use one of {', '.join(FEATURES)}.")
-        self._check_symmetry()
-
-    def _encode(self, x: torch.Tensor) -> torch.Tensor:
-        model = self.module_
-        if self.features == "hidden":
-            return model.scaled_hidden(self._over_flips(model.raw_hidden, x))
-
-        def moments(x: torch.Tensor) -> torch.Tensor:
-            q = model.posterior(x)
-            return q.loc if self.features == "mean" else torch.cat([q.loc, q.scale], 1)
-
-        return self._over_flips(moments, x)
-
-    def _over_flips(
-        self, encode: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor
-    ) -> torch.Tensor:
-        """Return what encode gives, averaged over the images and their flips."""
-        flips = SYMMETRIES[self.symmetry]
-        total = encode(x)
-        for axes in flips:
-            total = total + encode(x.flip(axes))
-        return total / (1 + len(flips)) if flips else total
+        self._check_symmetry(self.spec_)
 
     def __sklearn_tags__(self) -> Tags:
         """Return scikit-learn's tags: float32 comes out, n-D and 2-D arrays go in."""

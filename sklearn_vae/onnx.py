@@ -15,9 +15,10 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ._augmenter import VAEAugmenter
+from ._codec import Codec
 from ._detector import VAEDetector
-from ._images import check_same
 from ._transformer import VAETransformer
+from .input._spec import check_same
 
 try:
     import onnx
@@ -101,15 +102,15 @@ def to_onnx(
         return _encoder(vae, vae.spec_.dtype, target_opset)
     if part != "decoder":
         raise ValueError(f"part={part!r}; use 'encoder' or 'decoder'.")
-    vae = _on_cpu(vae)
-    dtype = torch.from_numpy(vae.spec_.restore(np.zeros(1, np.float32))).dtype
+    codec = vae.codec_.on("cpu")
+    dtype = torch.from_numpy(codec.spec.restore(np.zeros(1, np.float32))).dtype
 
     def decode(Z: torch.Tensor) -> torch.Tensor:
-        x = vae._decode(Z)
+        x = codec.decoder(Z)
         return x > 0.5 if dtype == torch.bool else x.to(dtype)
 
-    codes = torch.zeros(2, vae.module_.z_dim, device="cpu")
-    return _exported(_Half(vae, decode), codes, "Z", "X", target_opset)
+    codes = torch.zeros(2, codec.module.z_dim, device="cpu")
+    return _exported(_Half(codec, decode), codes, "Z", "X", target_opset)
 
 
 def register() -> None:
@@ -176,28 +177,19 @@ def _remedy(estimator: Any) -> str:
 
 
 def _encoder(vae: VAETransformer, dtype: Any, opset: int) -> onnx.ModelProto:
-    vae._check_features()
-    vae = _on_cpu(vae)
-    raw = torch.from_numpy(np.zeros((2, *vae.spec_.raw_shape), dtype))
-    half = _Half(vae, lambda X: vae._encode(vae._scaled(X)))
+    vae.check_features()
+    codec = vae.codec_.on("cpu")
+    raw = torch.from_numpy(np.zeros((2, *codec.spec.raw_shape), dtype))
+    half = _Half(codec, codec.encoder(vae.features, vae.symmetry))
     return _exported(half, raw, "X", "Z", opset)
-
-
-def _on_cpu(vae: VAETransformer) -> VAETransformer:
-    """Return a copy of a fitted estimator in host memory."""
-    copied = type(vae).__new__(type(vae))
-    copied.__setstate__({**vae.__getstate__(), "device": "cpu"})
-    return copied
 
 
 class _Half(torch.nn.Module):
     """A function of the batch as a module that owns the weights behind it."""
 
-    def __init__(
-        self, vae: VAETransformer, function: Callable[[torch.Tensor], torch.Tensor]
-    ) -> None:
+    def __init__(self, codec: Codec, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
         super().__init__()
-        self.model = vae.module_
+        self.model = codec.module
         self.function = function
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
@@ -305,7 +297,7 @@ def _set_shape(operator: Operator) -> None:
         )
     sample = np.zeros((1, *fitted), _dtype(operator))
     check_same(sample, vae.spec_, bounded=vae.likelihood_.bounded)
-    operator.outputs[0].type.shape = [shape[0], vae._n_features_out]
+    operator.outputs[0].type.shape = [shape[0], len(vae.get_feature_names_out())]
 
 
 def _dtype(operator: Operator) -> np.dtype:

@@ -7,8 +7,8 @@ import pytest
 from sklearn.utils._param_validation import StrOptions
 
 from sklearn_vae import VAEAugmenter, VAEDetector, VAETransformer
-from sklearn_vae.augmentation import N_NEW
 from sklearn_vae.datasets import ImageReader, fetch_images
+from sklearn_vae.synthesis import N_NEW
 
 ESTIMATORS = [VAETransformer, VAEDetector, VAEAugmenter, ImageReader]
 

@@ -30,7 +30,8 @@ from sklearn.svm import SVC
 from torchvision.transforms import v2
 
 from sklearn_vae import VAEAugmenter, VAEDetector, VAETransformer
-from sklearn_vae.augmentation import (
+from sklearn_vae.input._rows import ArrayDataset
+from sklearn_vae.synthesis import (
     METHODS,
     Conditional,
     Deformation,
@@ -131,7 +132,7 @@ def test_rows_do_not_depend_on_how_many_are_decoded_at_once(unbalanced, monkeypa
     X, y = unbalanced
     vae = FrozenEstimator(tiny().fit(X))
     whole, _ = augmenter(vae=vae, n_new=30).fit_resample(X, y)
-    monkeypatch.setattr("sklearn_vae._base.chunk_rows", lambda spec: 17)
+    monkeypatch.setattr("sklearn_vae._codec.chunk_rows", lambda spec: 17)
     parts, _ = augmenter(vae=vae, n_new=30).fit_resample(X, y)
     np.testing.assert_allclose(parts, whole, atol=1e-6)
 
@@ -140,13 +141,18 @@ def test_only_rows_passed_to_fit_are_used(unbalanced, monkeypatch):
     """No synthetic row of a fold comes from its held-out images."""
     X, y = unbalanced
     seen = []
-    read = VAETransformer._read
 
-    def spy(self, data, **how):
-        seen.append(np.asarray(data).reshape(len(data), -1))
-        return read(self, data, **how)
+    def spy(self, start, stop):
+        seen.append(self.X[start:stop].reshape(stop - start, -1))
+        return rows(self, start, stop)
 
-    monkeypatch.setattr(VAETransformer, "_read", spy)
+    def spy_too(self, index):
+        seen.append(self.X[index].reshape(len(index), -1))
+        return take(self, index)
+
+    rows, take = ArrayDataset.rows, ArrayDataset.take
+    monkeypatch.setattr(ArrayDataset, "rows", spy)
+    monkeypatch.setattr(ArrayDataset, "take", spy_too)
     held_out = np.zeros(len(X), bool)
     held_out[::5] = True
     wrapped = augmenter(
@@ -486,7 +492,7 @@ def test_conditional_decoder_follows_the_label(rng):
     X[y == 1, 4:] += 0.7
     vae = tiny(max_epochs=60, lr=1e-2, beta=20.0)  # leaves z next to nothing
     sampler = augmenter(vae=vae, method=Conditional(), n_new=1).fit(X, y)
-    codes = sampler.vae_._posterior(X)[0]
+    codes = sampler.vae_.codec_.posterior(ArrayDataset(X))[0]
     for label, half in ((0, slice(0, 4)), (1, slice(4, 8))):
         new = sampler.vae_.generate(codes, np.full(200, label))
         rest = np.delete(new, np.r_[half], axis=1)

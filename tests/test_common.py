@@ -10,9 +10,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch import nn
 
 from sklearn_vae import VAEAugmenter, VAEDetector, VAETransformer
-from sklearn_vae._detector import METHODS as DETECTING
-from sklearn_vae.augmentation import METHODS
+from sklearn_vae.detection import STATISTICS as DETECTING
 from sklearn_vae.nn import MLP, Network
+from sklearn_vae.synthesis import METHODS
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ from sklearn.exceptions import NotFittedError
 from torch import nn
 
 from sklearn_vae import VAETransformer
-from sklearn_vae._build import build_model
-from sklearn_vae._images import InputSpec
+from sklearn_vae.augmentation import Augment
+from sklearn_vae.input._spec import InputSpec
 from sklearn_vae.model import (
     IAF,
     Bernoulli,
@@ -39,7 +39,6 @@ from sklearn_vae.model import (
 )
 from sklearn_vae.nn import MLP, Conv, ConvBN, Custom, Network
 from sklearn_vae.persistence import _config
-from sklearn_vae.training import Augment
 
 SMALL = Conv((4, 8), batch_norm=True)
 
@@ -703,7 +702,8 @@ def test_sizes_that_belong_together_take_no_memory_either(folder):
     network, side = Conv((1,) * 20), 2**20
     spec = InputSpec((1, side, side), (side, side), False, "float64")
     with torch.device("meta"):
-        model = build_model(spec, network, 3, Gaussian(), StandardNormal(), DiagonalNormal())
+        recipe = VAERecipe(3, network, Gaussian(), StandardNormal(), DiagonalNormal())
+        model = recipe.build(spec)
     arrays = {name: np.zeros(t.shape, "f") for name, t in model.state_dict().items()}
     config = read_saved(folder)[0]
     config["spec_"]["params"].update(shape=[1, side, side], raw_shape=[side, side])

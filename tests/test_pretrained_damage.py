@@ -19,9 +19,9 @@ from helpers import (
 )
 
 from sklearn_vae import VAETransformer
+from sklearn_vae.augmentation import Augment
 from sklearn_vae.model import IAF, Vamp
 from sklearn_vae.nn import Conv, Patches
-from sklearn_vae.training import Augment
 
 MODELS = {
     "rows": ((6,), {"label_weight": 1.0}),

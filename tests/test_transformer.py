@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from sklearn_vae import VAETransformer
-from sklearn_vae._images import chunk_rows
+from sklearn_vae.input._spec import chunk_rows
 from sklearn_vae.model import Gaussian
 from sklearn_vae.nn import MLP, Conv, ConvBN, Patches
 
@@ -235,14 +235,15 @@ def test_bfloat16_items_and_tensors_are_read_as_float(images):
 @pytest.mark.parametrize("mode", ["r", "r+", "c"])
 def test_a_memory_mapped_array_is_never_read_as_a_whole(tmp_path, mode):
     X = mapped(np.zeros((40, 8, 8), np.uint8), tmp_path, mode)
-    data = tiny()._read(X, reset=True)
+    data, *_ = tiny().read_training(X)
     assert data.tensor is None
     assert np.shares_memory(data.X, X)
 
 
 def test_images_in_memory_are_not_copied():
     X = synthetic_images(40, 8, 8, dtype="uint8")
-    tensor = tiny()._read(X, reset=True).tensor
+    data, *_ = tiny().read_training(X)
+    tensor = data.tensor
     assert tensor.dtype == torch.uint8
     assert tensor.data_ptr() == X.ctypes.data
 
@@ -419,11 +420,6 @@ def test_auto_by_kind_of_data(shape, dtype, network, likelihood, augment):
     assert same_weights(auto, VAETransformer(3, **named, **small).fit(X))
     other = VAETransformer(3, **{**named, "likelihood": Gaussian(scale=0.31)}, **small)
     assert not same_weights(auto, other.fit(X))
-
-
-@pytest.mark.parametrize(("n", "epochs"), [(40, 200), (60_000, 10), (10**6, 10), (15_000, 40)])
-def test_auto_epochs_follow_the_size_of_the_data(n, epochs):
-    assert VAETransformer()._resolve_epochs(n) == epochs
 
 
 def test_data_frames(rows):

@@ -1,40 +1,5 @@
-"""Synthetic rows: how many, drawn how, which to keep, in whose container."""
+"""Augmentation: what the encoder sees of a batch in training."""
 
-from ._containers import append_labels, append_rows
-from ._counts import N_NEW, new_rows
-from ._gate import QualityGate
-from ._methods import (
-    METHODS,
-    Auto,
-    Bootstrap,
-    Conditional,
-    Deformation,
-    Density,
-    Draws,
-    Interpolation,
-    Method,
-    Posterior,
-)
-from ._transforms import transform_rows
-from ._views import DeformationViews, PosteriorViews
+from ._augment import AUGMENTATIONS, Augment
 
-__all__ = [
-    "METHODS",
-    "N_NEW",
-    "Auto",
-    "Bootstrap",
-    "Conditional",
-    "Deformation",
-    "DeformationViews",
-    "Density",
-    "Draws",
-    "Interpolation",
-    "Method",
-    "Posterior",
-    "PosteriorViews",
-    "QualityGate",
-    "append_labels",
-    "append_rows",
-    "new_rows",
-    "transform_rows",
-]
+__all__ = ["AUGMENTATIONS", "Augment"]

@@ -15,9 +15,9 @@ from numpy.lib.npyio import NpzFile
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import StrOptions, validate_params
 
-from .._memory import memory_explained
+from .._sklearn_compat import StrOptions, validate_params
+from ..utils._memory import memory_explained
 
 TORCHVISION = {
     "mnist": "MNIST",

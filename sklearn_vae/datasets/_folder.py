@@ -16,7 +16,8 @@ from typing import Any, Literal, overload
 
 import numpy as np
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import HasMethods, validate_params
+
+from .._sklearn_compat import HasMethods, validate_params
 
 BOMS = {  # UTF-32's begins with UTF-16's
     codecs.BOM_UTF8: "utf-8-sig",

@@ -11,14 +11,13 @@ from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 from joblib import Parallel, delayed
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
-from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils._set_output import _get_output_config
 from tqdm.auto import tqdm
 
-from .._doc_link import DocLinkMixin
-from .._memory import memory_explained
+from .._sklearn_compat import Interval, StrOptions, fit_context, get_output_config
+from ..utils._doc_link import DocLinkMixin
+from ..utils._memory import memory_explained
 
 Aspect = Literal["crop", "pad", "stretch"]
 Mode = Literal["L", "RGB", "RGBA"]
@@ -138,7 +137,7 @@ class ImageReader(TransformerMixin, DocLinkMixin, BaseEstimator):
         self.n_jobs = n_jobs
         self.verbose = verbose
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> ImageReader:
         """Check the parameters and that X holds paths; no file is opened.
 
@@ -277,7 +276,7 @@ class ImageReader(TransformerMixin, DocLinkMixin, BaseEstimator):
 
     def _gives_frames(self) -> bool:
         """Whether scikit-learn is to wrap what transform returns (set_output or set_config)."""
-        return _get_output_config("transform", self)["dense"] != "default"
+        return get_output_config("transform", self)["dense"] != "default"
 
     def __sklearn_is_fitted__(self) -> bool:
         return True

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils import check_array
 
 from .._detector import VAEDetector
-from .._samples import from_torch
+from ..input._samples import from_torch
 from ._display import Axes, Grid, TileDisplay
 from ._estimators import as_array, first, image_shape_of
 from ._plotting import as_pairs, merged, mosaic

@@ -10,10 +10,10 @@ from sklearn.pipeline import Pipeline
 from torch.utils.data import Dataset, Subset
 
 from .._detector import VAEDetector
-from .._images import check_count
-from .._samples import to_array
 from .._transformer import VAETransformer
-from ..training import ItemDataset
+from ..input._rows import ItemDataset
+from ..input._samples import to_array
+from ..utils._counts import check_count
 
 Kind = TypeVar("Kind", VAETransformer, VAEDetector)
 
@@ -61,7 +61,7 @@ def image_shape_of(vae: VAETransformer) -> tuple[int, ...] | None:
 
 def latent_means(vae: VAETransformer, X: Any) -> np.ndarray:
     """Return the posterior mean of each sample, (n, z_dim), whatever ``transform`` returns."""
-    return vae._posterior(X)[0]
+    return vae.codec_.posterior(vae.codec_.read(X, names_of=vae))[0]
 
 
 def decode_grid(vae: VAETransformer, Z: np.ndarray) -> np.ndarray:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_array, check_consistent_length
 
-from .._compat import as_arrays
-from .._samples import from_torch
+from .._sklearn_compat import as_arrays
 from .._transformer import VAETransformer
+from ..input._samples import from_torch
 from ._display import Axes, Display
 from ._estimators import latent_means
 from ._plotting import as_labels, merged

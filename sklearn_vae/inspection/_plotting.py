@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_array, column_or_1d
 
-from .._images import check_values, read_spec, with_white
-from .._samples import from_torch
-from ..training import Spelling
+from ..input._ranges import Spelling
+from ..input._samples import from_torch
+from ..input._spec import check_values, read_spec, with_white
 
 TILE_PIXELS = 64
 """Pixels that a tile's shorter side is repeated up to, so that gaps can be thin."""

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_consistent_length
 
-from .._images import check_count
 from .._transformer import VAETransformer
+from ..utils._counts import check_count
 from ._display import Axes, Grid, TileDisplay
 from ._estimators import image_shape_of
 from ._plotting import as_images, as_labels, in_rows

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .._images import check_count
 from .._transformer import VAETransformer
+from ..utils._counts import check_count
 from ._display import Axes, Grid, TileDisplay
 from ._estimators import check_steps, decode_grid, image_shape_of, latent_means
 from ._plotting import as_images

@@ -1,15 +1,8 @@
 """The VAE as a torch module: likelihoods, posterior and prior, and the terms of its bound."""
 
 from ._elbo import ELBOTerms, NegativeELBO
-from ._labels import label_loss
-from ._likelihoods import (
-    BCEMSE,
-    LIKELIHOODS,
-    Bernoulli,
-    DiscretizedLogistic,
-    Gaussian,
-    Likelihood,
-)
+from ._label_loss import label_loss
+from ._likelihoods import BCEMSE, LIKELIHOODS, Bernoulli, DiscretizedLogistic, Gaussian, Likelihood
 from ._posteriors import (
     IAF,
     POSTERIORS,
@@ -19,6 +12,7 @@ from ._posteriors import (
     PosteriorFamily,
 )
 from ._priors import PRIORS, Mixture, Prior, StandardNormal, Vamp
+from ._recipe import VAERecipe
 from ._vae import VAE
 
 __all__ = [
@@ -41,6 +35,7 @@ __all__ = [
     "PosteriorFamily",
     "Prior",
     "StandardNormal",
+    "VAERecipe",
     "Vamp",
     "label_loss",
 ]

@@ -17,7 +17,7 @@ import torch.distributions as td
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .._recipes import Recipe, param_names
+from ..utils._recipes import Recipe, param_names
 
 MIN_LOG_SCALE = -6.0
 """Floor of learnt log standard deviations: a constant image must not make the density infinite."""

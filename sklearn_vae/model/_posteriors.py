@@ -18,8 +18,8 @@ import torch.distributions as td
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .._recipes import Recipe
-from ..nn._counts import is_count
+from ..utils._counts import is_count
+from ..utils._recipes import Recipe
 
 if TYPE_CHECKING:
     from ._priors import Prior

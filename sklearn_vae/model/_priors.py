@@ -18,9 +18,9 @@ import torch
 import torch.distributions as td
 from torch import Tensor, nn
 
-from .._generators import seeded
-from .._recipes import Recipe
-from ..nn._counts import is_count
+from ..utils._counts import is_count
+from ..utils._generators import seeded
+from ..utils._recipes import Recipe
 from ._posteriors import Posterior
 
 Infer = Callable[[Tensor], Posterior]

@@ -8,7 +8,7 @@ from math import prod
 
 from torch import nn
 
-from ._counts import are_counts, as_tuple
+from ..utils._counts import are_counts, as_tuple
 from ._network import Network, Reshape, Shape
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from .._recipes import Recipe
+from ..utils._recipes import Recipe
 from ._mps import fastest_layout
 
 Shape = tuple[int, ...]

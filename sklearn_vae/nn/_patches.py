@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..utils._counts import is_count
 from ._conv import Conv
-from ._counts import is_count
 from ._mps import adaptive_avg_pool2d
 from ._network import Beside, Network, Shape
 

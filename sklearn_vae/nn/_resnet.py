@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from ..utils._counts import are_counts, as_tuple, is_count
 from ._conv import Conv
-from ._counts import are_counts, as_tuple, is_count
 from ._network import Network, Shape
 
 

@@ -11,7 +11,7 @@ import json
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from importlib.metadata import version
 from inspect import signature
@@ -22,11 +22,11 @@ from typing import Any, Literal, Union, get_args, get_origin
 import numpy as np
 import torch
 
-from .._images import InputSpec, check_spec
-from .._recipes import VARIADIC
-from ..model import LIKELIHOODS, POSTERIORS, PRIORS, Likelihood, PosteriorFamily, Prior
+from ..augmentation import Augment
+from ..input._spec import InputSpec, check_spec
+from ..model import LIKELIHOODS, POSTERIORS, PRIORS, Likelihood, PosteriorFamily, Prior, VAERecipe
 from ..nn import NETWORKS, Network, Patches
-from ..training import Augment
+from ..utils._recipes import VARIADIC
 
 FORMAT, FORMAT_VERSION = "sklearn_vae", 3
 """Versions 1 and 2 were never released."""
@@ -187,6 +187,11 @@ def _read_each(kinds: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, 
 # -- a fitted estimator --------------------------------------------------------------------------
 
 
+PARTS = "network", "likelihood", "prior", "posterior"
+BESIDE = "feature_names_in_", "classes_", "n_unlabelled_", "n_samples_seen_", "history_"
+"""The attributes of a fitted estimator beside its model."""
+
+
 @dataclass(frozen=True)
 class Config:
     """All that is saved beside the weights.
@@ -225,12 +230,17 @@ class Config:
         if self.n_samples_seen_ < 1 or (self.n_unlabelled_ or 0) < 0 or not self.history_:
             raise ValueError("n_samples_seen_ >= 1, n_unlabelled_ >= 0 and a history_ are needed.")
 
+    def recipe(self, z_dim: int) -> VAERecipe:
+        """Return what the model is made of."""
+        parts = {name: getattr(self, f"{name}_") for name in PARTS}
+        n_labels = 0 if self.classes_ is None else len(self.classes_)
+        return replace(VAERecipe.resolve({"z_dim": z_dim, **parts}, self.spec_), n_labels=n_labels)
+
     def state(self) -> dict[str, Any]:
-        """Return the attributes that there are, and those that follow from them."""
-        spec, n_iter = self.spec_, len(self.history_)
-        self.likelihood_.bounded = spec.is_intensity or self.likelihood_.needs_bounded
-        known = {k: v for k, v in vars(self).items() if k.endswith("_") and v is not None}
-        return {**known, "n_features_in_": spec.n_features, "n_iter_": n_iter, "_resumable": False}
+        """Return the attributes beside the model, and those that follow from them."""
+        follow = {"n_features_in_": self.spec_.n_features, "n_iter_": len(self.history_)}
+        kept = {name: getattr(self, name) for name in BESIDE}
+        return {**{k: v for k, v in kept.items() if v is not None}, **follow, "_resumable": False}
 
 
 def from_text(text: str) -> Config:
@@ -246,8 +256,8 @@ def from_text(text: str) -> Config:
         return config
 
 
-def to_dict(vae: Any, state: dict[str, Any]) -> dict[str, Any]:
-    """Return a fitted estimator, with the state that it is pickled by, as a config."""
+def to_dict(vae: Any) -> dict[str, Any]:
+    """Return a fitted estimator as a config."""
     params, lost = {}, set()
     for name, value in vae.get_params(deep=False).items():
         try:
@@ -258,7 +268,7 @@ def to_dict(vae: Any, state: dict[str, Any]) -> dict[str, Any]:
             params[name] = signature(type(vae)).parameters[name].default
             lost.add(name)
     history = []
-    for row in state["history_"]:
+    for row in vae.history_:
         kept = {k: told for k, v in row.items() if (told := _measured(k, v)) is not None}
         lost |= {f"history_'s {k}" for k in row.keys() - kept.keys()}
         history.append(kept)
@@ -275,7 +285,7 @@ def to_dict(vae: Any, state: dict[str, Any]) -> dict[str, Any]:
         "versions": {name: version(name) for name in ("sklearn-vae", "scikit-learn", "torch")},
         "params": params,
         "not_saved": sorted(lost),
-        **{name: write(name, state.get(name)) for name in names},
+        **{name: write(name, getattr(vae, name, None)) for name in names},
         "history_": history,
     }
 

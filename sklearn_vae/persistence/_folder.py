@@ -20,7 +20,8 @@ from typing import Any, BinaryIO
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from .._recipes import param_names
+from .._codec import Codec, arrays_of
+from ..utils._recipes import param_names
 from ._config import Config, check_keys, from_text, named, to_dict
 from ._weights import from_file, no_larger_than, to_parts
 
@@ -48,12 +49,12 @@ Check = Callable[[Any], None]
 def save(vae: Any, folder: str | os.PathLike[str], check: Check) -> None:
     """Write what :meth:`VAETransformer.save_pretrained` documents."""
     check_is_fitted(vae)
-    folder, state = Path(folder), vae.__getstate__()
+    folder = Path(folder)
     _refuse_foreign(folder)
-    config = to_dict(vae, state)
+    config = to_dict(vae)
     text = json.dumps(config, indent=2, allow_nan=False) + "\n"
     _unfitted(type(vae), from_text(text), check)  # what could not be read again is not written
-    files: Files = {WEIGHTS: to_parts(text, state["_weights"]), CONFIG: [text.encode()]}
+    files: Files = {WEIGHTS: to_parts(text, arrays_of(vae.module_)), CONFIG: [text.encode()]}
     if _may_replace(folder / CARD):
         files[CARD] = [_card(vae, config["versions"]).encode()]
     folder.mkdir(parents=True, exist_ok=True)
@@ -73,7 +74,8 @@ def load(cls: type[Any], folder: str | os.PathLike[str], check: Check) -> Any:
         vae = _unfitted(cls, config, check)
         z_dim = max(1, len(arrays["posterior_head.weight"]) // 2)  # means and log-variances
         with torch.device("meta"), no_larger_than(arrays):  # a model without memory, to be filled
-            vae.__setstate__({**config.state(), "_weights": arrays, "_z_dim": z_dim})
+            codec = Codec.restored(config.recipe(z_dim), config.spec_, arrays, vae.device)
+        vae.__setstate__({**config.state(), "codec_": codec})
     return vae
 
 

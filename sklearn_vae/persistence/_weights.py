@@ -1,4 +1,4 @@
-"""Weights: as arrays in host memory, as a safetensors file, and back in a model."""
+"""Weights as a safetensors file, and what keeps a model of a file within their size."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from threading import get_ident
-from typing import Any, BinaryIO, TypeVar
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -24,31 +24,6 @@ POSITIVE = ("feature_scale", "scaling.scale", "running_var")
 """What the names of scales and variances end in; of them no root can be taken below zero."""
 
 Arrays = dict[str, np.ndarray]
-Model = TypeVar("Model", bound=torch.nn.Module)
-
-
-# -- in memory -----------------------------------------------------------------------------------
-
-
-def weights_to_arrays(model: torch.nn.Module) -> Arrays:
-    """Return the model's state as arrays in host memory; the model stays where it is."""
-    return {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
-
-
-def load_arrays(model: Model, arrays: Arrays) -> Model:
-    """Load what :func:`weights_to_arrays` returned.
-
-    A model without memory takes the tensors themselves, which must therefore be as its own; others
-    keep theirs, tied ones included.
-    """
-    # np.array copies: arrays from a memory-mapped joblib file are read-only.
-    state = {name: torch.from_numpy(np.array(a, order="C")) for name, a in arrays.items()}
-    assign = any(p.is_meta for p in model.parameters())
-    for name, tensor in model.state_dict().items() if assign else ():
-        if (found := state.get(name, tensor).dtype) != tensor.dtype:
-            raise ValueError(f"{name} is {found}, but {tensor.dtype} in the model of its config.")
-    model.load_state_dict(state, assign=assign)
-    return model
 
 
 @contextmanager
@@ -70,18 +45,6 @@ def no_larger_than(arrays: Arrays) -> Iterator[None]:
     parameters = hooks.register_module_parameter_registration_hook(count)
     with parameters, hooks.register_module_buffer_registration_hook(count):
         yield
-
-
-def to_cpu(state: Any) -> Any:
-    """Return nested containers of tensors, such as an optimiser's state, copied to the CPU."""
-    if isinstance(state, torch.Tensor):
-        return state.detach().cpu().clone()
-    if isinstance(state, dict):
-        return {key: to_cpu(value) for key, value in state.items()}
-    return type(state)(map(to_cpu, state)) if isinstance(state, (list, tuple)) else state
-
-
-# -- as a file -----------------------------------------------------------------------------------
 
 
 def to_parts(config: str, weights: Arrays) -> list[bytes | memoryview]:

@@ -18,11 +18,13 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import Subset
 
-from .._generators import generators_restored
-from ..model import VAE, ELBOTerms, NegativeELBO, label_loss
+from ..augmentation._augment import Augment
+from ..input._batches import Batches, batch_bounds, without_subsets
+from ..model import VAE, ELBOTerms, NegativeELBO
+from ..model._label_loss import label_loss
 from ..nn._mps import is_limited
-from ._augment import Augment
-from ._batches import Batches, batch_bounds, spread_rows, without_subsets
+from ..utils._generators import generators_restored
+from ..utils._spread import spread_rows
 from ._callbacks import check_picklable
 from ._interrupts import Interrupts
 from ._progress import ProgressBar

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_vae.model import label_loss
-from sklearn_vae.model._labels import CONFIDENCE
+from sklearn_vae.model._label_loss import CONFIDENCE, label_loss
 
 
 def cross_entropy(logits, classes):

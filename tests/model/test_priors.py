@@ -390,7 +390,7 @@ def test_impossible_numbers_of_components_are_refused(kind, n):
 
 
 def test_what_a_learnt_prior_cannot_do_is_refused(images):
-    with pytest.raises(ValueError, match=r"free_bits=1.0 .*prior='vamp'.*prior='normal'"):
+    with pytest.raises(ValueError, match=r"free_bits=1.0 .*prior=Vamp.*prior='normal'"):
         tiny(prior="vamp", free_bits=1.0).fit(images)
     estimator = tiny(prior="mixture", warm_start=True).fit(images)
     with pytest.raises(ValueError, match=r"prior is now Vamp.*but training would go on"):

@@ -15,13 +15,14 @@ from helpers import some_labels, synthetic_images, tiny
 from torch import nn
 from torch.utils.data import TensorDataset
 
-import sklearn_vae._base
+import sklearn_vae._codec
+import sklearn_vae.input._batches
 import sklearn_vae.nn._mps
-import sklearn_vae.training._batches
+import sklearn_vae.training._trainer
 from sklearn_vae import VAEAugmenter, VAEDetector
-from sklearn_vae.augmentation import DeformationViews, PosteriorViews
 from sklearn_vae.nn import Conv, Patches, ResNet
 from sklearn_vae.nn._scaling import Scaling
+from sklearn_vae.synthesis import DeformationViews, PosteriorViews
 
 CPU = torch.device("cpu")
 SETTINGS = {
@@ -56,7 +57,8 @@ def simulation(monkeypatch, request):
     def resolve(device, **how):
         return torch.device(DEVICE.type) if device == "auto" else CPU  # no index, as "cuda"
 
-    monkeypatch.setattr(sklearn_vae._base, "resolve_device", resolve)
+    for module in (sklearn_vae._codec, sklearn_vae.training._trainer):
+        monkeypatch.setattr(module, "resolve_device", resolve)
     # torch's Python tensors cannot be views in inference mode.
     no_grad = {True: torch.no_grad, False: contextlib.nullcontext}
     monkeypatch.setattr(torch, "inference_mode", lambda mode=True: no_grad[mode]())
@@ -91,7 +93,7 @@ def labels(labels):
 @pytest.fixture
 def resident(monkeypatch):
     """Images live on the device, as they do where a GPU has the memory."""
-    monkeypatch.setattr(sklearn_vae.training._batches, "free_memory", lambda device: 10**9)
+    monkeypatch.setattr(sklearn_vae.input._batches, "free_memory", lambda device: 10**9)
 
 
 def everything(estimator, X, y):
@@ -253,10 +255,10 @@ def test_uint8_travels_as_uint8(simulation, resident, monkeypatch):
 @pytest.fixture
 def asynchronous(simulation, monkeypatch):
     """The device copies from and to pinned memory while the host goes on."""
-    monkeypatch.setattr(sklearn_vae._base, "ASYNCHRONOUS", {DEVICE.type})
-    monkeypatch.setattr(sklearn_vae.training._device, "ASYNCHRONOUS", {DEVICE.type})
-    monkeypatch.setattr(sklearn_vae._base, "chunk_rows", lambda spec: 13)
-    monkeypatch.setattr(sklearn_vae._base, "GPU_CHUNKS", 1)
+    monkeypatch.setattr(sklearn_vae._codec, "ASYNCHRONOUS", {DEVICE.type})
+    monkeypatch.setattr(sklearn_vae.nn._device, "ASYNCHRONOUS", {DEVICE.type})
+    monkeypatch.setattr(sklearn_vae._codec, "chunk_rows", lambda spec: 13)
+    monkeypatch.setattr(sklearn_vae._codec, "GPU_CHUNKS", 1)
 
     def pinned(self):
         assert self.device == CPU, "only host memory can be pinned"
@@ -270,7 +272,7 @@ def asynchronous(simulation, monkeypatch):
 @pytest.mark.parametrize("memory", [0, 10**9])
 @pytest.mark.parametrize("n", [5, 13, 60])
 def test_results_are_waited_for(asynchronous, simulation, images, n, memory, monkeypatch):
-    monkeypatch.setattr(sklearn_vae.training._batches, "free_memory", lambda device: memory)
+    monkeypatch.setattr(sklearn_vae.input._batches, "free_memory", lambda device: memory)
     y = some_labels(images[:n])
     how = {"max_epochs": 2, "batch_size": 10, "label_weight": 1.0}
     results = everything(tiny(device="auto", **how), images[:n], y)

@@ -30,10 +30,10 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from sklearn_vae import VAEAugmenter
+from sklearn_vae.augmentation import Augment
+from sklearn_vae.input._batches import Batches
 from sklearn_vae.model import Bernoulli, Gaussian
 from sklearn_vae.nn import MLP, Conv, Network
-from sklearn_vae.training import Augment
-from sklearn_vae.training._batches import Batches
 
 TERMS = ("loss", "log_likelihood", "kl")
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from helpers import tiny
 
-from sklearn_vae.training import kl_weight, learning_rate_factor
+from sklearn_vae.training._schedules import kl_weight, learning_rate_factor
 
 
 def test_constant_is_one():

@@ -1,0 +1,282 @@
+"""A trained VAE at work: samples to codes and scores and back, by the chunk, in the user's form."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from .input._read import read, read_in_place
+from .input._rows import ArrayDataset, Rows
+from .input._spec import InputSpec, chunk_rows
+from .model._row_noise import row_noise
+from .nn._device import ASYNCHRONOUS, exact_inference, resolve_device, to_device, to_host
+from .nn._mps import is_limited
+from .utils._generators import generators_restored, usual_dtype
+from .utils._memory import explains_memory
+from .utils._spread import spread_rows
+
+SYMMETRIES: dict[str | None, tuple[tuple[int, ...], ...]] = {
+    None: (),
+    "horizontal": ((-1,),),
+    "both": ((-1,), (-2,), (-2, -1)),
+}
+"""Axes of each flip that an image is averaged over, beside itself."""
+SMALLEST_CHUNK = 16
+"""Rows that an inference pass has at least."""
+GPU_CHUNKS = 4
+"""A CPU's chunks that a GPU takes at once, so that the launch of each operation counts for less: an
+estimate, not measured."""
+SCALE_ROWS = 2000
+"""Rows that the scale of hidden features is taken from, at most."""
+
+OfChunk = Callable[[torch.Tensor], torch.Tensor]
+"""From raw samples to a tensor of as many rows."""
+
+
+def _to_infer(codec: Codec, data: Rows, *args: Any, **kwargs: Any) -> str:
+    """Return what was asked for when there was no memory to encode or decode, and a remedy."""
+    remedies = ["pass fewer samples at once"]
+    remedies += ["fit on smaller images"] if codec.spec.is_image else []
+    remedies += ["set device='cpu'"] if codec.device.type != "cpu" else []
+    return (
+        f"encoding or decoding {len(data)} samples of shape {codec.spec.shape}, "
+        f"{chunk_rows(codec.spec)} at a time, which fit's batch_size has no part in. You can "
+        f"{', or '.join(remedies)}."
+    )
+
+
+@dataclass(frozen=True)
+class Codec:
+    """A trained module with what it takes to use it.
+
+    It is pickled as plain arrays, and loads on a machine that lacks the device.
+
+    Attributes
+    ----------
+    recipe : VAERecipe
+        What the module was built from, and is again when loaded.
+    spec : InputSpec
+        The form of samples.
+    module : VAE
+        On ``device``.
+    device : torch.device
+        Where the module is.
+    asked : str or torch.device, default="auto"
+        The device that was asked for, and is again when loaded.
+    """
+
+    recipe: Any
+    spec: InputSpec
+    module: Any
+    device: torch.device
+    asked: str | torch.device = "auto"
+
+    # -- samples in ------------------------------------------------------------------------------
+
+    def read(self, X: Any, *, names_of: Any, in_place: bool = False) -> Rows:
+        """Return the user's X, checked to be in the form of the fitted one.
+
+        Parameters
+        ----------
+        X : array-like, torch.Tensor or torch.utils.data.Dataset
+        names_of : estimator
+            Whose names of columns X must have.
+        in_place : bool, default=False
+            Whether tensors on the module's GPU may stay there.
+        """
+        bounded = self.recipe.likelihood.bounded
+        if in_place:
+            return read_in_place(X, names_of, self.spec, self.device, bounded=bounded)
+        return read(X, names_of, self.spec, bounded=bounded)
+
+    def scaled(self, raw: torch.Tensor) -> torch.Tensor:
+        """Return raw samples as the network's input, on the device."""
+        scaled: torch.Tensor = self.module.scaling(self.on_device(raw))
+        return scaled
+
+    def on_device(self, raw: torch.Tensor) -> torch.Tensor:
+        """Return a chunk on the device."""
+        if is_limited(self.device) and raw.dtype == torch.float64:
+            raw = raw.float()  # MPS has no float64
+        return to_device(raw, self.device)
+
+    @explains_memory(_to_infer)
+    def apply(self, data: Rows, function: OfChunk) -> np.ndarray:
+        """Return ``function`` of all raw samples, computed by the chunk, in one array.
+
+        The function gets raw samples in host memory and returns a tensor of as many rows. Chunks of
+        few rows are filled up with copies: matrix products take another path for them, and a
+        sample's result should not depend, not even by rounding, on how many come with it.
+        """
+        out: torch.Tensor | None = None
+        done = 0
+        with exact_inference():
+            for result in self._results(data, function):
+                if out is None:
+                    shape = (len(data), *result.shape[1:])
+                    out = torch.empty(shape, dtype=result.dtype, device="cpu")
+                out[done : done + len(result)] = result
+                done += len(result)
+        assert out is not None  # validation refuses an empty X
+        return out.numpy()
+
+    def _results(self, data: Rows, function: OfChunk) -> Iterator[torch.Tensor]:
+        """Yield ``function`` of each chunk; a GPU works on the next while the host takes it."""
+        gpu = self.device.type in ASYNCHRONOUS
+        step, ahead = chunk_rows(self.spec) * (GPU_CHUNKS if gpu else 1), int(gpu)
+        under_way: deque[Callable[[], torch.Tensor]] = deque()
+        for start in range(0, len(data), step):
+            raw = data.rows(start, min(start + step, len(data)))
+            n = len(raw)
+            if n < SMALLEST_CHUNK:
+                raw = raw[torch.arange(SMALLEST_CHUNK, device=raw.device) % n]
+            under_way.append(to_host(function(raw)[:n]))
+            if len(under_way) > ahead:
+                yield under_way.popleft()()
+        for arriving in under_way:
+            yield arriving()
+
+    # -- codes, features and scores out ------------------------------------------------------------
+
+    def encoder(self, features: str = "mean", symmetry: str | None = None) -> OfChunk:
+        """Return the function from raw samples to features, averaged over an image's flips."""
+        model, flips = self.module, SYMMETRIES[symmetry]
+
+        def moments(x: torch.Tensor) -> torch.Tensor:
+            q = model.posterior(x)
+            return q.loc if features == "mean" else torch.cat([q.loc, q.scale], 1)
+
+        def encode(raw: torch.Tensor) -> torch.Tensor:
+            x = self.scaled(raw)
+            of = model.raw_hidden if features == "hidden" else moments
+            total = of(x)
+            for axes in flips:
+                total = total + of(x.flip(axes))
+            mean = total / (1 + len(flips)) if flips else total
+            return model.scaled_hidden(mean) if features == "hidden" else mean
+
+        return encode
+
+    def posterior(self, data: Rows) -> tuple[np.ndarray, np.ndarray]:
+        """Return ``loc`` and ``scale`` of q(z|x) for each sample, each (n, z_dim)."""
+        both = self.apply(data, self.encoder("mean+std"))
+        loc, scale = np.split(both, 2, axis=1)
+        return loc, scale
+
+    def score(self, data: Rows, n_samples: int, *, importance_weighted: bool) -> np.ndarray:
+        """Return a bound on log p(x) of each sample, (n,), from draws that are the row's own."""
+        of_chunk = partial(self.bound, n_samples=n_samples, importance_weighted=importance_weighted)
+        return self.apply(data, of_chunk)
+
+    def bound(
+        self, raw: torch.Tensor, *, n_samples: int, importance_weighted: bool = False
+    ) -> torch.Tensor:
+        """Return the bound of :meth:`score` for a chunk."""
+        noise = row_noise(raw.cpu().numpy(), n_samples, self.module.z_dim, self.device)
+        of = self.module.importance_weighted if importance_weighted else self.module.elbo
+        bound: torch.Tensor = of(self.scaled(raw), noise)
+        return bound
+
+    # -- samples out -------------------------------------------------------------------------------
+
+    def decode(self, Z: np.ndarray) -> np.ndarray:
+        """Return what the decoder makes of its inputs Z, in the form of the fitted X."""
+        codes = ArrayDataset(np.ascontiguousarray(Z, dtype=np.float32))
+        return self.generate(codes, self.decoder)
+
+    def reconstruct(self, data: Rows) -> np.ndarray:
+        """Return what the decoder makes of each sample's posterior mean, in its form."""
+        encode = self.encoder()
+        return self.generate(data, lambda raw: self.decoder(encode(raw)))
+
+    def decoder(self, z: torch.Tensor) -> torch.Tensor:
+        """Return the mean of p(x|z) of a chunk in the layout and range of X; uint8 or float32."""
+        return self.raw(self.module.conditional(self.on_device(z)).mean)
+
+    def raw(self, x: torch.Tensor) -> torch.Tensor:
+        """Return scaled samples in the layout and range of the fitted X; uint8 or float32."""
+        x = self.module.scaling.inverse(x)
+        if self.spec.dtype != "uint8":
+            return x
+        # What is scaled is a new tensor. torch's cast from float straight to uint8 is a
+        # scalar loop on CPUs; by way of int16 it takes a quarter of the time.
+        return x.round_().clamp_(0, self.spec.white).to(torch.int16).to(torch.uint8)
+
+    @explains_memory(_to_infer)
+    def generate(self, data: Rows, function: OfChunk) -> np.ndarray:
+        """Return ``function`` of all raw samples, itself raw samples, in the fitted X's dtype."""
+        return self.spec.restore(self.apply(data, function))
+
+    # -- persistence -------------------------------------------------------------------------------
+
+    @classmethod
+    def restored(
+        cls, recipe: Any, spec: InputSpec, arrays: dict[str, np.ndarray], asked: str | torch.device
+    ) -> Codec:
+        """Return the codec of a model with the state ``arrays``, as :func:`arrays_of` returned it.
+
+        It is on the device that was asked for, or on the CPU where this machine lacks that.
+        """
+        codec = object.__new__(cls)
+        codec.__setstate__({"recipe": recipe, "spec": spec, "module": arrays, "asked": asked})
+        return codec
+
+    def on(self, device: str) -> Codec:
+        """Return a copy on another device."""
+        return self.restored(self.recipe, self.spec, arrays_of(self.module), device)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {**vars(self), "module": arrays_of(self.module)}
+        del state["device"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # The initial weights are replaced at once, and take no memory in from_pretrained;
+        # training may go on with those loaded.
+        home = torch.device("meta" if torch.empty(0).is_meta else "cpu")
+        device = resolve_device(state["asked"], fallback=True)
+        with home, generators_restored(), usual_dtype(), torch.inference_mode(False):
+            module = with_arrays(state["recipe"].build(state["spec"]), state["module"])
+            module = module.to(device).eval()
+        vars(self).update(state, device=device, module=module)
+
+
+def arrays_of(model: torch.nn.Module) -> dict[str, np.ndarray]:
+    """Return a model's state as arrays in host memory; the model stays where it is."""
+    return {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
+
+
+def with_arrays(model: torch.nn.Module, arrays: dict[str, np.ndarray]) -> torch.nn.Module:
+    """Return the model with the state that :func:`arrays_of` returned.
+
+    A model without memory takes the tensors themselves, which must therefore be as its own; others
+    keep theirs, tied ones included.
+    """
+    # Contiguous copies: strides survive pickling, and arrays of a mapped joblib file are read-only.
+    state = {name: torch.from_numpy(np.array(a, order="C")) for name, a in arrays.items()}
+    assign = any(p.is_meta for p in model.parameters())
+    for name, tensor in model.state_dict().items() if assign else ():
+        if (found := state.get(name, tensor).dtype) != tensor.dtype:
+            raise ValueError(f"{name} is {found}, but {tensor.dtype} in the model of its config.")
+    model.load_state_dict(state, assign=assign)
+    return model
+
+
+def learn_feature_scale(codec: Codec, data: Rows) -> bool:
+    """Set the scale of hidden features from rows spread over the data; return if it is finite."""
+    rows = spread_rows(len(data), SCALE_ROWS)
+    total = torch.zeros(codec.module.n_hidden, dtype=torch.float64, device="cpu")
+    squares = torch.zeros_like(total)
+    with exact_inference():
+        for index in rows.split(chunk_rows(codec.spec)):
+            hidden = codec.module.raw_hidden(codec.scaled(data.take(index))).cpu().double()
+            total += hidden.sum(0)
+            squares += hidden.square().sum(0)
+        codec.module.set_feature_scale(total / len(rows), squares / len(rows))
+    return bool(torch.stack([total, squares]).isfinite().all())

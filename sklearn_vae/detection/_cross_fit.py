@@ -1,0 +1,172 @@
+"""Scores of rows that nothing was fitted to, and those of several models as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from .._codec import Codec
+from ..input._row_keys import row_keys
+from ..input._rows import Rows, rows_of
+from ._density import StandardisedDensity
+from ._statistics import STATISTICS
+
+LEAST = -1e200
+"""Score of what no number can tell: it is no normal sample."""
+
+
+def draw_folds(n: int, n_folds: int, random_state: np.random.RandomState) -> np.ndarray:
+    """Return the fold of each of n rows; their sizes differ by one at most."""
+    return (random_state.permutation(n) % n_folds).astype(np.uint8)
+
+
+class Score:
+    """One model's score of a sample.
+
+    Parameters
+    ----------
+    columns : sequence of slice
+        The parts of the statistics that have a density each; the lowest counts. Where there is
+        none, the statistics are one column, and the score.
+    fitted : ndarray of shape (n, k) or None
+        Statistics of rows that densities are fitted to.
+    """
+
+    def __init__(self, columns: Sequence[slice] = (), fitted: np.ndarray | None = None) -> None:
+        self.densities: list[tuple[slice, StandardisedDensity]] = []
+        if fitted is not None:
+            fitted = fitted[_finite(fitted)]
+            self.densities = [(c, StandardisedDensity().fit(fitted[:, c])) for c in columns]
+
+    def __call__(self, statistics: np.ndarray) -> np.ndarray:
+        """Return the scores of samples, shape (n,)."""
+        scores = np.full(len(statistics), LEAST)
+        told = _finite(statistics)
+        rows = statistics[told].astype(np.float64)
+        if not self.densities:
+            scores[told] = rows[:, 0]
+        elif len(rows):
+            found = [density.score_samples(rows[:, c]) for c, density in self.densities]
+            scores[told] = np.min(found, axis=0)
+        return scores
+
+
+class CrossFitted:
+    """The mean of several models' scores, and what each of the fitted rows has.
+
+    Each model was fitted without one fold. A fitted row has the score of the one model that does
+    not know it; a new row the mean over all, which are moved so that the medians of their held-out
+    rows agree. This is cross-conformal prediction [1]_ with a mean of scores for the mean of
+    ranks, which would not tell far outliers apart.
+
+    Parameters
+    ----------
+    scores : sequence of Score
+        One per fold.
+    held_out : sequence of ndarray of shape (m, k)
+        The statistics of each fold, as its model has them.
+
+    References
+    ----------
+    .. [1] Vovk, "Cross-conformal predictors", Annals of Mathematics and Artificial Intelligence
+       74, 2015.
+    """
+
+    def __init__(self, scores: Sequence[Score], held_out: Sequence[np.ndarray]) -> None:
+        self.scores = scores
+        found = [score(rows) for score, rows in zip(scores, held_out, strict=True)]
+        medians = [float(np.median(each)) for each in found]
+        self.shifts = [float(np.mean(medians)) - median for median in medians]
+        moved = [each + shift for each, shift in zip(found, self.shifts, strict=True)]
+        self.calibration = np.sort(np.concatenate(moved))
+
+    def __call__(self, statistics: Sequence[np.ndarray], folds: np.ndarray) -> np.ndarray:
+        """Return the scores of samples.
+
+        Parameters
+        ----------
+        statistics : sequence of ndarray of shape (n, k)
+            From each VAE; that of score k is number k modulo their number, as for folds.
+        folds : ndarray of shape (n,)
+            The fold of a sample that was fitted to, else -1.
+        """
+        each = np.stack(
+            [
+                score(statistics[k % len(statistics)]) + shift
+                for k, (score, shift) in enumerate(zip(self.scores, self.shifts, strict=True))
+            ]
+        )
+        scores: np.ndarray = each.mean(0)
+        known = np.flatnonzero(folds >= 0)
+        scores[known] = each[folds[known] % len(each), known]
+        return scores
+
+    def threshold(self, rate: float) -> float:
+        """Return the score that a share of new rows falls below: ``rate``, in expectation."""
+        return float(np.quantile(self.calibration, rate, method="weibull"))
+
+    def p_values(self, scores: np.ndarray) -> np.ndarray:
+        """Return the rank of each score among those of the fitted rows, as a share."""
+        below = np.searchsorted(self.calibration, scores, side="right")
+        return (1 + below) / (1 + len(self.calibration))
+
+
+class RowFolds:
+    """Which fold each fitted row was in, found again by its key."""
+
+    def __init__(self, keys: np.ndarray, folds: np.ndarray) -> None:
+        self.keys, first = np.unique(keys, return_index=True)
+        self.folds = folds[first]
+
+    def __call__(self, keys: np.ndarray) -> np.ndarray:
+        """Return the fold of each row, -1 for one that was not fitted to."""
+        at = np.searchsorted(self.keys, keys).clip(max=len(self.keys) - 1)
+        return np.where(self.keys[at] == keys, self.folds[at].astype(int), -1)
+
+
+def _finite(statistics: np.ndarray) -> np.ndarray:
+    finite: np.ndarray = np.isfinite(statistics).all(1)
+    return finite
+
+
+def cross_fit(
+    codecs: Sequence[Codec], data: Rows, folds: np.ndarray
+) -> tuple[dict[str, CrossFitted], np.ndarray]:
+    """Return the scores of each method, a density's by fold, others by VAE; and keys of the rows.
+
+    VAE k has not seen the folds whose number is k modulo the number of VAEs.
+    """
+    n, fitted = len(codecs), {}
+    plain = [m for m, statistics in STATISTICS.items() if not statistics.columns(1)]
+    own = []
+    for k, codec in enumerate(codecs):
+        part = data if n == 1 else codec.read(rows_of(data, folds % n == k), names_of=None)
+        own.append(measure(part, [(codec, m) for m in plain])[0])
+    for m, held_out in zip(plain, zip(*own, strict=True), strict=True):
+        fitted[m] = CrossFitted([Score() for _ in held_out], held_out)
+    for m in [m for m in STATISTICS if m not in plain]:
+        everywhere, keys = measure(data, [(codec, m) for codec in codecs])
+        columns = STATISTICS[m].columns(codecs[0].module.z_dim)
+        outs = [folds == k for k in range(folds.max() + 1)]
+        fitted[m] = CrossFitted(
+            [Score(columns, everywhere[k % n][~out]) for k, out in enumerate(outs)],
+            [everywhere[k % n][out] for k, out in enumerate(outs)],
+        )
+    return fitted, keys
+
+
+def measure(data: Rows, parts: Sequence[tuple[Codec, str]]) -> tuple[list[np.ndarray], np.ndarray]:
+    """Return what each VAE has for its method's score of all samples; and their keys."""
+    widths: list[int] = []
+    keys: list[np.ndarray] = []
+
+    def measured(raw: torch.Tensor) -> torch.Tensor:
+        keys.append(row_keys(raw))
+        found = [STATISTICS[method].measure(codec, raw) for codec, method in parts]
+        widths[:] = [each.shape[1] for each in found]
+        return torch.cat(found, 1)
+
+    statistics = parts[0][0].apply(data, measured)
+    return np.split(statistics, np.cumsum(widths)[:-1], axis=1), np.concatenate(keys)[: len(data)]

@@ -1,0 +1,1 @@
+"""What comes in: containers, ranges, layouts, labels, and batches of them."""

@@ -1,0 +1,146 @@
+"""X from a call: whatever container it is in, as checked rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import isfinite
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from ..nn._scaling import ROUNDING
+from ..utils._memory import memory_explained
+from ._ranges import OF_ITEMS, Spelling
+from ._rows import ArrayDataset, ItemDataset, ResidentDataset, Rows
+from ._samples import spelling, to_array
+from ._spec import (
+    WHITE,
+    InputSpec,
+    check_not_one,
+    check_same,
+    check_values,
+    read_array,
+    read_spec,
+    warn_of_darkness,
+    with_white,
+)
+
+FIRST_ITEMS = 64
+"""Items of a torch Dataset that are checked before training; the others when they are read."""
+
+
+def read(X: Any, names_of: Any, spec: InputSpec, *, bounded: bool) -> Rows:
+    """Return the samples of an X that has to be in the form of the fitted one.
+
+    Parameters
+    ----------
+    X : array-like, torch.Tensor, torch.utils.data.Dataset or rows that were read before
+    names_of : estimator
+        Whose names of columns X must have.
+    spec : InputSpec
+        The form of the fitted X.
+    bounded : bool
+        Whether values have to be in [0, 1].
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an X of another form.
+    """
+    data, checked, spelled = _rows(X, names_of, spec)
+    check_same(checked, spec, bounded=bounded, spelling=spelled)
+    return with_checks(data, spec, bounded=bounded)
+
+
+def read_first(
+    X: Any, names_of: Any, image_shape: tuple[int, ...] | None, *, at_least: int
+) -> tuple[Rows, InputSpec, Callable[[str | None], None]]:
+    """Return the samples of an X to fit to, their form, and what checks their range.
+
+    The range depends on the likelihood, which may depend on the form: call the check with the name
+    of a likelihood that takes values in [0, 1] alone, else None.
+
+    Parameters
+    ----------
+    X : array-like, torch.Tensor or torch.utils.data.Dataset
+    names_of : estimator
+        Is given the names of X's columns, where it has any.
+    image_shape : tuple of int or None
+        The shape of images that come in rows.
+    at_least : int
+        How many samples there have to be.
+    """
+    data, checked, spelled = _rows(X, names_of, None, at_least=at_least)
+    if isinstance(X, Dataset) or checked.ndim > 2:  # scikit-learn sees the names of rows only
+        names_of.__dict__.pop("feature_names_in_", None)
+    spec = with_white(read_spec(checked, image_shape, spelled), checked)
+
+    def check(bounding: str | None) -> None:
+        def remedy(X: np.ndarray) -> str:
+            if spec.is_image:
+                return f"images are uint8 (0 to 255) or float in [0, 1]. {spelled.remedy(X)}"
+            return (
+                f"likelihood={bounding} needs [0, 1]. Scale X with MinMaxScaler(clip=True)"
+                ", or set likelihood='gaussian', which takes any range."
+            )
+
+        check_values(checked, bounded=bounding is not None, remedy=remedy)
+        warn_of_darkness(checked, spec, spelled)
+
+    return data, spec, check
+
+
+def read_in_place(
+    X: Any, names_of: Any, spec: InputSpec, device: torch.device, *, bounded: bool
+) -> Rows:
+    """Return what :func:`read` does; samples on a GPU, if it is ``device``, do not leave it."""
+    if not isinstance(X, torch.Tensor) or X.device.type == "cpu" or len(X) == 0:
+        return read(X, names_of, spec, bounded=bounded)
+    levels = X.dtype == torch.bool or (X.dtype == torch.uint8 and spec.white == WHITE)
+    if X.device != device or not (levels or X.is_floating_point()):
+        return read(X, names_of, spec, bounded=bounded)
+    read(X[:1], names_of, spec, bounded=bounded)  # its form
+    X = X.detach()
+    low, high = (0.0, 1.0) if levels else torch.stack([X.min(), X.max()]).cpu().tolist()
+    if not isfinite(high - low) or (bounded and (low < -ROUNDING or high > 1 + ROUNDING)):
+        return read(X, names_of, spec, bounded=bounded)  # which says what is wrong
+    return ResidentDataset(X)
+
+
+def with_checks(data: Rows, spec: InputSpec, *, bounded: bool) -> Rows:
+    """Return the samples; items, which are read later, are checked then."""
+    if isinstance(data, ItemDataset):
+        data.bounded, data.white = bounded, spec.white
+    return data
+
+
+def _rows(
+    X: Any, names_of: Any, spec: InputSpec | None, *, at_least: int = 1
+) -> tuple[Rows, np.ndarray, Spelling]:
+    """Return samples, an array of those to check at once, and how messages write X down."""
+    if isinstance(X, ArrayDataset):  # of an estimator that has looked at the names itself
+        return X, X.X, X.spelling
+    if isinstance(X, Dataset):
+        items = ItemDataset(X)
+        if len(items) < at_least:
+            raise ValueError(f"X has {len(items)} sample(s); at least {at_least} are needed.")
+        return items, items.rows(0, min(len(items), FIRST_ITEMS)).numpy(), OF_ITEMS
+    with memory_explained(lambda: _to_read(X)):
+        array = to_array(X)
+        spelled = spelling(X, array)
+        if spec is not None and spec.is_image and np.ndim(array) > 1:
+            check_not_one(np.shape(array), spec, spelled)
+        checked = read_array(names_of, array, reset=spec is None, at_least=at_least)
+    return ArrayDataset(checked), checked, spelled
+
+
+def _to_read(X: Any) -> str:
+    """Return what was asked for when there was no memory to read X, and a remedy."""
+    shape = getattr(X, "shape", None)
+    of_shape = "" if shape is None else f" of shape {tuple(shape)}"
+    return (
+        f"reading X, a {type(X).__name__}{of_shape}. Pass fewer samples at once, values of a "
+        "smaller dtype (uint8 for images), or a torch Dataset, which is read by the batch"
+    )

@@ -1,0 +1,253 @@
+"""Samples by number: arrays in memory or on disk, a torch Dataset's items, tensors on a GPU."""
+
+from __future__ import annotations
+
+import mmap
+import reprlib
+from collections.abc import Mapping
+from functools import cached_property
+from math import isfinite
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, IterableDataset, Subset
+
+from ..nn._scaling import ROUNDING
+from ..utils._memory import memory_explained
+from ._ranges import OF_ARRAY, OF_ITEMS, Spelling
+
+COPY = (
+    "copying a part of X, such as half of it for one of a detector's two VAEs. Pass fewer samples, "
+    "values of a smaller dtype (uint8 for images), or a torch Dataset, of which no copy is made."
+)
+
+
+class ArrayDataset(Dataset):
+    """Rows of an in-memory or memory-mapped array, fetched by the batch.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, ...)
+        Not copied, unless it is read-only and in memory (torch has no read-only tensors).
+        A memory-mapped file stays on disk.
+    classes : Tensor of shape (n,), default=None
+        Class numbers, int64, that go along with the rows.
+    spelling : Spelling
+        How messages write down the X that the array was made of.
+    """
+
+    def __init__(
+        self, X: np.ndarray, classes: Tensor | None = None, spelling: Spelling = OF_ARRAY
+    ) -> None:
+        self.X = X
+        self.classes = classes
+        self.spelling = spelling
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    def __getitem__(self, i: Any) -> Tensor:
+        return self.take(torch.tensor([i], device="cpu"))[0]
+
+    @cached_property
+    def tensor(self) -> Tensor | None:
+        """The whole array as a tensor, or None for a memory-mapped one."""
+        if _is_mapped(self.X):
+            return None
+        with memory_explained(
+            lambda: (
+                f"copying X, of shape {self.X.shape} and dtype {self.X.dtype}, for torch. Pass "
+                "fewer samples at once, or float32 or uint8 in memory that can be written to"
+            )
+        ):
+            return to_tensor(self.X)
+
+    def take(self, index: Tensor) -> Tensor:
+        """Return the rows at ``index``, shape (k, ...), in the array's dtype."""
+        if self.tensor is not None:
+            return self.tensor.index_select(0, index)
+        return to_tensor(np.take(self.X, index.numpy(), axis=0))
+
+    def rows(self, start: int, stop: int) -> Tensor:
+        """Return consecutive rows, without a copy where they are in memory."""
+        return to_tensor(self.X[start:stop])
+
+
+def _is_mapped(X: Any) -> bool:
+    """Return whether an array's memory is a file; validation strips the type np.memmap off."""
+    while X is not None:
+        if isinstance(X, (np.memmap, mmap.mmap)):
+            return True
+        X = getattr(X, "base", None)
+    return False
+
+
+def to_tensor(X: np.ndarray) -> Tensor:
+    """Return X as a tensor, sharing memory wherever torch can."""
+    if X.dtype.kind in "iu" and X.dtype != np.uint8:
+        X = X.astype(np.result_type(X.dtype, np.float32))  # float64 for what float32 would round
+    elif X.dtype.kind == "f" and X.dtype.itemsize > 8:
+        X = X.astype(np.float64)  # torch has nothing wider
+    elif X.dtype.byteorder not in "=|":
+        X = X.astype(X.dtype.newbyteorder("="))
+    if not X.flags.writeable or any(stride < 0 for stride in X.strides):
+        X = np.array(X)  # also turns a np.memmap chunk into plain memory
+    return torch.from_numpy(X)
+
+
+class ItemDataset(Dataset):
+    """A user's torch Dataset, its items (x or (x, ...)) stacked to batches.
+
+    Parameters
+    ----------
+    data : torch.utils.data.Dataset
+        Map-style, of tensors or arrays; its ``__getitems__`` is used where it has one.
+
+    Attributes
+    ----------
+    bounded : bool
+        Whether items must lie in [0, 1]. Unlike arrays, items are checked when they are read.
+    white : int
+        The highest level that items of uint8 may have.
+    """
+
+    bounded: bool = False
+    white: int = 255
+
+    def __init__(self, data: Dataset) -> None:
+        if isinstance(data, IterableDataset) or not hasattr(data, "__len__"):
+            raise TypeError(
+                f"{type(data).__name__} is a stream, or has no length. Pass a map-style Dataset, "
+                f"or an array: {as_array_of('X')}."
+            )
+        self.data = data
+        self.classes: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, i: int) -> Tensor:
+        return _image_of(self.data[i])
+
+    def take(self, index: Tensor) -> Tensor:
+        """Return the items at ``index`` as one tensor, shape (k, ...)."""
+        with memory_explained(
+            lambda: (
+                f"reading {len(index)} items of X, a {type(self.data).__name__:.100}, at once. "
+                "Let it return smaller items, for example resized ones, or uint8"
+            )
+        ):
+            x = self._stack(index.tolist())
+        if x.is_floating_point():
+            self._check(x)
+        elif x.dtype == torch.uint8 and self.white < 255 and x.max() > self.white:
+            raise ValueError(
+                f"X has items with values up to {int(x.max())}, but the first were masks, of 0 and "
+                "1 alone. Return bool for masks, and else uint8 of 0 to 255, x * 255."
+            )
+        elif x.dim() == 2 and x.dtype not in (torch.uint8, torch.bool):
+            x = to_tensor(x.numpy())  # as an array's rows
+        return x.float() if x.dtype == torch.bfloat16 else x  # NumPy has no bfloat16
+
+    def _stack(self, rows: list[int]) -> Tensor:
+        many = getattr(self.data, "__getitems__", None)
+        items = many(rows) if many is not None else [self.data[i] for i in rows]
+        return _stacked([_image_of(item) for item in items]).cpu()
+
+    def _check(self, x: Tensor) -> None:
+        low, high = float(x.min()), float(x.max())
+        if not isfinite(low + high):
+            raise ValueError("X has items with NaN or inf. Mend or drop them in the Dataset.")
+        if self.bounded and (low < -ROUNDING or high > 1 + ROUNDING):
+            raise ValueError(
+                f"X has items with values from {low:.8g} to {high:.8g}; [0, 1] is needed. Scale "
+                f"them in the Dataset's transforms. {OF_ITEMS.remedy(x.numpy())}"
+            )
+
+    def rows(self, start: int, stop: int) -> Tensor:
+        """Return consecutive items."""
+        return self.take(torch.arange(start, stop, device="cpu"))
+
+
+def _image_of(item: Any) -> Tensor:
+    """Return x of a Dataset's item, which is x or (x, ...), as a tensor."""
+    x = item[0] if isinstance(item, (tuple, list)) and len(item) else item
+    if isinstance(x, np.ndarray) and x.dtype.kind in "buif":
+        return torch.from_numpy(np.array(x, x.dtype.newbyteorder("=")))  # torch takes no other
+    if isinstance(x, Tensor):
+        return x.detach()
+    kind = type(x).__name__
+    remedy = "Return one of these, (c, h, w) or (h, w), or a tuple that begins with it."
+    if isinstance(x, Mapping):
+        kind += f" with the keys {reprlib.repr(list(x))}"
+        remedy = "Wrap it in a Dataset whose __getitem__ returns what is under the images' key."
+    elif isinstance(x, str | bytes | PathLike):
+        remedy = "For files, pass sklearn_vae.datasets.ImageReader(size=32).fit_transform(paths)."
+    elif isinstance(x, np.ndarray):
+        kind += f" of dtype {x.dtype}"
+    elif hasattr(x, "__array_interface__"):  # of Pillow
+        remedy = "Add torchvision.transforms.v2.ToImage() to its transforms."
+    raise TypeError(f"The Dataset's items hold {kind}; tensors or arrays are needed. {remedy}")
+
+
+def as_array_of(name: str, first: Any = None) -> str:
+    """Return an expression that reads all items of a data set, like the first, into an array."""
+    x = "x"
+    is_pair = isinstance(first, tuple | list) and len(first) > 0
+    if is_pair and not isinstance(first[0], list | float | int):
+        x, first = "x[0]", first[0]
+    if isinstance(first, Mapping):
+        images = [key for key, value in first.items() if np.ndim(value) > 1]
+        x += f"[{next(iter(images), 'image')!r}]"
+    return f"np.stack([np.asarray({x}) for x in {name}])"
+
+
+def _stacked(images: list[Tensor]) -> Tensor:
+    """Return images of one size as one tensor."""
+    sizes = sorted({tuple(x.shape) for x in images})
+    if len(sizes) > 1:
+        raise ValueError(
+            f"X has items of several sizes: {', '.join(map(str, sizes[:3]))}. Resize them to one: "
+            "add torchvision.transforms.v2.Resize((height, width)) to the Dataset's transforms."
+        )
+    return torch.stack(images)
+
+
+class ResidentDataset(Dataset):
+    """Rows of a tensor on a GPU, which stay there."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+        self.classes: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.tensor)
+
+    def take(self, index: Tensor) -> Tensor:
+        """Return the rows at ``index``, shape (k, ...)."""
+        return self.tensor.index_select(0, index)
+
+    def rows(self, start: int, stop: int) -> Tensor:
+        """Return consecutive rows, without a copy."""
+        return self.tensor[start:stop]
+
+
+Rows = ArrayDataset | ItemDataset | ResidentDataset
+"""The samples of a call, whatever X was."""
+
+
+def rows_of(data: Rows, chosen: np.ndarray) -> Dataset:
+    """Return the samples where ``chosen``, shape (n,), is True as an X of their own.
+
+    What is on disk stays there.
+    """
+    index = np.flatnonzero(chosen)
+    if isinstance(data, ItemDataset):
+        return Subset(data.data, index)  # type: ignore[arg-type]
+    if isinstance(data, ArrayDataset) and data.tensor is not None:
+        with memory_explained(lambda: COPY):
+            return ArrayDataset(data.X[index], spelling=data.spelling)
+    return Subset(data, index)  # type: ignore[arg-type]

@@ -1,0 +1,158 @@
+"""A VAE of deformations; what VAEAugmenter trains for ``method="deformation"``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from .._codec import Codec
+from ..input._rows import ArrayDataset
+from ..input._spec import InputSpec
+from ..model._deformation_model import DeformationModel
+from ..nn import Network
+from ..training import Trainer, resolve_epochs
+
+PAIRS = 200_000
+"""Pairs whose posteriors are learnt, at most; each row keeps one, however many there are."""
+
+
+@dataclass(frozen=True)
+class DeformationRecipe:
+    """The parts of a model of deformations."""
+
+    z_dim: int
+    network: Network
+
+    def build(self, spec: InputSpec, X: np.ndarray | None = None) -> DeformationModel:
+        """Return a new model on the CPU, whatever the training samples X."""
+        try:
+            scaling = spec.scaling(None, standardise=False)
+            return DeformationModel(scaling, self.network, self.z_dim).float()
+        except RuntimeError as error:
+            raise ValueError(
+                f"network={self.network!r} cannot encode a pair of images as "
+                f"{2 * spec.shape[0]} channels, which method='deformation' needs: {error}"
+            ) from error
+
+
+class DeformationVAE:
+    """VAE with the decoder p(b|a, z), an image b as a deformed.
+
+    Parameters
+    ----------
+    template : VAETransformer
+        Whose parameters it has, but for likelihood, prior, posterior and what belongs to them: they
+        are normal, and the encoder sees images as they are.
+    """
+
+    codec_: Codec
+
+    def __init__(self, template: Any) -> None:
+        self.template = template
+
+    @property
+    def module_(self) -> DeformationModel:
+        """The trained torch module."""
+        module: DeformationModel = self.codec_.module
+        return module
+
+    def fit(self, X: ArrayDataset, partners: np.ndarray) -> DeformationVAE:
+        """Train on images and, for each, the row numbers (n, k) of what it could be deformed to.
+
+        -1 is for those that take no part.
+        """
+        vae = self.template
+        data, spec, recipe = vae.read_training(X)
+        pairs: Any = _Pairs(data, partners)  # fetched by the batch, as other data
+        trainer = Trainer.of(vae, importance_samples=1, label_weight=0.0, augment=None)
+        self.codec_, net, _ = trainer.train(
+            DeformationRecipe(recipe.z_dim, recipe.network),
+            spec,
+            pairs,
+            epochs=resolve_epochs(vae.max_epochs, len(data)),
+        )
+        self.history_ = net.rows()
+        return self
+
+    def pair_posteriors(self, X: np.ndarray, partners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and standard deviation of q(z|a, b) for pairs, each (n, k, z_dim).
+
+        Of all partners, or of as many, near and far, as ``PAIRS`` allows. Rows without have zeros.
+        """
+        n = len(partners)
+        k = max(1, min(partners.shape[1], PAIRS // n))
+        partners = partners[:, np.linspace(0, partners.shape[1] - 1, k).astype(int)]
+        pairs: Any = _Pairs(ArrayDataset(X), partners.reshape(-1, 1), np.repeat(np.arange(n), k))
+        moments = np.zeros((n * k, 2 * self.module_.z_dim), np.float32)
+        moments[partners.ravel() >= 0] = np.hstack(self.codec_.posterior(pairs))
+        mean, std = np.split(moments.reshape(n, k, -1), 2, axis=2)
+        return mean, std
+
+    def deform(self, X: np.ndarray, Z: np.ndarray) -> np.ndarray:
+        """Return images X as codes Z, (n, z_dim), deform them, in the form of the fitted X."""
+        images, codes, codec = ArrayDataset(X), torch.from_numpy(Z.astype(np.float32)), self.codec_
+
+        def deformed(numbers: Tensor) -> Tensor:
+            rows = numbers.long()
+            a = self.module_.scaling.single(codec.on_device(images.take(rows)))
+            return codec.raw(self.module_.deformed(a, codec.on_device(codes[rows])))
+
+        return codec.generate(ArrayDataset(np.arange(len(X))), deformed)
+
+
+class _Pairs(Dataset):
+    """Each image with one of its partners, drawn anew whenever it is taken.
+
+    Parameters
+    ----------
+    data : ArrayDataset
+    partners : ndarray of shape (n, k)
+        Row numbers; rows with -1 are left out.
+    rows : ndarray of shape (n,), default=None
+        Of which image each row of ``partners`` is; None for the first, the second...
+    """
+
+    def __init__(
+        self, data: ArrayDataset, partners: np.ndarray, rows: np.ndarray | None = None
+    ) -> None:
+        takes_part = partners[:, 0] >= 0
+        self.data = data
+        self.partners = torch.from_numpy(partners[takes_part])
+        rows = np.arange(len(partners)) if rows is None else rows
+        self.first = torch.from_numpy(rows[takes_part])
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def take(self, index: Tensor) -> Tensor:
+        k = self.partners.shape[1]
+        which = torch.randint(k, index.shape, device="cpu") if k > 1 else torch.zeros_like(index)
+        second = self.partners[index, which]
+        return torch.stack([self.data.take(self.first[index]), self.data.take(second)], 1)
+
+    def rows(self, start: int, stop: int) -> Tensor:
+        return self.take(torch.arange(start, stop, device="cpu"))
+
+
+def class_neighbors(X: np.ndarray, codes: np.ndarray, k: int) -> np.ndarray:
+    """Return the row numbers (n, k) of each row's nearest neighbours in its class.
+
+    Of a class with fewer they recur; rows alone in their class, or of code -1, have -1.
+    """
+    from sklearn.neighbors import NearestNeighbors  # slow to import
+
+    partners = np.full((len(X), k), -1)
+    for c in np.unique(codes[codes >= 0]):
+        rows = np.flatnonzero(codes == c)
+        most = min(k, len(rows) - 1)
+        if most:
+            flat = X[rows].reshape(len(rows), -1).astype(np.float32)
+            nearest = NearestNeighbors(n_neighbors=most).fit(flat)
+            found = nearest.kneighbors(return_distance=False)  # without the row itself
+            partners[rows] = rows[found[:, np.arange(k) % most]]
+    return partners

@@ -1,0 +1,132 @@
+"""Which synthetic rows to keep."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+
+from .._sklearn_compat import HasMethods, Interval
+from ..utils._recipes import NestedParamsMixin
+
+ROUNDING = 1e-6
+"""Distances below this share of the largest are zero but for rounding."""
+
+
+class QualityGate(NestedParamsMixin, BaseEstimator):
+    """Drops synthetic rows that miss their class or copy a real row.
+
+    Parameters
+    ----------
+    classifier : estimator, default=None
+        Fitted on the labelled real rows; a synthetic row that it assigns to another class is
+        dropped. It gets rows as an array, in the shape of the user's X. None is
+        ``LogisticRegression(class_weight="balanced")`` on the VAE's posterior means (on flattened
+        rows without a VAE), which needs two classes or more.
+    min_distance : float, default=0.25
+        A synthetic row is a copy when a labelled real row lies nearer than this, 0 or more, times
+        the median distance between a real row and its nearest neighbour (Euclidean, on flattened
+        rows; rows that are there twice do not count). 0 keeps all.
+    max_rounds : int, default=10
+        Draws at most, 1 or more: what was dropped is drawn anew; what is missing after the last
+        stays missing, with a warning.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_vae import VAEAugmenter
+    >>> from sklearn_vae.synthesis import QualityGate
+    >>> X, y = np.random.default_rng(0).random((20, 8, 8)), np.repeat([0, 1], [14, 6])
+    >>> X = (X + y[:, None, None]) / 2  # 0 is dark, 1 bright
+    >>> augmenter = VAEAugmenter(method="bootstrap", transforms="geometric", random_state=0,
+    ...                          gate=QualityGate(min_distance=0.1))
+    >>> augmenter.fit_resample(X, y)[0].shape
+    (28, 8, 8)
+    >>> augmenter.gate_report_[1]
+    {'asked': 8, 'drawn': 8, 'misassigned': 0, 'copies': 0, 'kept': 8}
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "classifier": [HasMethods(["fit", "predict"]), None],
+        "min_distance": [Interval(Real, 0, None, closed="left")],
+        "max_rounds": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(
+        self, classifier: Any = None, *, min_distance: float = 0.25, max_rounds: int = 10
+    ) -> None:
+        self.classifier = classifier
+        self.min_distance = min_distance
+        self.max_rounds = max_rounds
+
+    def fit(self, X: np.ndarray, codes: np.ndarray, y: np.ndarray) -> QualityGate:
+        """Learn the classes and the distances of real rows.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, ...)
+            Labelled real rows.
+        codes : ndarray of shape (n, d)
+            What the classifier None works on.
+        y : ndarray of shape (n,)
+            Class numbers.
+
+        Returns
+        -------
+        self : QualityGate
+            Fitted.
+
+        Raises
+        ------
+        ValueError
+            For parameters out of range, and for one class where ``classifier`` is None.
+        """
+        from sklearn.linear_model import LogisticRegression  # slow to import
+        from sklearn.neighbors import NearestNeighbors
+
+        self._validate_params()
+        if self.classifier is None:
+            self.classifier_: Any = LogisticRegression(class_weight="balanced", max_iter=1000)
+            self.classifier_.fit(codes, y)
+        else:
+            self.classifier_ = clone(self.classifier).fit(X, y)
+        if self.min_distance > 0:
+            flat = _flat(X)
+            self.neighbors_ = NearestNeighbors(n_neighbors=1).fit(flat)
+            some = flat[:: -(-len(flat) // 2000)]
+            distance, _ = self.neighbors_.kneighbors(some, n_neighbors=min(2, len(flat)))
+            apart = distance[:, -1]
+            apart = apart[apart > ROUNDING * apart.max()]  # real rows may be there twice
+            self.radius_ = self.min_distance * float(np.median(apart)) if len(apart) else 0.0
+        return self
+
+    def assigned(self, X: np.ndarray, codes: np.ndarray, label: int) -> np.ndarray:
+        """Return which rows the classifier assigns to the class.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, ...)
+            Synthetic rows.
+        codes : ndarray of shape (n, d)
+            Theirs, of the kind that :meth:`fit` got.
+        label : int
+            Number of the class.
+
+        Returns
+        -------
+        hit : ndarray of shape (n,), bool
+            True where the class is met.
+        """
+        return self.classifier_.predict(codes if self.classifier is None else X) == label
+
+    def copies(self, X: np.ndarray) -> np.ndarray:
+        """Return which of the synthetic rows X (n, ...) copy a real one, shape (n,), bool."""
+        if self.min_distance == 0:
+            return np.zeros(len(X), bool)
+        return self.neighbors_.kneighbors(_flat(X))[0][:, 0] <= self.radius_
+
+
+def _flat(X: np.ndarray) -> np.ndarray:
+    return X.reshape(len(X), -1).astype(np.result_type(X.dtype, np.float32), copy=False)

@@ -1,0 +1,333 @@
+"""One training, by an estimator's parameters: split, net, callbacks, and where it goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import type_of_target
+from skorch.callbacks import Callback, EarlyStopping
+from skorch.helper import predefined_split
+from skorch.utils import noop
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.data import Subset
+
+from .._codec import Codec
+from ..augmentation._augment import resolve_augment
+from ..input._rows import Rows
+from ..input._spec import InputSpec
+from ..model import VAE
+from ..nn._device import resolve_device
+from ..utils._generators import seeded
+from ..utils._memory import explains_memory, megabytes
+from ..utils._spread import spread_rows
+from ._callbacks import check_callbacks, history_keys, shallow_copies
+from ._net import VAENet
+from ._precision import resolve_precision
+from ._progress import EpochLog, ProgressBar, tell
+
+OptimizerName = Literal["adam", "adamw", "sgd"]
+OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+FUSED = {"cpu", "cuda"}
+"""Types of device on which torch's optimisers make one pass over all weights."""
+AUTO_PASSES, AUTO_EPOCHS = 600_000, (10, 200)
+"""``max_epochs="auto"``: so many sample passes, within these bounds of epochs."""
+NOT_SETTINGS = {"params", "lr", "initial_lr", "fused", "foreach", "capturable"}
+"""What of an optimiser's groups may differ when training goes on: rates, and how it is computed."""
+
+
+def resolve_epochs(max_epochs: int | str, n: int) -> int:
+    """Return the number of epochs that ``max_epochs`` stands for with n samples."""
+    if isinstance(max_epochs, str):
+        return int(np.clip(round(AUTO_PASSES / n), *AUTO_EPOCHS))
+    return max_epochs
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """What a training goes on from.
+
+    Attributes
+    ----------
+    module : VAE
+        Stays as it is: a copy is trained.
+    history : list of dict
+        The rows of the epochs so far.
+    optimizer : tuple of str and dict
+        The kind of optimiser and its ``state_dict``; empty where it was not kept.
+    new_labels : int, default=0
+        Above 0 the model gets a new head for so many classes, and the optimiser starts afresh.
+    """
+
+    module: VAE
+    history: list[dict[str, float]]
+    optimizer: tuple[str, dict[str, Any]] = ("", {})
+    new_labels: int = 0
+
+
+def _to_train(
+    trainer: Trainer, recipe: Any, spec: InputSpec, data: Rows, *args: Any, **kwargs: Any
+) -> str:
+    """Return what was asked for when there was no memory to train, and a remedy."""
+    n = min(trainer.batch_size, len(data))
+    smaller = ", smaller images" if spec.is_image else ""
+    return (
+        f"training with batch_size={trainer.batch_size}: a batch of {n} samples of shape "
+        f"{spec.shape} is {megabytes(n * spec.n_features)}, its activations are many "
+        f"times that. Set a smaller batch_size{smaller} or a smaller network."
+    )
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """The parameters of an estimator that concern training, by their names there."""
+
+    beta: float
+    kl_warmup: float
+    free_bits: float
+    importance_samples: int
+    label_weight: float
+    augment: Any
+    batch_size: int
+    lr: float
+    lr_schedule: str
+    optimizer: Any
+    validation_fraction: float | None
+    patience: int | None
+    device: str | torch.device
+    precision: str
+    compile: bool | str
+    callbacks: list[Any] | None
+    random_state: Any
+    verbose: int
+
+    @classmethod
+    def of(cls, estimator: Any, **fixed: Any) -> Trainer:
+        """Return the trainer with an estimator's parameters, but for those that are fixed."""
+        names = {field.name for field in fields(cls)} - fixed.keys()
+        return cls(**{name: getattr(estimator, name) for name in names}, **fixed)
+
+    @explains_memory(_to_train)
+    def train(
+        self,
+        recipe: Any,
+        spec: InputSpec,
+        data: Rows,
+        y: np.ndarray | None = None,
+        *,
+        epochs: int,
+        partial: bool = False,
+        resume: Resumption | None = None,
+        first: Sequence[Callback] = (),
+        finish: Callable[[Codec], None] = lambda codec: None,
+    ) -> tuple[Codec, VAENet, int]:
+        """Train a model and return it, its net and the number of rows that it was trained on.
+
+        Parameters
+        ----------
+        recipe : VAERecipe
+            Builds the model; not asked when training is resumed.
+        spec : InputSpec
+            The form of the samples.
+        data : Rows
+            With ``classes`` where there are labels to learn.
+        y : ndarray of shape (n,), default=None
+            What stratifies the validation split.
+        epochs : int
+            How many there are, at most.
+        partial : bool, default=False
+            At a constant learning rate and without validation.
+        resume : Resumption, default=None
+            What training goes on from.
+        first : sequence of skorch callbacks
+            Called before all others.
+        finish : callable
+            Gets the trained model while torch is still seeded: reading rows may draw.
+        """
+        device = resolve_device(self.device)
+        seed = check_random_state(self.random_state).randint(2**31 - 1)
+        split = None if partial else self._split(len(data), y, seed)
+        with self._session(seed, 0 if resume is None else len(resume.history), device):
+            if resume is None:
+                model = recipe.build(spec, data.take(spread_rows(len(data))).numpy())
+            else:
+                model = copy.deepcopy(resume.module)
+                if resume.new_labels:
+                    model.add_class_head(resume.new_labels)
+            self._check(model)
+            net = self._make_net(model.to(device), spec, device, split, data, partial, first)
+            if resume is not None:
+                self._resume(net, resume)
+            net.train(data if split is None else Subset(data, split[0]), epochs)
+            net.train_split = None  # it holds the validation images
+            codec = Codec(recipe, spec, model.eval(), device, self.device)
+            finish(codec)
+        return codec, net, len(data) if split is None else len(split[0])
+
+    @staticmethod
+    @contextlib.contextmanager
+    def _session(seed: int, done: int, device: torch.device) -> Iterator[None]:
+        """Seed torch for one call; whatever the caller has switched off, take gradients."""
+        seed_of_call = int(np.random.SeedSequence([seed, done]).generate_state(1)[0])
+        with seeded(seed_of_call, device), torch.inference_mode(False), torch.enable_grad():
+            yield
+
+    def check_objective(self) -> None:
+        """Refuse parameters that ask for two objectives at once."""
+        if self.importance_samples > 1 and (self.beta, self.kl_warmup, self.free_bits) != (1, 0, 0):
+            raise ValueError(
+                f"importance_samples={self.importance_samples} trains on a bound without a KL term "
+                f"of its own, but beta={self.beta}, kl_warmup={self.kl_warmup}, "
+                f"free_bits={self.free_bits} change the KL term. Leave them at 1, 0 and 0."
+            )
+
+    def _check(self, model: VAE) -> None:
+        """Refuse what the model cannot be trained with."""
+        if self.batch_size == 1 and any(isinstance(m, _BatchNorm) for m in model.modules()):
+            raise ValueError(
+                "batch_size=1, but the network has BatchNorm, which needs two samples or more. Use "
+                "batch_size >= 2 or a network without it, such as network='conv' or 'mlp'."
+            )
+        if self.free_bits > 0 and not model.has_kl_per_dimension():
+            parts = (
+                f"prior={model.prior_recipe!r:.100} with posterior={model.posterior_recipe!r:.100}"
+            )
+            raise ValueError(
+                f"free_bits={self.free_bits} is per latent dimension, which {parts} does not tell "
+                "apart. Use free_bits=0, or prior='normal' with posterior='normal'."
+            )
+
+    def _make_net(
+        self,
+        model: VAE,
+        spec: InputSpec,
+        device: torch.device,
+        split: tuple[Any, Any] | None,
+        data: Rows,
+        partial: bool,
+        first: Sequence[Callback],
+    ) -> VAENet:
+        optimizer = self.optimizer
+        settings: dict[str, Any] = {}
+        if isinstance(optimizer, str):
+            optimizer = OPTIMIZERS[optimizer]
+            if device.type in FUSED:
+                settings["optimizer__fused"] = True
+        if isinstance(self.compile, str):
+            settings["compile__mode"] = self.compile
+        valid = None if split is None else Subset(data, split[1])
+        schedule = "constant" if partial else self.lr_schedule
+        callbacks = self._make_callbacks(schedule, partial=partial, validation=valid is not None)
+        return VAENet(
+            model,
+            augment=resolve_augment(self.augment, spec.shape),
+            beta=self.beta,
+            free_bits=self.free_bits,
+            lr_schedule=schedule,
+            kl_warmup=self.kl_warmup,
+            importance_samples=self.importance_samples,
+            label_weight=self.label_weight * spec.n_features,
+            autocast=resolve_precision(self.precision, device, model, bounded=spec.is_intensity),
+            optimizer=optimizer,
+            **settings,
+            lr=self.lr,
+            batch_size=self.batch_size,
+            train_split=None if valid is None else predefined_split(valid),
+            callbacks=[*first, *callbacks],
+            device=device,
+            compile=bool(self.compile),  # NumPy's True from an array of candidates, too
+            verbose=self.verbose,
+        )
+
+    def _make_callbacks(self, schedule: str, *, partial: bool, validation: bool) -> list[Any]:
+        # Copies: training must not change what the user passed (read them off net_.callbacks_).
+        callbacks = shallow_copies(self.callbacks)
+        check_callbacks(
+            callbacks,
+            keys=history_keys(labels=self.label_weight > 0, validation=validation),
+            schedule=schedule,
+            remedy="partial_fit never does: use" if partial else "Set validation_fraction=0.1, or",
+        )
+        if self.verbose:  # first, so that the bar is closed whatever the others do
+            callbacks.insert(0, ProgressBar() if self.verbose == 1 else EpochLog())
+        if not partial and self.patience is not None:
+            callbacks.append(
+                EarlyStopping(
+                    patience=self.patience,
+                    threshold=0,
+                    threshold_mode="abs",  # "rel" is wrong for losses below zero
+                    load_best=True,
+                    sink=tell if self.verbose > 1 else noop,
+                )
+            )
+        return callbacks
+
+    def _resume(self, net: VAENet, resume: Resumption) -> None:
+        """Continue with the history and, where it was kept, the state of the optimiser."""
+        net.initialize()
+        net.history.extend([*map(dict, resume.history)])
+        kind, state = ("", {}) if resume.new_labels else resume.optimizer
+        # Another optimiser starts afresh, and so does one with other settings or a new head.
+        if kind == type(net.optimizer_).__name__ and _same_groups(
+            state["param_groups"], net.optimizer_.state_dict()["param_groups"]
+        ):
+            net.optimizer_.load_state_dict(copy.deepcopy(state))  # torch would share its tensors
+        net.begin_rate(self.lr)
+
+    def _split(self, n: int, y: Any, seed: int) -> tuple[Any, Any] | None:
+        """Return shuffled rows for training and validation, or None without validation."""
+        fraction = self.validation_fraction
+        if fraction is None:
+            fraction = 0.0 if self.patience is None else 0.1
+        if fraction == 0:
+            if self.patience is not None:
+                raise ValueError(
+                    f"patience={self.patience} needs a validation split, but "
+                    "validation_fraction=0. Set it to, say, 0.1, or patience=None."
+                )
+            return None
+        n_valid = max(1, round(fraction * n))
+        if n - n_valid < 2:
+            raise ValueError(
+                f"validation_fraction={fraction} of {n} samples leaves {n - n_valid} to train on; "
+                "at least 2 are needed. Use more samples or validation_fraction=0."
+            )
+        train, valid = train_test_split(
+            np.arange(n),
+            test_size=n_valid,
+            random_state=seed,
+            stratify=_strata(y, n, n_valid),
+        )
+        return train, valid
+
+
+def _strata(y: Any, n: int, n_valid: int) -> np.ndarray | None:
+    """Return y where it can stratify a split: labels, each class on both sides."""
+    if y is None:
+        return None
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        return None
+    try:
+        if y.ndim != 1 or type_of_target(y) not in ("binary", "multiclass"):
+            return None
+        _, counts = np.unique(y, return_counts=True)
+    except (TypeError, ValueError):  # None among strings, say
+        return None
+    fits = counts.min() >= 2 and len(counts) <= min(n_valid, n - n_valid)
+    return y if fits else None
+
+
+def _same_groups(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> bool:
+    """Return whether an optimiser's groups hold as many tensors under the same settings."""
+    return len(old) == len(new) and all(
+        len(a["params"]) == len(b["params"])
+        and all(a[key] == b[key] for key in (a.keys() & b.keys()) - NOT_SETTINGS)
+        for a, b in zip(old, new, strict=True)
+    )
