@@ -92,7 +92,8 @@ class Codec:
         """
         bounded = self.recipe.likelihood.bounded
         if in_place:
-            return read_in_place(X, names_of, self.spec, self.device, bounded=bounded)
+            here = next(self.module.parameters()).device  # with its index, unlike ``device``
+            return read_in_place(X, names_of, self.spec, here, bounded=bounded)
         return read(X, names_of, self.spec, bounded=bounded)
 
     def scaled(self, raw: torch.Tensor) -> torch.Tensor:

@@ -35,6 +35,7 @@ from sklearn_vae.model import (
     Gaussian,
     Mixture,
     StandardNormal,
+    VAERecipe,
     Vamp,
 )
 from sklearn_vae.nn import MLP, Conv, ConvBN, Custom, Network

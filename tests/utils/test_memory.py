@@ -192,7 +192,7 @@ def test_who_reads_and_copies_says_so(images, labels, monkeypatch):
         with pytest.raises(MemoryError, match=r"in reading X. Pass fewer samples"):
             VAEAugmenter(vae=tiny(), n_new=1).fit(images, labels)
     monkeypatch.setattr(ArrayDataset, "__init__", make_all)
-    with pytest.raises(MemoryError, match=r"copying half of X .* or a torch Dataset"):
+    with pytest.raises(MemoryError, match=r"copying a part of X.* or a torch Dataset"):
         VAEDetector(tiny()).fit(images)
 
 
