@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from helpers import synthetic_images
 
-from sklearn_vae.augmentation import AUGMENTATIONS, Augment, resolve_augment
+from sklearn_vae.augmentation._augment import AUGMENTATIONS, Augment, resolve_augment
 
 
 @pytest.fixture(autouse=True)
