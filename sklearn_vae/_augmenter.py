@@ -519,7 +519,7 @@ class VAEAugmenter(
             none = np.empty((len(data.X), 0))
             return None, none, none
         if isinstance(template, FrozenEstimator):
-            vae = unfrozen(template)
+            vae: Any = unfrozen(template)
             rows = vae.codec_.read(ArrayDataset(data.X), names_of=vae)
             return vae, *vae.codec_.posterior(rows)
         template = seeded_clone(template, rng)
