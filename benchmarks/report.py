@@ -523,9 +523,11 @@ def table(name: str) -> str:
     """Return a table, and below it the machine where it counts."""
     if name not in TIMED:
         return markdown_table(TABLES[name]())
-    if not (RESULTS / f"{name}.json").exists():
+    script, _, part = name.partition("_")
+    path = f"{script}/{part or 'main'}"
+    if not (RESULTS / f"{path}.json").exists():
         return "Not measured yet."
-    return f"{markdown_table(TIMED[name](load(name)['results']))}\n\n{machine(name)}"
+    return f"{markdown_table(TIMED[name](load(path)['results']))}\n\n{machine(path)}"
 
 
 def written(text: str) -> str:

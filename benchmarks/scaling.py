@@ -10,17 +10,18 @@ result, each case in a fresh process; the last encodes a sparse memory-mapped fi
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
+import threading
+from collections.abc import Iterator
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _common import environment, markdown_table, write_json
+from _common import Record, run, seconds, watch
+from skorch import NeuralNet
+from skorch.callbacks import Callback
 
 from sklearn_vae import VAETransformer
 from sklearn_vae.nn import MLP, Conv
@@ -28,62 +29,49 @@ from sklearn_vae.nn import MLP, Conv
 SIZES = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 
 
-class EpochClock(VAETransformer):
-    """Measures the time that its training spends in the batches of its epochs."""
+class EpochClock(Callback):
+    """Measures the time that a training spends in the batches of its epochs."""
 
-    def _make_net(self, *args: Any) -> Any:
-        net = super()._make_net(*args)
-        run, self.in_batches_ = net.run_single_epoch, 0.0
+    def __init__(self) -> None:
+        self.times: list[float] = []  # shared with the copy that a fit makes
 
-        def timed(*args: Any, **kwargs: Any) -> None:
-            start = time.perf_counter()
-            run(*args, **kwargs)
-            self.in_batches_ += time.perf_counter() - start
-
-        net.run_single_epoch = timed
-        return net
+    def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Put a clock around the epochs."""
+        epoch = net.run_single_epoch
+        net.run_single_epoch = lambda *args, **kw: self.times.append(
+            seconds(lambda: epoch(*args, **kw))
+        )
 
 
-def small_vae(epochs: int) -> EpochClock:
+def small_vae(epochs: int, *callbacks: Callback) -> VAETransformer:
     """Return an estimator whose steps are cheap, so that what surrounds them shows."""
-    return EpochClock(4, network=MLP((32,)), max_epochs=epochs, augment=None, device="cpu")
+    settings = {"max_epochs": epochs, "augment": None, "device": "cpu", "callbacks": [*callbacks]}
+    return VAETransformer(4, network=MLP((32,)), **settings)
 
 
-def part_time(args: argparse.Namespace) -> list[dict[str, Any]]:
+def part_time(args: argparse.Namespace) -> Iterator[Record]:
     """Time epochs over 1k to 1M images of 8 x 8, and 1 to 8 epochs of 100k."""
     X = np.random.default_rng(0).integers(0, 256, (SIZES[-1], 8, 8), dtype=np.uint8)
     small_vae(1).fit(X[:1000])
-    rows = []
     for n in SIZES:
-        durations, batches, fits = [], [], []
+        fits, durations, outside = [], [], []
         for _ in range(args.rounds):
-            vae = small_vae(3)
-            start = time.perf_counter()
-            vae.fit(X[:n])
-            fits.append(time.perf_counter() - start)
+            clock = EpochClock()
+            vae = small_vae(3, clock)
+            fits.append(seconds(lambda v=vae, n=n: v.fit(X[:n])))
             durations.append(sum(row["dur"] for row in vae.history_))
-            batches.append(vae.in_batches_)
-        rows.append(
-            {
-                "images": n,
-                "epochs": 3,
-                "fit seconds": statistics.median(fits),
-                "us per image and epoch": 1e6 * statistics.median(durations) / n / 3,
-                "share outside batches, %": statistics.median(
-                    100 * (1 - b / d) for b, d in zip(batches, durations, strict=True)
-                ),
-            }
-        )
-        print(markdown_table(rows[-1:], list(rows[-1])), flush=True)
+            outside.append(100 * (1 - sum(clock.times) / durations[-1]))
+        yield {
+            "images": n,
+            "epochs": 3,
+            "fit seconds": statistics.median(fits),
+            "us per image and epoch": 1e6 * statistics.median(durations) / n / 3,
+            "share outside batches, %": statistics.median(outside),
+        }
+    n = 100_000
     for epochs in (1, 2, 4, 8):
-        fits = []
-        for _ in range(args.rounds):
-            start = time.perf_counter()
-            small_vae(epochs).fit(X[:100_000])
-            fits.append(time.perf_counter() - start)
-        rows.append({"images": 100_000, "epochs": epochs, "fit seconds": statistics.median(fits)})
-        print(markdown_table(rows[-1:], list(rows[-1])), flush=True)
-    return rows
+        fits = [seconds(lambda e=epochs: small_vae(e).fit(X[:n])) for _ in range(args.rounds)]
+        yield {"images": n, "epochs": epochs, "fit seconds": statistics.median(fits)}
 
 
 MEMORY_CASES = {
@@ -106,9 +94,8 @@ def memory_case(case: str, file: str) -> dict[str, float]:
     rng = np.random.default_rng(0)
     features = "hidden" if case == "hidden" else "mean"
     network = MLP((16,)) if case == "mapped" else Conv()  # reads 20 GB; the net is not the point
-    vae = VAETransformer(
-        16, network=network, max_epochs=1, augment=None, device="cpu", features=features
-    )
+    settings = {"network": network, "max_epochs": 1, "augment": None, "features": features}
+    vae = VAETransformer(16, device="cpu", **settings)
     small = rng.integers(0, 256, (2000, *shape), dtype=np.uint8)
     vae.fit(small).transform(small)
     vae.inverse_transform(vae.module_.posterior_head.bias.detach().numpy()[None, :16])
@@ -125,24 +112,18 @@ def memory_case(case: str, file: str) -> dict[str, float]:
         "score": lambda: vae.score_samples(X, n_samples=1),
     }
     work = works.get(case, lambda: vae.fit(X) if case.startswith("fit") else vae.transform(X))
-    watch = Watch()
-    start = time.perf_counter()
+    memory, spent = MemoryWatch(), watch()
     result = work()
-    elapsed = time.perf_counter() - start
+    elapsed = spent()
     own = result.nbytes if isinstance(result, np.ndarray) else 0
-    return {
-        "beyond, MiB": (watch.stop() - own) / 2**20,
-        "data, MiB": X.nbytes / 2**20,
-        "seconds": elapsed,
-    }
+    beyond = (memory.stop() - own) / 2**20
+    return {"beyond, MiB": beyond, "data, MiB": X.nbytes / 2**20, "seconds": elapsed}
 
 
-class Watch:
+class MemoryWatch:
     """Samples the process's anonymous memory (mapped files do not count) in a thread."""
 
     def __init__(self) -> None:
-        import threading
-
         self.base = self.highest = anonymous_bytes()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -167,39 +148,15 @@ def anonymous_bytes() -> int:
     raise OSError("/proc/self/status has no RssAnon; this benchmark needs Linux.")
 
 
-def part_memory(args: argparse.Namespace) -> list[dict[str, Any]]:
+def part_memory(args: argparse.Namespace) -> Iterator[Record]:
     """Run each case in a fresh process."""
-    rows = []
     with tempfile.NamedTemporaryFile() as file:
         file.truncate(20 * 10**9)  # sparse: takes no room on the disk
         for name, case in MEMORY_CASES.items():
-            command = [sys.executable, __file__, "--case", case, "--file", file.name]
-            out = subprocess.run(command, capture_output=True, check=True, text=True).stdout
-            rows.append({"case": name, **json.loads(out)})
-            print(markdown_table(rows[-1:], list(rows[-1])), flush=True)
-    return rows
-
-
-PARTS = {"time": part_time, "memory": part_memory}
-
-
-def main() -> None:
-    """Run the chosen parts and write a JSON for each."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--part", nargs="+", default=list(PARTS), choices=list(PARTS))
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--case", help=argparse.SUPPRESS)
-    parser.add_argument("--file", help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.case:
-        print(json.dumps(memory_case(args.case, args.file)))
-        return
-    for part in args.part:
-        rows = PARTS[part](args)
-        payload = {"environment": environment(), "args": vars(args), "results": rows}
-        write_json(f"scaling_{part}", payload)
-        print(markdown_table(rows, list(rows[0])), flush=True)
+            with get_context("spawn").Pool(1) as fresh:
+                yield {"case": name, **fresh.apply(memory_case, (case, file.name))}
 
 
 if __name__ == "__main__":
-    main()
+    parts = {"time": (part_time, list), "memory": (part_memory, list)}
+    run(__doc__, "scaling", parts, rounds=3)

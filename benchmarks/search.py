@@ -17,12 +17,11 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
-import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
-from _common import environment, markdown_table, write_json
+from _common import Record, pivot, run, seconds, watch
+from _shared import load
 from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
@@ -31,7 +30,6 @@ from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC
 
 from sklearn_vae import VAETransformer
-from sklearn_vae.datasets import fetch_images
 from sklearn_vae.nn import MLP
 
 Z_DIMS = (4, 8, 16)
@@ -45,9 +43,9 @@ VAES = {
 }
 
 
-def load(data: str) -> tuple[np.ndarray, np.ndarray]:
+def images(data: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the images of ``digits``, or ten thousand rows of ``mnist``, and their labels."""
-    X, y = fetch_images(data, return_X_y=True, download_if_missing=False)
+    X, y = load(data)
     return (X, y) if data == "digits" else (X[:10_000].reshape(10_000, -1), y[:10_000])
 
 
@@ -55,14 +53,9 @@ def grid(vae: VAETransformer, n_jobs: int, X: np.ndarray, y: np.ndarray) -> floa
     """Return the seconds of the search, without its refit."""
     with tempfile.TemporaryDirectory() as folder:
         pipeline = Pipeline([("vae", vae), ("head", SVC())], memory=folder)
-        search = GridSearchCV(
-            pipeline,
-            {"vae__z_dim": Z_DIMS, "head": HEADS},
-            cv=FOLDS,
-            n_jobs=n_jobs,
-            refit=False,
-        )
-        return clock(lambda: search.fit(X, y))
+        params = {"vae__z_dim": Z_DIMS, "head": HEADS}
+        search = GridSearchCV(pipeline, params, cv=FOLDS, n_jobs=n_jobs, refit=False)
+        return seconds(lambda: search.fit(X, y))
 
 
 def fit_vaes(vae: VAETransformer, X: np.ndarray, y: np.ndarray) -> list[tuple[np.ndarray, ...]]:
@@ -78,69 +71,49 @@ def fit_vaes(vae: VAETransformer, X: np.ndarray, y: np.ndarray) -> list[tuple[np
 
 def apart(vae: VAETransformer, X: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     """Return the seconds of 9 VAE fits and of 108 head fits with their scores, one by one."""
-    start = time.perf_counter()
+    spent = watch()
     parts = fit_vaes(vae, X, y)
-    middle = time.perf_counter()
+    vaes, spent = spent(), watch()
     for Z, labels, Z_test, labels_test in parts:
         for head in HEADS:
             clone(head).fit(Z, labels).score(Z_test, labels_test)
-    return middle - start, time.perf_counter() - middle
+    return vaes, spent()
 
 
 def pair(vae: VAETransformer, X: np.ndarray, y: np.ndarray) -> float:
     """Return the seconds of ``apart`` in two processes at once, with half of the cores each."""
     workers = Parallel(n_jobs=2)
-    return clock(lambda: workers(delayed(apart)(vae, X, y) for _ in range(2)))
+    return seconds(lambda: workers(delayed(apart)(vae, X, y) for _ in range(2)))
 
 
-def clock(work: Callable[[], Any]) -> float:
-    """Return how long ``work`` takes."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def compare(data: str, rounds: int) -> tuple[list[dict[str, Any]], dict[str, list[float]]]:
+def compare(args: argparse.Namespace) -> Iterator[Record]:
     """Time the parts, the search with one and with two jobs, and two processes, in turns."""
-    vae = VAES[data]
-    X, y = load(data)
-    few = clone(vae).set_params(max_epochs=1)
-    few.fit(X)
-    Parallel(n_jobs=2)(delayed(fit_vaes)(few, X[:300], y[:300]) for _ in range(2))  # start them
-    names = ("VAEs apart", "heads apart", "n_jobs=1", "n_jobs=2", "pair")
-    times: dict[str, list[float]] = {name: [] for name in names}
-    for _ in range(rounds):
-        vaes, heads = apart(vae, X, y)
-        each = (vaes, heads, grid(vae, 1, X, y), grid(vae, 2, X, y), pair(vae, X, y))
-        for name, seconds in zip(names, each, strict=True):
-            times[name].append(seconds)
-    vaes, heads, one, two, both = (statistics.median(times[name]) for name in names)
-    rows = [
-        {"what": "9 VAE fits apart, s", "value": vaes},
-        {"what": "108 heads apart, s", "value": heads},
-        {"what": "grid, n_jobs=1, s", "value": one},
-        {"what": "grid, n_jobs=2, s", "value": two},
-        {"what": "grid / parts (n_jobs=1)", "value": one / (vaes + heads)},
-        {"what": "n_jobs=1 / n_jobs=2", "value": one / two},
-        {"what": "parts twice / in two processes", "value": 2 * (vaes + heads) / both},
-    ]
-    return [{"data": data, **row} for row in rows], times
-
-
-def main() -> None:
-    """Compare on each of the data, and write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", nargs="+", choices=VAES, default=list(VAES))
-    parser.add_argument("--rounds", type=int, default=3)
-    args = parser.parse_args()
-    rows, times = [], {}
+    names = ("9 VAE fits apart, s", "108 heads apart, s", "grid, n_jobs=1, s", "grid, n_jobs=2, s")
     for data in args.data:
-        found, times[data] = compare(data, args.rounds)
-        rows += found
-        payload = {"environment": environment(), "args": vars(args), "results": rows}
-        write_json("search", {**payload, "times": times})
-        print(markdown_table(found, list(found[0])), flush=True)
+        vae, (X, y) = VAES[data], images(data)
+        few = clone(vae).set_params(max_epochs=1).fit(X)
+        Parallel(n_jobs=2)(delayed(fit_vaes)(few, X[:300], y[:300]) for _ in range(2))  # start them
+        times: dict[str, list[float]] = {name: [] for name in (*names, "pair, s")}
+        for _ in range(args.rounds):
+            each = (*apart(vae, X, y), grid(vae, 1, X, y), grid(vae, 2, X, y), pair(vae, X, y))
+            for found, elapsed in zip(times.values(), each, strict=True):
+                found.append(elapsed)
+        vaes, heads, one, two, both = map(statistics.median, times.values())
+        for name in names:
+            yield {"data": data, "what": name, "value": statistics.median(times[name])}
+        for what, value in (
+            ("grid / parts (n_jobs=1)", one / (vaes + heads)),
+            ("n_jobs=1 / n_jobs=2", one / two),
+            ("parts twice / in two processes", 2 * (vaes + heads) / both),
+        ):
+            yield {"data": data, "what": what, "value": value, "times": times}
+
+
+def table(records: list[Record]) -> list[Record]:
+    """Return seconds and ratios."""
+    return pivot(records, ("data",), "what", "value")
 
 
 if __name__ == "__main__":
-    main()
+    parts = {"main": (compare, table)}
+    run(__doc__, "search", parts, data=(list(VAES), VAES), rounds=3)

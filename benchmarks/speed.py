@@ -8,7 +8,8 @@ package's own choice of precision, and what share that is of the machine's roofl
 matrix products. ``elbo``: seconds until the held-out ELBO that the loop ends
 with. ``modes``: the held-out ELBO in float32 and in each faster mode. ``encode``: transform,
 inverse_transform and sample beside a raw loop. ``start``: import, clone, a small fit. Peers that
-are not installed are left out, by name. On a GPU: ``--device cuda --compile``.
+are not installed are left out, by name. On a GPU: ``--device cuda --compile`` and another
+``--out``.
 """
 
 from __future__ import annotations
@@ -17,23 +18,23 @@ import argparse
 import statistics
 import subprocess
 import sys
-import time
 import timeit
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
 import torch
-from _common import environment, markdown_table, write_json
+from _common import Record, run, seconds, watch
 from _peers import PEERS, PlainVAE, Recipe, as_tensor, negative_elbo, train_loop
 from _roofline import bus_rate, operations_per_image, product_rate
+from _shared import load
 from sklearn.base import clone
 from torch import nn
 
 from sklearn_vae import VAETransformer
-from sklearn_vae.datasets import fetch_images
 from sklearn_vae.nn import MLP, Conv, Network
 
 OURS = "sklearn_vae"
@@ -66,13 +67,11 @@ def fit(recipe: Recipe, X: np.ndarray, **settings: Any) -> VAETransformer:
     return vae_for(recipe, **settings).fit(X)
 
 
-def seconds(work: Callable[[], Any], device: str) -> float:
-    """Return how long ``work`` takes, to the end of what it left on the GPU."""
-    start = time.perf_counter()
+def to_the_end(work: Callable[[], Any], device: str) -> None:
+    """Do the work, and what it left on the GPU."""
     work()
     if device == "cuda":
         torch.cuda.synchronize()
-    return time.perf_counter() - start
 
 
 def take_turns(
@@ -86,15 +85,13 @@ def take_turns(
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(rounds + 1):
         for name in rng.permutation(list(contenders)).tolist():
-            elapsed = seconds(contenders[name], device)
+            elapsed = seconds(partial(to_the_end, contenders[name], device))
             if number:
                 times[name].append(elapsed)
     return times
 
 
-def records(
-    times: dict[str, list[float]], n: int, against: str, **columns: Any
-) -> list[dict[str, Any]]:
+def records(times: dict[str, list[float]], n: int, against: str, **columns: Any) -> list[Record]:
     """Return a row per contender: medians, and how many times as fast as ``against``."""
     return [
         {
@@ -129,9 +126,9 @@ def compilations(args: argparse.Namespace) -> list[bool | str]:
     return [True, "reduce-overhead"][: 1 + (args.device == "cuda")] if args.compile else []
 
 
-def part_train(args: argparse.Namespace) -> list[dict[str, Any]]:
+def part_train(args: argparse.Namespace) -> Iterator[Record]:
     """Compare images per second in training."""
-    peers, rows, roofline = installed(), [], product_rate(args.device)
+    peers, roofline = installed(), product_rate(args.device)
     for net, network, z_dim, shape in (
         ("mlp 784-400-40", MLP((400,)), 40, (784,)),
         ("conv 32x32x3", Conv(), 32, (32, 32, 3)),
@@ -154,71 +151,54 @@ def part_train(args: argparse.Namespace) -> list[dict[str, Any]]:
             if name != "PyOD" or net.startswith("mlp"):  # PyOD has no convolutions
                 contenders[name] = partial(train, X, recipe)
         times = take_turns(contenders, args.rounds, args.device)
-        n = len(X) * args.epochs
-        found = records(times, n, "hand-written loop", net=net)
         operations = operations_per_image(recipe, X)
-        for row in found:
-            row["GFLOP/s"] = row["per second"] * operations / 1e9
-            row["share of roofline"] = row["per second"] * operations / roofline
-        rows += found
-        print(markdown_table(found, [column for column in found[0] if column != "seconds"]))
-    return rows
+        for row in records(times, len(X) * args.epochs, "hand-written loop", net=net):
+            rate = row["per second"] * operations
+            yield {**row, "GFLOP/s": rate / 1e9, "share of roofline": rate / roofline}
 
 
-def part_elbo(args: argparse.Namespace) -> list[dict[str, Any]]:
+def mnist(n: int) -> tuple[np.ndarray, ...]:
+    """Return n training images and 10,000 others of MNIST, and both as rows."""
+    X, _ = load("mnist")
+    return X[:n], X[50_000:], X[:n].reshape(-1, 784), X[50_000:].reshape(-1, 784)
+
+
+def part_elbo(args: argparse.Namespace) -> Iterator[Record]:
     """Compare the time until the held-out ELBO on MNIST that the loop ends with."""
-    X, _ = fetch_images("mnist", return_X_y=True, download_if_missing=False)
-    X, X_valid = X[:50_000], X[50_000:]
-    flat, flat_valid = X.reshape(len(X), -1), X_valid.reshape(len(X_valid), -1)
+    X, X_valid, flat, flat_valid = mnist(50_000)
     cases = {
         "mlp": (flat, flat_valid, Recipe(MLP((400,)), 40, epochs=10, device=args.device)),
         "conv": (X, X_valid, Recipe(Conv(), 32, epochs=5, device=args.device)),
     }
-    rows = []
-    for net in args.nets:
-        for seed in range(args.seeds):
-            rows += until_equal(*cases[net], seed, net=net)
-            save("elbo", rows, args)  # takes long: keep what there is
-            print(markdown_table(rows, list(rows[0])), flush=True)
-    return rows
+    for net, seed in product(args.nets, range(args.seeds)):
+        for row in until_equal(*cases[net], seed):
+            yield {"net": net, "seed": seed, **row}
 
 
-def until_equal(
-    X: np.ndarray, X_valid: np.ndarray, recipe: Recipe, seed: int, **columns: Any
-) -> list[dict[str, Any]]:
+def until_equal(X: np.ndarray, X_valid: np.ndarray, recipe: Recipe, seed: int) -> Iterator[Record]:
     """Train the loop, then this package for ever more epochs until it is as good.
 
     The loop has Adam's customary rate of 1e-3, held constant. This package has a peak of 4e-3 that
     falls to zero, its own precision, and the same batch size. A loop at 4e-3 shows what of the
     difference is the rate's.
     """
-    rows = []
+    base: Record = {}
     for lr in (recipe.lr, 4e-3):
         torch.manual_seed(seed)
-        start = time.perf_counter()
+        spent = watch()
         loop = train_loop(X, replace(recipe, lr=lr))
-        elapsed = time.perf_counter() - start
-        row = {"contender": f"loop, lr {lr:g}", "epochs": recipe.epochs, "seconds": elapsed}
-        rows.append({**columns, "seed": seed, **row, "ELBO": loop_elbo(loop, X_valid, recipe)})
-    for epochs in range(1, recipe.epochs + 1):
-        if epochs < recipe.epochs / 2:  # not worth the try
-            continue
-        ours = vae_for(
-            replace(recipe, epochs=epochs, lr=4e-3),
-            lr_schedule="cosine",
-            precision="auto",
-            random_state=seed,
-        )
-        start = time.perf_counter()
-        ours.fit(X)
-        elapsed = time.perf_counter() - start
-        row = {"contender": OURS, "epochs": epochs, "seconds": elapsed, "ELBO": ours.score(X_valid)}
-        rows.append({**columns, "seed": seed, **row})
-        if row["ELBO"] >= rows[0]["ELBO"]:
+        row = {"contender": f"loop, lr {lr:g}", "epochs": recipe.epochs, "seconds": spent()}
+        row["ELBO"] = loop_elbo(loop, X_valid, recipe)
+        base = base or row
+        yield {**row, "x loop": base["seconds"] / row["seconds"]}
+    for epochs in range(-(-recipe.epochs // 2), recipe.epochs + 1):  # fewer: not worth the try
+        settings = {"lr_schedule": "cosine", "precision": "auto", "random_state": seed}
+        ours = vae_for(replace(recipe, epochs=epochs, lr=4e-3), **settings)
+        row = {"contender": OURS, "epochs": epochs, "seconds": seconds(partial(ours.fit, X))}
+        row["ELBO"] = ours.score(X_valid)
+        yield {**row, "x loop": base["seconds"] / row["seconds"]}
+        if row["ELBO"] >= base["ELBO"]:
             break
-    for row in rows:
-        row["x loop"] = rows[0]["seconds"] / row["seconds"]
-    return rows
 
 
 def loop_elbo(vae: PlainVAE, X: np.ndarray, recipe: Recipe) -> float:
@@ -229,11 +209,9 @@ def loop_elbo(vae: PlainVAE, X: np.ndarray, recipe: Recipe) -> float:
     return -statistics.mean(losses)
 
 
-def part_modes(args: argparse.Namespace) -> list[dict[str, Any]]:
+def part_modes(args: argparse.Namespace) -> Iterator[Record]:
     """Compare the held-out ELBO on MNIST after the same epochs in float32 and in faster modes."""
-    X, _ = fetch_images("mnist", return_X_y=True, download_if_missing=False)
-    X, X_valid = X[: args.images], X[50_000:]
-    flat, flat_valid = X.reshape(len(X), -1), X_valid.reshape(len(X_valid), -1)
+    X, X_valid, flat, flat_valid = mnist(args.images)
     modes: dict[str, dict[str, Any]] = {
         "float32": {"precision": "float32"},
         "bfloat16": {"precision": "bfloat16"},
@@ -242,7 +220,6 @@ def part_modes(args: argparse.Namespace) -> list[dict[str, Any]]:
             for mode in compilations(args)
         },
     }
-    rows = []
     for net, network, train, valid in (
         ("mlp 784-400-40", MLP((400,)), flat, flat_valid),
         ("conv 28x28", Conv(), X, X_valid),
@@ -254,21 +231,19 @@ def part_modes(args: argparse.Namespace) -> list[dict[str, Any]]:
                 for seed in range(args.seeds)
             ]
             mean, spread = statistics.mean(scores), statistics.pstdev(scores)
-            rows.append({"net": net, "mode": mode, "ELBO": mean, "±": spread, "all": scores})
-            print(rows[-1], flush=True)
-    return rows
+            yield {"net": net, "mode": mode, "ELBO": mean, "±": spread, "all": scores}
 
 
-def part_encode(args: argparse.Namespace) -> list[dict[str, Any]]:
+def part_encode(args: argparse.Namespace) -> Iterator[Record]:
     """Compare transform, inverse_transform and sample with raw loops over the best chunk."""
-    rows = encode("mlp 784-400-40", MLP((400,)), 40, images(args.images, 784), args)
-    return rows + encode("conv 32x32x3", Conv(), 32, images(args.images, 32, 32, 3), args)
+    yield from encode("mlp 784-400-40", MLP((400,)), 40, images(args.images, 784), args)
+    yield from encode("conv 32x32x3", Conv(), 32, images(args.images, 32, 32, 3), args)
 
 
 def encode(
     net: str, network: Network, z_dim: int, X: np.ndarray, args: argparse.Namespace
-) -> list[dict[str, Any]]:
-    """Return a row per method and contender."""
+) -> Iterator[Record]:
+    """Yield a row per method and contender."""
     vae = vae_for(Recipe(network, z_dim, device=args.device)).fit(X[:2000])
     Z = vae.transform(X)
     works: dict[str, tuple[Callable[[], Any], Callable[[int], Any]]] = {
@@ -282,19 +257,17 @@ def encode(
             partial(vae.transform, there),
             partial(raw_encode, vae, there),
         )
-    rows, bus = [], bus_rate() if args.device == "cuda" else None
+    bus = bus_rate() if args.device == "cuda" else None
     larger = 16 if args.device == "cuda" else 1
     for method, (ours, raw) in works.items():
         raws = {f"raw {larger * chunk}": partial(raw, larger * chunk) for chunk in CHUNKS}
         times = take_turns({OURS: ours, **raws}, args.rounds, args.device)
         best = min(raws, key=lambda name: statistics.median(times[name]))
         both = {OURS: times[OURS], "raw loop": times[best]}
-        found = records(both, len(X), "raw loop", net=net, method=method, best=best)
-        if bus is not None and method == "transform":  # of images in host memory
-            for row in found:
+        for row in records(both, len(X), "raw loop", net=net, method=method, best=best):
+            if bus is not None and method == "transform":  # of images in host memory
                 row["share of the bus"] = row["per second"] * X[0].nbytes / bus
-        rows += found
-    return rows
+            yield row
 
 
 def raw_encode(vae: VAETransformer, X: np.ndarray | torch.Tensor, chunk: int) -> np.ndarray:
@@ -328,7 +301,7 @@ def raw_decode(vae: VAETransformer, Z: np.ndarray, chunk: int) -> np.ndarray:
     return out
 
 
-def part_start(args: argparse.Namespace) -> list[dict[str, Any]]:
+def part_start(args: argparse.Namespace) -> Iterator[Record]:
     """Time the import over that of the libraries below, clone + get_params, a small fit."""
     code = (
         "import time; import sklearn.pipeline, sklearn.model_selection, skorch, torch;"
@@ -340,63 +313,37 @@ def part_start(args: argparse.Namespace) -> list[dict[str, Any]]:
     ]
     vae = VAETransformer()
     copies = timeit.repeat(lambda: clone(vae).get_params(), number=100, repeat=args.rounds)
-    X, _ = fetch_images("digits", return_X_y=True)
-    rows = X[:200].reshape(200, -1)
-    fits = take_turns(
-        {
-            "images": lambda: VAETransformer(8, device=args.device).fit(X[:200]),
-            "rows": lambda: VAETransformer(8, device=args.device).fit(rows),
-        },
-        args.rounds,
-        args.device,
-    )
+    X = load("digits")[0][:200]
+    small = VAETransformer(8, device=args.device)
+    works = {"images": partial(small.fit, X), "rows": partial(small.fit, X.reshape(200, -1))}
+    fits = take_turns(works, args.rounds, args.device)
     named = {
         "import over sklearn, skorch, torch, ms": [1000 * t for t in imports],
         "clone + get_params, ms": [10 * t for t in copies],
         "defaults fitted to 200 digits as images (200 epochs of Conv), s": fits["images"],
         "defaults fitted to 200 digits as rows (200 epochs of MLP), s": fits["rows"],
     }
-    return [{"what": k, "median": statistics.median(v), "all": v} for k, v in named.items()]
+    for what, times in named.items():
+        yield {"what": what, "median": statistics.median(times), "all": times}
 
 
-def save(part: str, rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
-    """Write the JSON of a part."""
-    suffix = "" if args.device == "cpu" else "_cuda"
-    payload = {"environment": environment(), "args": vars(args), "results": rows}
-    write_json(f"speed_{part}{suffix}", payload)
-
-
-PARTS = {
-    "train": part_train,
-    "elbo": part_elbo,
-    "modes": part_modes,
-    "encode": part_encode,
-    "start": part_start,
-}
-
-
-def main() -> None:
-    """Run the chosen parts and write a JSON for each."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--part", nargs="+", default=list(PARTS), choices=list(PARTS))
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--images", type=int, default=20_000)
-    parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seeds", type=int, default=3, help="of parts elbo and modes")
-    parser.add_argument("--nets", nargs="+", default=["mlp", "conv"], help="of part elbo")
-    parser.add_argument(
-        "--compile", action="store_true", help="in parts train and modes (C++ compiler)"
-    )
-    args = parser.parse_args()
-    for part in args.part:
-        rows = PARTS[part](args)
-        save(part, rows, args)
-        hidden = ("seconds", "all") if part != "elbo" else ()
-        columns = [c for c in rows[0] if c not in hidden]
-        print(markdown_table(rows, columns), flush=True)
+def table(rows: list[Record]) -> list[Record]:
+    """Return the rows without the single times and scores."""
+    return [{k: v for k, v in row.items() if not isinstance(v, list)} for row in rows]
 
 
 if __name__ == "__main__":
-    main()
+    parts = (part_train, part_elbo, part_modes, part_encode, part_start)
+    run(
+        __doc__,
+        "speed",
+        {part.__name__.removeprefix("part_"): (part, table) for part in parts},
+        device=("cpu", ["cpu", "cuda"]),
+        images=20_000,
+        epochs=4,
+        batch_size=128,
+        rounds=5,
+        seeds=(3, "of parts elbo and modes"),
+        nets=(["mlp", "conv"], "of part elbo"),
+        compile=(False, "in parts train and modes (C++ compiler)"),
+    )
