@@ -11,7 +11,8 @@ from sklearn.utils import Tags, check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from . import persistence
-from ._base import FEATURES, BaseVAE
+from ._base import BaseVAE
+from ._parameters import FEATURES
 from .input._samples import from_torch
 from .utils._counts import check_count
 from .utils._memory import memory_explained

@@ -18,6 +18,38 @@ DEVICE_SHARE = 0.5
 """Share of a GPU's free memory that the training images may take up."""
 
 
+class Batch(tuple[Tensor, Tensor | None]):
+    """The samples of one step, raw, on the device: a pair (x, y), as skorch's callbacks know it.
+
+    Attributes
+    ----------
+    x : Tensor of shape (n + m, ...)
+        The step's own n samples, and behind them m of known class that only its class head sees.
+    y : Tensor of shape (n + m,) or None
+        Class numbers, -1 where unknown; None where there are none.
+    n : int
+        How many are the step's own.
+    """
+
+    n: int
+
+    def __new__(cls, x: Tensor, y: Tensor | None, n: int) -> Batch:
+        """Return the pair."""
+        batch = super().__new__(cls, (x, y))
+        batch.n = n
+        return batch
+
+    @property
+    def x(self) -> Tensor:
+        """The samples."""
+        return self[0]
+
+    @property
+    def y(self) -> Tensor | None:
+        """Their class numbers."""
+        return self[1]
+
+
 class Batches:
     """Iterate over batches on the device; skorch's ``iterator_train`` and ``iterator_valid``.
 
@@ -31,14 +63,14 @@ class Batches:
     batch_size : int
     shuffle : bool, default=False
     device : torch.device or str, default="cpu"
-    n_labelled : int, default=0
-        Rows of known class that are added at the end of each batch, drawn with replacement.
+    labelled_share : float, default=0.0
+        Samples of known class in a batch, as a share of the batch size, at the least: others are
+        added, drawn with replacement, where its own are fewer on average.
 
     Yields
     ------
-    x : Tensor of shape (batch_size + n_labelled, ...)
-    y : Tensor of shape (batch_size + n_labelled,) or None
-        The dataset's ``classes``, where it has them.
+    batch : Batch
+        With the dataset's ``classes`` as ``y``, where it has them.
     """
 
     def __init__(
@@ -47,28 +79,30 @@ class Batches:
         batch_size: int,
         shuffle: bool = False,
         device: torch.device | str = "cpu",
-        n_labelled: int = 0,
+        labelled_share: float = 0.0,
     ) -> None:
         self.device = torch.device(device)
         self.shuffle = shuffle
-        self.n_labelled = n_labelled
         dataset, self.rows = without_subsets(dataset)
         classes = getattr(dataset, "classes", None)
-        self.classes = None if classes is None else classes[self.rows].to(self.device)
+        classes = None if classes is None else classes[self.rows]
+        self.n_labelled = 0
+        if classes is not None and labelled_share and (known := classes >= 0).any():
+            share = float(known.double().mean())
+            self.n_labelled = max(0, round((labelled_share - share) * batch_size))
         self.dataset = _resident(dataset, self.rows, self.device)
         if self.dataset is not dataset:  # the rows themselves moved
             self.rows = torch.arange(len(self.rows), device=self.device)
-        self.bounds = batch_bounds(len(self.rows), batch_size)
-        if n_labelled:
-            assert self.classes is not None
-            known = self.classes >= 0
-            self.labels = self.classes[known]
+        if self.n_labelled:
             self.labelled_rows = self.rows[known.to(self.rows.device)]
+            self.labels = classes[known].to(self.device)
+        self.classes = None if classes is None else classes.to(self.device)
+        self.bounds = batch_bounds(len(self.rows), batch_size)
 
     def __len__(self) -> int:
         return len(self.bounds)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor | None]]:
+    def __iter__(self) -> Iterator[Batch]:
         rows, classes = self.rows, self.classes
         if self.shuffle:
             order = torch.randperm(len(rows), device=rows.device)
@@ -84,7 +118,7 @@ class Batches:
             x = self.dataset.take(index)
             if is_limited(self.device) and x.dtype == torch.float64:
                 x = x.float()  # MPS has no float64
-            yield to_device(x, self.device), y
+            yield Batch(to_device(x, self.device), y, stop - start)
 
 
 def without_subsets(dataset: Any) -> tuple[Any, Tensor]:

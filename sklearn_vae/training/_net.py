@@ -13,18 +13,17 @@ from typing import Any
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback, LRScheduler
-from skorch.dataset import unpack_data
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import Subset
 
 from ..augmentation._augment import Augment
-from ..input._batches import Batches, batch_bounds, without_subsets
+from ..input._batches import Batch, Batches, batch_bounds, without_subsets
 from ..model import VAE, ELBOTerms, NegativeELBO
 from ..model._label_loss import label_loss
 from ..nn._mps import is_limited
 from ..utils._generators import generators_restored
 from ..utils._spread import spread_rows
+from ._batch_norm import refresh_batch_norm
 from ._callbacks import check_picklable
 from ._interrupts import Interrupts
 from ._progress import ProgressBar
@@ -99,7 +98,7 @@ class VAENet(NeuralNet):
             criterion__free_bits=free_bits,
             iterator_train=Batches,
             iterator_train__shuffle=True,
-            iterator_train__n_labelled=0,
+            iterator_train__labelled_share=LABELLED_SHARE if label_weight > 0 else 0.0,
             iterator_train__device=kwargs["device"],
             iterator_valid=Batches,
             iterator_valid__device=kwargs["device"],
@@ -150,7 +149,7 @@ class VAENet(NeuralNet):
         self._whole_batch = bounds[0][1]
         self.n_steps = epochs * self.steps_per_epoch
         self._train_rows = Subset(dataset, spread_rows(len(dataset)).tolist())
-        self._count_labels(dataset)
+        self._pseudo_labels = self.label_weight > 0 and has_guesses(dataset)
         self.step = 0
         self._totals: dict[bool, Tensor] = {}
         self._training_pass = super().torch_compile(self.module_.__call__, "module")
@@ -186,7 +185,7 @@ class VAENet(NeuralNet):
                 self.notify("on_train_end", X=dataset, y=None)
             raise
         self.notify("on_train_end", X=dataset, y=None)  # where the best weights come back
-        self._check_weights()
+        check_weights(self)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the history's rows, one per epoch, without what is skorch's own."""
@@ -203,25 +202,6 @@ class VAENet(NeuralNet):
                 self._refresh_batch_norm()
             module: VAE = copy.deepcopy(self.module_).eval()
         return module
-
-    def _count_labels(self, dataset: Any) -> None:
-        """Settle how many rows with labels each batch needs on top of its own."""
-        self._n_labelled, self._pseudo_labels = 0, False
-        if self.label_weight == 0:
-            return
-        whole, rows = without_subsets(dataset)
-        share = float((whole.classes[rows] >= 0).double().mean())
-        if not (whole.classes >= 0).any():  # more images for a head that has learnt before
-            self._pseudo_labels = True
-            return
-        if share == 0:
-            raise ValueError(
-                "No row with a label is left for training: all are in the validation split. Label "
-                "more rows, or use a smaller validation_fraction."
-            )
-        self._pseudo_labels = share < 1
-        self._n_labelled = max(0, round((LABELLED_SHARE - share) * self.batch_size))
-        self.iterator_train__n_labelled = self._n_labelled
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
         """Call the callbacks, of which one may end the training after an epoch.
@@ -247,31 +227,11 @@ class VAENet(NeuralNet):
         self._epoch_start = time.perf_counter()
 
     def _refresh_batch_norm(self) -> None:
-        """Take BatchNorm's running statistics anew, from clean images and the present weights.
-
-        Training leaves those of augmented views and of earlier weights, which is not what the
-        network meets afterwards (Wu and Johnson, "Rethinking Batch in BatchNorm", 2021).
-        """
-        norms = [m for m in self.module_.modules() if isinstance(m, _BatchNorm)]
-        if not norms:
-            return
+        """Take BatchNorm's running statistics anew, where there are any."""
         self._set_training(False)
-        momenta = [norm.momentum for norm in norms]
-        for norm in norms:
-            norm.train()
-            norm.reset_running_stats()
-        try:
-            with torch.no_grad():
-                for k, batch in enumerate(self.get_iterator(self._train_rows, training=False)):
-                    for norm in norms:  # the plain average; None would sync in every layer
-                        norm.momentum = 1 / (k + 1)
-                    raw, y = unpack_data(batch)
-                    x = self.module_.scaling(raw)
-                    self.module_(x, x, y)
-        finally:
-            for norm, momentum in zip(norms, momenta, strict=True):
-                norm.momentum = momentum
-                norm.eval()
+        refresh_batch_norm(
+            self.module_, lambda: self.get_iterator(self._train_rows, training=False)
+        )
 
     # -- one epoch -----------------------------------------------------------------------------
 
@@ -323,8 +283,7 @@ class VAENet(NeuralNet):
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Compute the loss of a batch and its gradients."""
-        x, y = unpack_data(batch)
-        loss, terms = self._loss(x, y, self._kl_weight(), training=True)
+        loss, terms = self._loss(batch, self._kl_weight(), training=True)
         loss.backward()
         return {"loss": loss, "y_pred": terms}
 
@@ -337,17 +296,13 @@ class VAENet(NeuralNet):
 
     def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Compute the loss of a batch at the full weight of the KL term, without augmentation."""
-        x, y = unpack_data(batch)
         with torch.no_grad():
-            loss, terms = self._loss(x, y, 1.0, training=False)
+            loss, terms = self._loss(batch, 1.0, training=False)
         return {"loss": loss, "y_pred": terms}
 
-    def _loss(
-        self, raw: Tensor, y: Tensor | None, weight: float, *, training: bool
-    ) -> tuple[Tensor, ELBOTerms]:
-        module = self.module_
-        x = module.scaling(raw)
-        n = len(x) - (self._n_labelled if training else 0)
+    def _loss(self, batch: Batch, weight: float, *, training: bool) -> tuple[Tensor, ELBOTerms]:
+        module, y, n = self.module_, batch.y, batch.n
+        x = module.scaling(batch.x)
         view = self._view(x) if training else x
         with self._autocast():
             of_batch = None if y is None else y[:n]
@@ -414,24 +369,42 @@ class VAENet(NeuralNet):
 
     def _check_finite(self, prefix: str) -> None:
         """Stop at a loss that is not a number, once an epoch (a check per step would sync)."""
-        row = self.history[-1]
-        if not isfinite(row[f"{prefix}_loss"]):
-            raise self._diverged(f"{prefix} loss became {row[f'{prefix}_loss']}")
+        loss = self.history[-1][f"{prefix}_loss"]
+        if not isfinite(loss):
+            raise diverged(f"{prefix} loss became {loss}", self)
 
-    def _check_weights(self) -> None:
-        """Look at what no loss has seen: the last step's weights, and statistics of their outputs.
 
-        With an infinite variance BatchNorm returns the same for every input.
-        """
-        model = self.module_
-        values = {"weights": [*model.parameters()], "running statistics": [*model.buffers()]}
-        for what, tensors in values.items():
-            if tensors and not bool(torch.stack([t.isfinite().all() for t in tensors]).all()):
-                raise self._diverged(f"{what} became infinite or NaN")
+def check_weights(net: VAENet) -> None:
+    """Look at what no loss has seen: the last step's weights, and statistics of their outputs.
 
-    def _diverged(self, what: str) -> FloatingPointError:
-        return FloatingPointError(
-            f"The {what} in epoch {self.history[-1]['epoch']}. Likely "
-            f"causes: a learning rate that is too large (lr={self.lr}), extreme values in X "
-            "(scale them), or bfloat16 (precision='float32'). The estimator was left as it was."
+    With an infinite variance BatchNorm returns the same for every input.
+    """
+    model = net.module_
+    values = {"weights": [*model.parameters()], "running statistics": [*model.buffers()]}
+    for what, tensors in values.items():
+        if tensors and not bool(torch.stack([t.isfinite().all() for t in tensors]).all()):
+            raise diverged(f"{what} became infinite or NaN", net)
+
+
+def diverged(what: str, net: VAENet) -> FloatingPointError:
+    """Return the error of a training that ended in no numbers."""
+    return FloatingPointError(
+        f"The {what} in epoch {net.history[-1]['epoch']}. Likely "
+        f"causes: a learning rate that is too large (lr={net.lr}), extreme values in X "
+        "(scale them), or bfloat16 (precision='float32'). The estimator was left as it was."
+    )
+
+
+def has_guesses(dataset: Any) -> bool:
+    """Return whether the class of some samples is to be guessed; refuse if none has one to learn.
+
+    All of them, where no sample has ever had one: they are more for a head that has learnt before.
+    """
+    whole, rows = without_subsets(dataset)
+    known = whole.classes[rows] >= 0
+    if not known.any() and (whole.classes >= 0).any():
+        raise ValueError(
+            "No row with a label is left for training: all are in the validation split. Label "
+            "more rows, or use a smaller validation_fraction."
         )
+    return not bool(known.all())

@@ -28,7 +28,7 @@ def test_bounds_cover_every_row_once_and_never_leave_one_row_over():
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_an_epoch_shows_every_row_once(n, batch_size, shuffle):
     batches = Batches(ArrayDataset(np.arange(n)[:, None] * 1.0), batch_size, shuffle=shuffle)
-    seen = [x.flatten() for x, _ in batches]
+    seen = [batch.x.flatten() for batch in batches]
     assert len(seen) == len(batches)
     seen = torch.cat(seen).numpy()
     np.testing.assert_array_equal(np.sort(seen) if shuffle else seen, np.arange(n))
@@ -38,7 +38,7 @@ def test_every_epoch_has_an_order_of_its_own():
     batches = Batches(ArrayDataset(np.arange(100.0)[:, None]), 100, shuffle=True)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        (first, _), (second, _) = next(iter(batches)), next(iter(batches))
+        first, second = next(iter(batches)).x, next(iter(batches)).x
     assert not torch.equal(first, second)
     assert not torch.equal(first.flatten(), torch.arange(100.0, dtype=torch.float64))
 
@@ -46,7 +46,7 @@ def test_every_epoch_has_an_order_of_its_own():
 def test_a_subset_shows_its_own_rows_in_order():
     rows = [9, 3, 3, 7]
     batches = Batches(Subset(ArrayDataset(np.arange(20.0)[:, None]), rows), 3)
-    assert torch.cat([x for x, _ in batches]).flatten().tolist() == rows
+    assert torch.cat([batch.x for batch in batches]).flatten().tolist() == rows
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "bool", "float16", "float32", "float64"])
@@ -68,7 +68,9 @@ def test_memory_mapped_rows_come_through_unchanged(tmp_path, mode, dtype):
     index = torch.tensor([4, 29, 0])
     np.testing.assert_array_equal(data.take(index).numpy(), X[index.numpy()])
     np.testing.assert_array_equal(data.rows(3, 9).numpy(), X[3:9])
-    np.testing.assert_array_equal(np.concatenate([x.numpy() for x, _ in Batches(data, 8)]), X)
+    np.testing.assert_array_equal(
+        np.concatenate([batch.x.numpy() for batch in Batches(data, 8)]), X
+    )
 
 
 ODD = {
@@ -137,7 +139,7 @@ def test_items_of_a_dataset_are_stacked(kind, wrap):
     data = ItemDataset(kind([wrap(x) for x in X]))
     assert torch.equal(data.take(torch.tensor([5, 0])), X[[5, 0]])
     assert torch.equal(data.rows(2, 4), X[2:4])
-    assert torch.equal(torch.cat([x for x, _ in Batches(data, 4)]), X)
+    assert torch.equal(torch.cat([batch.x for batch in Batches(data, 4)]), X)
 
 
 def test_tensor_dataset_with_labels():

@@ -105,9 +105,10 @@ def test_every_batch_brings_labelled_rows():
     classes[[3, 7, 11]] = torch.tensor([0, 1, 0])
     rows = torch.utils.data.Subset(ArrayDataset(X, classes), range(5, 40))  # leaves row 3 out
     seen = []
-    for x, y in Batches(rows, 10, shuffle=True, n_labelled=6):
-        own = len(x) - 6
+    for batch in Batches(rows, 10, shuffle=True, labelled_share=0.65):  # 2 of 35 have one
+        (x, y), own = batch, batch.n
         assert own in (10, 5)
+        assert len(x) == own + 6
         assert set(x[own:, 0].tolist()) <= {7.0, 11.0}
         np.testing.assert_array_equal(y, classes[x[:, 0].long()])
         seen += x[:own, 0].tolist()

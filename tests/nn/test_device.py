@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import platform
 import signal
 import threading
 import time
@@ -14,7 +13,7 @@ from helpers import same_weights, synthetic_images, tiny, weights
 from joblib import Parallel, delayed
 
 from sklearn_vae import VAETransformer
-from sklearn_vae._base import FEATURES
+from sklearn_vae._parameters import FEATURES
 from sklearn_vae.model import Vamp
 from sklearn_vae.nn import MLP, Conv, Patches
 from sklearn_vae.nn._device import exact_inference, resolve_device
@@ -141,8 +140,7 @@ def test_auto_precision_is_bfloat16_where_that_is_safe_and_fast(
     monkeypatch, fast, network, shape, bounded, expected
 ):
     model = model_for(network, *shape)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: fast)
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    monkeypatch.setattr(_precision, "has_fast_bfloat16", lambda device: fast and device == CPU)
     assert resolve_precision("auto", CPU, model, bounded=bounded) is expected
     assert resolve_precision("auto", torch.device("cuda"), model, bounded=bounded) is None
     assert resolve_precision("float32", CPU, model, bounded=bounded) is None
@@ -150,30 +148,22 @@ def test_auto_precision_is_bfloat16_where_that_is_safe_and_fast(
 
 
 @pytest.mark.parametrize(
-    ("amx", "avx512", "intel", "fast"),
+    ("words", "fast"),
     [
-        (True, True, True, True),
-        (False, True, True, False),  # at half the rate of float32
-        (False, True, False, True),  # AMD since Zen 4
-        (False, False, False, False),
+        ("GenuineIntel avx512_bf16 amx_bf16", True),
+        ("GenuineIntel avx512_bf16", False),  # at half the rate of float32
+        ("AuthenticAMD avx512_bf16", True),  # since Zen 4
+        ("AuthenticAMD avx512f", False),
+        (None, False),  # a system that does not tell
     ],
 )
-def test_bfloat16_is_fast_by_what_the_cpu_is(monkeypatch, amx, avx512, intel, fast):
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
-    monkeypatch.setattr(_precision, "is_intel", lambda: intel)
+def test_bfloat16_is_fast_by_what_the_cpu_is(monkeypatch, tmp_path, words, fast):
+    if words is not None:
+        (tmp_path / "cpuinfo").write_text(f"vendor_id : {words}\n")
+    monkeypatch.setattr(_precision, "Path", lambda path: tmp_path / path.split("/")[-1])
+    monkeypatch.setattr(_precision, "cpu_words", _precision.cpu_words.__wrapped__)
     assert has_fast_bfloat16(CPU) is fast
     assert not has_fast_bfloat16(torch.device("cuda"))
-
-
-@pytest.mark.parametrize(("vendor", "intel"), [("GenuineIntel", True), ("AuthenticAMD", False)])
-@pytest.mark.parametrize("by", ["platform", "file"])
-def test_the_maker_of_the_cpu_is_read(monkeypatch, tmp_path, vendor, intel, by):
-    shown = vendor if by == "file" else ""
-    (tmp_path / "cpuinfo").write_text(f"vendor_id\t: {shown}\n")
-    monkeypatch.setattr(platform, "processor", lambda: vendor if by == "platform" else "")
-    monkeypatch.setattr(_precision, "Path", lambda path: tmp_path / path.split("/")[-1])
-    assert _precision.is_intel.__wrapped__() is intel
 
 
 def test_the_narrowest_map_is_found_and_nothing_is_left_behind():

@@ -1,0 +1,44 @@
+"""BatchNorm's running statistics, taken anew once the weights are settled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..input._batches import Batch
+
+
+def refresh_batch_norm(model: Any, batches: Callable[[], Iterable[Batch]]) -> None:
+    """Take BatchNorm's running statistics anew, from clean samples and the present weights.
+
+    Training leaves those of augmented views and of earlier weights, which is not what the
+    network meets afterwards (Wu and Johnson, "Rethinking Batch in BatchNorm", 2021).
+
+    Parameters
+    ----------
+    model : VAE
+        In evaluation mode.
+    batches : callable
+        Returns the batches of the samples to take them from; not called without BatchNorm.
+    """
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.train()
+        norm.reset_running_stats()
+    try:
+        with torch.no_grad():
+            for k, batch in enumerate(batches()):
+                for norm in norms:  # the plain average; None would sync in every layer
+                    norm.momentum = 1 / (k + 1)
+                x = model.scaling(batch.x)
+                model(x, x, batch.y)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+            norm.eval()
