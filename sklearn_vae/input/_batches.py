@@ -86,14 +86,15 @@ class Batches:
         dataset, self.rows = without_subsets(dataset)
         classes = getattr(dataset, "classes", None)
         classes = None if classes is None else classes[self.rows]
+        known = torch.zeros(0) if classes is None else classes >= 0
         self.n_labelled = 0
-        if classes is not None and labelled_share and (known := classes >= 0).any():
+        if labelled_share and known.any():
             share = float(known.double().mean())
             self.n_labelled = max(0, round((labelled_share - share) * batch_size))
         self.dataset = _resident(dataset, self.rows, self.device)
         if self.dataset is not dataset:  # the rows themselves moved
             self.rows = torch.arange(len(self.rows), device=self.device)
-        if self.n_labelled:
+        if classes is not None and self.n_labelled:
             self.labelled_rows = self.rows[known.to(self.rows.device)]
             self.labels = classes[known].to(self.device)
         self.classes = None if classes is None else classes.to(self.device)
