@@ -74,7 +74,7 @@ def bounds(args: argparse.Namespace) -> Iterator[Record]:
         vae = VAETransformer(40, likelihood="bernoulli", **settings).fit(X)
         record = {"variant": name, "seed": seed, "epochs": args.epochs, "fit seconds": spent()}
         for part, rows in (("train", X[:5000]), ("valid", X_valid), ("test", X_test)):
-            bound = vae.score_samples(rows, n_samples=200, importance_weighted=True)
+            bound = vae.score_samples(rows, n_draws=200, importance_weighted=True)
             record[f"{part} NLL"] = -float(np.mean(bound))
         yield {**record, "test -ELBO": -vae.score(X_test), "pixels": pixels}
 

@@ -109,7 +109,7 @@ def memory_case(case: str, file: str) -> dict[str, float]:
     Z = rng.standard_normal((n, 16), np.float32)
     works = {
         "inverse": lambda: vae.inverse_transform(Z),
-        "score": lambda: vae.score_samples(X, n_samples=1),
+        "score": lambda: vae.score_samples(X, n_draws=1),
     }
     work = works.get(case, lambda: vae.fit(X) if case.startswith("fit") else vae.transform(X))
     memory, spent = MemoryWatch(), watch()

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils.validation import check_is_fitted
+from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted, check_memory
 
 from ._codec import SYMMETRIES, Codec, learn_feature_scale
 from ._parameters import VAEParameters
@@ -49,6 +50,14 @@ from .utils._at_once import fitted_at_once
 from .utils._counts import check_count
 from .utils._doc_link import DocLinkMixin
 from .utils._generators import generators_restored
+
+BESIDE_TRAINING: dict[str, Any] = {
+    "features": "mean",
+    "symmetry": None,
+    "memory": None,
+    "verbose": 0,
+}
+"""Parameters that training does not depend on, at their defaults: a cache does not look at them."""
 
 
 class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
@@ -113,7 +122,10 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
         """
         with fitted_at_once(self) as unseen:
             again = self.warm_start and hasattr(self, "codec_")
-            type(self)._fit(unseen, X, y, self, again=again)
+            if self.memory is None or again:
+                type(self)._fit(unseen, X, y, self, again=again)
+            else:
+                vars(unseen).update(self._recalled(X, y))
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -196,6 +208,15 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
         return VAERecipe.resolve(self.get_params(deep=False), spec)
 
     # -- one training ------------------------------------------------------------------------------
+
+    def _recalled(self, X: Any, y: Any) -> dict[str, Any]:
+        """Return what training leaves, from the cache where it was there before."""
+        if self.symmetry is not None:
+            clone(self).read_training(X)  # refuses it for rows
+        untrained = clone(self).set_params(**BESIDE_TRAINING)
+        train = check_memory(self.memory).cache(_trained, ignore=["verbose"])
+        found: dict[str, Any] = train(untrained, X, y, self.verbose)
+        return found
 
     def _fit(self, X: Any, y: Any, seen: Any, *, again: bool, partial: bool = False) -> None:
         """Train on X, from where training ended before with ``again``; ``seen`` is the user's."""
@@ -369,7 +390,7 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
     # -- scores --------------------------------------------------------------------------------
 
     def score_samples(
-        self, X: Any, *, n_samples: int = 8, importance_weighted: bool = False
+        self, X: Any, *, n_draws: int = 8, importance_weighted: bool = False
     ) -> np.ndarray:
         """Return a lower bound on the log-likelihood of each sample.
 
@@ -377,12 +398,12 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
         ----------
         X : array-like, torch.Tensor or torch.utils.data.Dataset
             Samples in the form that :meth:`fit` saw.
-        n_samples : int, default=8
+        n_draws : int, default=8
             Draws from the posterior, 1 or more. A row's draws are a fixed function of the row, so
             that its score depends neither on the other rows nor on chance.
         importance_weighted : bool, default=False
             False gives the ELBO, the mean over the draws. True gives the importance-weighted
-            bound of Burda et al. (ICLR 2016), which rises with ``n_samples`` towards log p(x).
+            bound of Burda et al. (ICLR 2016), which rises with ``n_draws`` towards log p(x).
 
         Returns
         -------
@@ -393,13 +414,13 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
         Raises
         ------
         ValueError
-            When X differs from the fitted data in shape, dtype or range, and for an ``n_samples``
+            When X differs from the fitted data in shape, dtype or range, and for an ``n_draws``
             that is not an int of 1 or more.
         """
         check_is_fitted(self)
-        n_samples = check_count("n_samples", n_samples)
+        n_draws = check_count("n_draws", n_draws)
         data = self._read(X)
-        return self.codec_.score(data, n_samples, importance_weighted=importance_weighted)
+        return self.codec_.score(data, n_draws, importance_weighted=importance_weighted)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean ELBO of X in nats per sample; larger is better.
@@ -438,6 +459,13 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
         super().__setstate__(state)
         if "codec_" in state:
             self.__dict__.setdefault("row_keys_", NO_KEYS)  # from_pretrained brings none
+
+
+def _trained(vae: BaseVAE, X: Any, y: Any, verbose: int) -> dict[str, Any]:
+    """Return the attributes of the fitted VAE."""
+    state = vae.set_params(verbose=verbose).fit(X, y).__getstate__()
+    parameters = vae.get_params(deep=False)
+    return {k: v for k, v in state.items() if k not in parameters and k != "_sklearn_version"}
 
 
 def to_cpu(state: Any) -> Any:

@@ -170,16 +170,16 @@ class Codec:
         loc, scale = np.split(both, 2, axis=1)
         return loc, scale
 
-    def score(self, data: Rows, n_samples: int, *, importance_weighted: bool) -> np.ndarray:
+    def score(self, data: Rows, n_draws: int, *, importance_weighted: bool) -> np.ndarray:
         """Return a bound on log p(x) of each sample, (n,), from draws that are the row's own."""
-        of_chunk = partial(self.bound, n_samples=n_samples, importance_weighted=importance_weighted)
+        of_chunk = partial(self.bound, n_draws=n_draws, importance_weighted=importance_weighted)
         return self.apply(data, of_chunk)
 
     def bound(
-        self, raw: torch.Tensor, *, n_samples: int, importance_weighted: bool = False
+        self, raw: torch.Tensor, *, n_draws: int, importance_weighted: bool = False
     ) -> torch.Tensor:
         """Return the bound of :meth:`score` for a chunk."""
-        noise = row_noise(raw.cpu().numpy(), n_samples, self.module.z_dim, self.device)
+        noise = row_noise(raw.cpu().numpy(), n_draws, self.module.z_dim, self.device)
         of = self.module.importance_weighted if importance_weighted else self.module.elbo
         bound: torch.Tensor = of(self.scaled(raw), noise)
         return bound

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, get_args
 
+import joblib
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 
-from ._sklearn_compat import Hidden, Interval, StrOptions
+from ._sklearn_compat import HasMethods, Hidden, Interval, StrOptions
 from .augmentation._augment import AUGMENTATIONS, Augment, AugmentationName
 from .model import (
     LIKELIHOODS,
@@ -86,6 +87,7 @@ class VAEParameters(NestedParamsMixin, BaseEstimator):
         "precision": [StrOptions(set(get_args(Precision)))],
         "compile": ["boolean", StrOptions(set(get_args(CompileMode)))],
         "callbacks": [list, None, Hidden(tuple)],
+        "memory": [str, HasMethods("cache"), None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -124,6 +126,7 @@ class VAEParameters(NestedParamsMixin, BaseEstimator):
         precision: Precision = "auto",
         compile: bool | CompileMode = False,
         callbacks: list[Any] | None = None,
+        memory: str | joblib.Memory | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
@@ -153,6 +156,7 @@ class VAEParameters(NestedParamsMixin, BaseEstimator):
         self.precision = precision
         self.compile = compile
         self.callbacks = callbacks
+        self.memory = memory
         self.random_state = random_state
         self.verbose = verbose
 

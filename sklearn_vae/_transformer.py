@@ -175,6 +175,12 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         as it is, and what it sets of its own is in ``net_.callbacks_``. A search reaches
         ``callbacks__name__parameter``.
 
+    memory : str or joblib.Memory, default=None
+        Where to keep trainings: a folder, or an object with joblib's interface. ``fit`` then looks
+        for one of the same X, y and parameters but ``features``, ``symmetry`` and ``verbose``, on
+        which training does not depend, so that a search over these trains once. ``net_`` is
+        not kept. ``save_pretrained`` writes None.
+
     random_state : int, RandomState instance or None, default=None
         Weights, shuffling, posterior noise, augmentation and samples. The same int gives the
         same model, bit for bit on one CPU with one number of threads. torch's global generator is

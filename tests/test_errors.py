@@ -302,15 +302,15 @@ def test_codes_that_are_no_numbers_are_refused(trained):
 
 @pytest.mark.parametrize("n_samples", [0, -1, 1.5, None, "3"])
 def test_impossible_numbers_of_samples_are_refused(trained, n_samples):
-    words = [f"n_samples={n_samples!r}", ">= 1"]
-    refuse(lambda: trained.sample(n_samples), words)
-    refuse(lambda: trained.score_samples(IMAGES, n_samples=n_samples), words)
+    refuse(lambda: trained.sample(n_samples), [f"n_samples={n_samples!r}", ">= 1"])
+    words = [f"n_draws={n_samples!r}", ">= 1"]
+    refuse(lambda: trained.score_samples(IMAGES, n_draws=n_samples), words)
 
 
 @pytest.mark.parametrize("n_samples", [np.int64(2), np.uint8(2)])
 def test_numpys_integers_are_integers(trained, n_samples):
     assert trained.sample(n_samples).shape == (2, 8, 8)
-    assert trained.score_samples(IMAGES, n_samples=n_samples).shape == (40,)
+    assert trained.score_samples(IMAGES, n_draws=n_samples).shape == (40,)
 
 
 def test_unknown_features_are_refused_after_fit_too(trained):

@@ -4,6 +4,7 @@ from collections import Counter
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 from helpers import Anonymous, CountFits, Log, Run, Trained, same_weights, tiny, weights
 from sklearn import config_context
@@ -83,6 +84,45 @@ def test_a_cached_pipeline_trains_once_per_fold_and_latent_dimension(
     expected = Counter({"2": 2, "4": 2})  # two folds, whatever the head
     expected[str(result.best_params_["vae__z_dim"])] += 1  # the last fit on all rows
     assert fits == expected
+
+
+def test_the_memory_of_a_vae_trains_once_whatever_is_made_of_it(images, labels, tmp_path):
+    vae = tiny(callbacks=[CountFits(str(tmp_path / "fits"))], memory=str(tmp_path / "cache"))
+    grid = {
+        "vae__features": ["mean", "mean+std", "hidden"],
+        "vae__symmetry": [None, "horizontal"],
+        "vae__verbose": [0, 1],
+        "head__C": [1, 10],
+    }
+    result = search(images, labels, vae=vae, grid=grid)
+    assert (tmp_path / "fits").read_text().split() == ["3"] * 3  # two folds, and all rows
+    best = result.best_estimator_[0]
+    straight = clone(best).set_params(memory=None, callbacks=None, verbose=0).fit(images)
+    assert same_weights(best, straight)
+    np.testing.assert_array_equal(best.transform(images), straight.transform(images))
+    assert best.history_[-1]["train_loss"] == straight.history_[-1]["train_loss"]
+    again = clone(best).set_params(features="mean", symmetry=None).fit(images, labels)
+    np.testing.assert_array_equal(
+        again.transform(images),
+        straight.codec_.posterior(straight.codec_.read(images, names_of=straight))[0],
+    )
+    assert (tmp_path / "fits").read_text().split() == ["3"] * 3
+    vae.set_params(beta=2.0).fit(images, labels)  # another training
+    assert (tmp_path / "fits").read_text().split() == ["3"] * 4
+
+
+def test_a_vae_out_of_its_memory_goes_on(images, rows, tmp_path):
+    settings = {"memory": str(tmp_path), "warm_start": True}
+    first = tiny(**settings).fit(images)
+    second = tiny(**settings).fit(images)
+    assert same_weights(first, second)
+    assert same_weights(second.fit(images), tiny(warm_start=True).fit(images).fit(images))
+    assert same_weights(first, tiny().fit(images))
+    with pytest.raises(ValueError, match=r"symmetry='both' flips images"):
+        tiny(memory=str(tmp_path), symmetry="both").fit(rows)
+    named = pd.DataFrame(rows).add_prefix("p")
+    for _ in range(2):
+        assert tiny(memory=str(tmp_path)).fit(named).feature_names_in_[0] == "p0"
 
 
 @pytest.mark.parametrize("kind", CACHEABLE)

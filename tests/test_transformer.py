@@ -362,8 +362,8 @@ def test_vectors_in_other_units_give_the_same_model_and_shifted_scores(vectors, 
         b.reconstruct(vectors * factor) / factor, a.reconstruct(vectors), atol=1e-3
     )
     # log-densities change by -d log(factor); the draws differ, so in the mean only.
-    shift = b.score_samples(vectors * factor, n_samples=64).mean() + 4 * np.log(factor)
-    assert shift == pytest.approx(a.score_samples(vectors, n_samples=64).mean(), abs=0.1)
+    shift = b.score_samples(vectors * factor, n_draws=64).mean() + 4 * np.log(factor)
+    assert shift == pytest.approx(a.score_samples(vectors, n_draws=64).mean(), abs=0.1)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, -7.3, 1e6 + 0.1, 123456789.123])
@@ -554,7 +554,7 @@ def test_a_row_alone_gives_the_row_of_the_whole(images, network, features):
 @pytest.mark.parametrize("importance_weighted", [False, True])
 def test_scores_do_not_depend_on_order_subset_or_repetition(fitted, images, importance_weighted):
     def scores(X):
-        return fitted.score_samples(X, n_samples=4, importance_weighted=importance_weighted)
+        return fitted.score_samples(X, n_draws=4, importance_weighted=importance_weighted)
 
     whole = scores(images)
     order = np.random.default_rng(0).permutation(len(images))
@@ -576,11 +576,10 @@ def test_more_rows_than_one_chunk(fitted, images):
 
 def test_importance_weighted_scores_are_above_the_elbo_and_rise(fitted, images):
     bounds = [
-        fitted.score_samples(images, n_samples=k, importance_weighted=True).mean()
-        for k in (1, 8, 64)
+        fitted.score_samples(images, n_draws=k, importance_weighted=True).mean() for k in (1, 8, 64)
     ]
     assert bounds[0] < bounds[1] < bounds[2]
-    assert bounds[2] > fitted.score_samples(images, n_samples=64).mean()
+    assert bounds[2] > fitted.score_samples(images, n_draws=64).mean()
 
 
 def test_transform_is_the_posterior_mean_and_keeps_the_estimator(fitted, images):

@@ -56,7 +56,7 @@ def _log_rms(x: torch.Tensor) -> torch.Tensor:
 
 def _elbo(codec: Codec, raw: torch.Tensor) -> torch.Tensor:
     """Return what ``VAETransformer.score_samples`` does, shape (n, 1)."""
-    return codec.bound(raw, n_samples=DRAWS)[:, None]
+    return codec.bound(raw, n_draws=DRAWS)[:, None]
 
 
 def _reconstruction(codec: Codec, raw: torch.Tensor) -> torch.Tensor:

@@ -107,7 +107,7 @@ class DeformationModel(nn.Module):
             return grid_sample(a, grid, "border").clamp(0, 1)
 
     def forward(
-        self, x: Tensor, target: Tensor, y: Tensor | None = None, n_samples: int = 1
+        self, x: Tensor, target: Tensor, y: Tensor | None = None, n_draws: int = 1
     ) -> ELBOTerms:
         """Return the terms of the bound on log p(b|a) at one draw; x and target are the pairs."""
         q = self.posterior(x)

@@ -138,7 +138,7 @@ class VAE(nn.Module):
         return self.likelihood(self.decoder(z).float())
 
     def forward(
-        self, x: Tensor, target: Tensor, y: Tensor | None = None, n_samples: int = 1
+        self, x: Tensor, target: Tensor, y: Tensor | None = None, n_draws: int = 1
     ) -> ELBOTerms:
         """Return the terms of the ELBO of ``target`` with the posterior inferred from ``x``.
 
@@ -156,7 +156,7 @@ class VAE(nn.Module):
             What the decoder is to rebuild, scaled.
         y : Tensor of shape (n,), default=None
             Class numbers for a decoder that sees them; -1 where unknown.
-        n_samples : int, default=1
+        n_draws : int, default=1
             Draws from the posterior, 1 or more.
 
         Returns
@@ -168,21 +168,21 @@ class VAE(nn.Module):
         logits = None if self.class_head is None else self.class_head(q.loc).float()
         if len(x) > len(target):
             q = q.first(len(target))
-        kl = q.kl_divergence(self.prior_recipe, self.p_z) if n_samples == 1 else None
-        shape = n_samples, len(target), self.z_dim
+        kl = q.kl_divergence(self.prior_recipe, self.p_z) if n_draws == 1 else None
+        shape = n_draws, len(target), self.z_dim
         noise = torch.randn(shape, dtype=torch.float32, device=x.device)
         if kl is not None:
             return ELBOTerms(self.log_likelihood(target, q.codes(noise[0]), y), kl, logits)
         z, log_q = q.draw(noise)
         many = self.log_likelihood(  # in one batch: large products use the hardware better
-            target.repeat(n_samples, *[1] * (target.dim() - 1)),
+            target.repeat(n_draws, *[1] * (target.dim() - 1)),
             z.flatten(0, 1),
-            None if y is None else y.repeat(n_samples),
+            None if y is None else y.repeat(n_draws),
         )
-        log_px = many.view(n_samples, -1)
+        log_px = many.view(n_draws, -1)
         log_w = log_px + self.p_z().log_prob(z) - log_q
         log_likelihood = (log_w.softmax(0) * log_px).sum(0)
-        bound = log_w.logsumexp(0) - log(n_samples)
+        bound = log_w.logsumexp(0) - log(n_draws)
         return ELBOTerms(log_likelihood, (log_likelihood - bound)[:, None], logits)
 
     def class_logits(self, x: Tensor) -> Tensor:

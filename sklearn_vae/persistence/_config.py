@@ -259,7 +259,7 @@ def from_text(text: str) -> Config:
 def to_dict(vae: Any) -> dict[str, Any]:
     """Return a fitted estimator as a config."""
     params, lost = {}, set()
-    for name, value in vae.get_params(deep=False).items():
+    for name, value in {**vae.get_params(deep=False), "memory": None}.items():  # of this machine
         try:
             params[name] = write(name, value)
         except TypeError:

@@ -144,8 +144,8 @@ def test_training_scores_and_files(images, tmp_path, changes):
     for name, value in vae.module_.posterior_head.state_dict().items():
         moved = not torch.equal(value, start.module_.posterior_head.state_dict()[name])
         assert moved != name.endswith("mask")
-    elbo = vae.score_samples(images, n_samples=50)
-    bound = vae.score_samples(images, n_samples=50, importance_weighted=True)
+    elbo = vae.score_samples(images, n_draws=50)
+    bound = vae.score_samples(images, n_draws=50, importance_weighted=True)
     assert (bound >= elbo - 1e-4).all()
     again = joblib.load(joblib.dump(vae, tmp_path / "vae.joblib")[0])
     np.testing.assert_array_equal(again.transform(images), vae.transform(images))

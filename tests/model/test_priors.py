@@ -348,8 +348,8 @@ def test_training_scores_samples_and_files(images, tmp_path, prior):
     estimator = tiny(prior=prior, warm_start=True, max_epochs=4, lr=1e-2).fit(images)
     first, last = estimator.history_[0]["train_loss"], estimator.history_[-1]["train_loss"]
     assert last < first
-    elbo = estimator.score_samples(images, n_samples=50)
-    bound = estimator.score_samples(images, n_samples=50, importance_weighted=True)
+    elbo = estimator.score_samples(images, n_draws=50)
+    bound = estimator.score_samples(images, n_draws=50, importance_weighted=True)
     assert (bound >= elbo - 1e-4).all()
     again = joblib.load(joblib.dump(estimator, tmp_path / "vae.joblib")[0])
     np.testing.assert_array_equal(again.sample(20), estimator.sample(20))
@@ -374,7 +374,7 @@ def test_a_learnt_prior_fits_codes_in_clumps_better():
     bounds = {
         prior: tiny(prior=prior, **settings)
         .fit(X)
-        .score_samples(X, n_samples=50, importance_weighted=True)
+        .score_samples(X, n_draws=50, importance_weighted=True)
         .mean()
         for prior in ("normal", "mixture", "vamp")
     }

@@ -111,7 +111,7 @@ def test_training_with_importance_weights_maximises_their_bound(name, x):
     noise = torch.randn(4, 20, Z, generator=torch.Generator().manual_seed(7))
     with torch.random.fork_rng():
         torch.manual_seed(7)
-        loss = NegativeELBO()(model(x, x, n_samples=4))
+        loss = NegativeELBO()(model(x, x, n_draws=4))
     bound = model.importance_weighted(x, noise).mean()
     torch.testing.assert_close(loss, -bound)
     parameters = list(model.parameters())
@@ -257,13 +257,13 @@ def linear_gaussian():
 @pytest.mark.parametrize("n_samples", [1, 8])
 def test_exact_posterior_gives_the_exact_log_density(linear_gaussian, n_samples):
     estimator, X, exact = linear_gaussian
-    scores = estimator.score_samples(X, n_samples=n_samples, importance_weighted=True)
+    scores = estimator.score_samples(X, n_draws=n_samples, importance_weighted=True)
     np.testing.assert_allclose(scores, exact, atol=2e-3)
 
 
 def test_elbo_of_the_exact_posterior_is_the_log_density_in_the_mean(linear_gaussian):
     estimator, X, exact = linear_gaussian
-    scores = estimator.score_samples(X, n_samples=200)
+    scores = estimator.score_samples(X, n_draws=200)
     assert scores.mean() == pytest.approx(exact.mean(), abs=0.05)
     assert estimator.score(X) == pytest.approx(exact.mean(), abs=0.1)
 
@@ -274,8 +274,8 @@ def test_gap_of_the_elbo_is_the_divergence_from_the_exact_posterior(linear_gauss
     with torch.no_grad():
         head.bias[2:] += np.log(2)  # twice the exact variance
         try:
-            elbo = estimator.score_samples(X, n_samples=200).mean()
-            iw = estimator.score_samples(X, n_samples=200, importance_weighted=True).mean()
+            elbo = estimator.score_samples(X, n_draws=200).mean()
+            iw = estimator.score_samples(X, n_draws=200, importance_weighted=True).mean()
         finally:
             head.bias[2:] -= np.log(2)
     kl = 2 * 0.5 * (2 - 1 - np.log(2))

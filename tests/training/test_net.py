@@ -83,7 +83,7 @@ def test_recorded_terms_are_those_of_the_model(images, batch_size):
     # A mean over rows, however the rows fall into batches.
     assert row["train_kl"] == pytest.approx(kl, rel=1e-4)
     assert row["train_loss"] == pytest.approx(row["train_kl"] - row["train_log_likelihood"])
-    elbo = estimator.score_samples(images, n_samples=64).mean()
+    elbo = estimator.score_samples(images, n_draws=64).mean()
     assert -row["train_loss"] == pytest.approx(elbo, abs=0.3)
 
 
