@@ -125,7 +125,7 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
             if self.memory is None or again:
                 type(self)._fit(unseen, X, y, self, again=again)
             else:
-                vars(unseen).update(self._recalled(X, y))
+                unseen.__dict__.update(self._recalled(X, y))
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
