@@ -108,11 +108,13 @@ class InputSpec:
     def restore(self, x: Array) -> Array:
         """Return decoded values (raw range; uint8 or float) in the dtype of the fitted X.
 
-        Of integers other than uint8 in the float type that holds them. Values beyond the range of
-        a narrower type become its largest.
+        Levels are rounded. Of integers other than uint8 in the float type that holds them. Values
+        beyond the range of a narrower type become its largest.
         """
         if self.dtype == "bool":
             return x > 0.5
+        if self.dtype == "uint8" and x.dtype.kind == "f":
+            x = x.round().clip(0, self.white)
         same = self.dtype in ("uint8", "float16")
         dtype = np.dtype(self.dtype if same else np.result_type(self.dtype, np.float32))
         if dtype.kind == "f" and dtype.itemsize < x.dtype.itemsize:

@@ -151,7 +151,7 @@ class StandardNormal(Prior):
 
 
 class _OfComponents(Prior):
-    """Base of priors whose p(z) is a :class:`GaussianMixture`."""
+    """Base of priors whose p(z) is a :class:`MixtureOfNormals`."""
 
     n_components: int
 
@@ -161,7 +161,7 @@ class _OfComponents(Prior):
 
     def draw(self, p: td.Distribution, n: int, generator: torch.Generator) -> Tensor:
         """Return n codes, drawn on the CPU: the same on every device."""
-        assert isinstance(p, GaussianMixture)
+        assert isinstance(p, MixtureOfNormals)
         noise = _noise(n, p, generator)
         weights = p.log_weights.detach().cpu().double().softmax(0)
         which = torch.multinomial(weights, n, replacement=True, generator=generator)
@@ -243,7 +243,7 @@ PRIORS: dict[str, type[Prior]] = {"normal": StandardNormal, "mixture": Mixture, 
 """Priors by the name that ``VAETransformer(prior=...)`` takes."""
 
 
-class GaussianMixture(td.Distribution):
+class MixtureOfNormals(td.Distribution):
     """Mixture of k Gaussians with diagonal covariance over codes (d,).
 
     Like ``torch.distributions.MixtureSameFamily``, whose ``log_prob`` needs an array (n, k, d);
@@ -333,7 +333,7 @@ class _Mixture(nn.Module):
 
     def forward(self, posterior: Infer) -> td.Distribution:
         scale = self.log_scale.clamp(-10, 10).exp()
-        return GaussianMixture(self.logits.log_softmax(0), self.loc, scale)
+        return MixtureOfNormals(self.logits.log_softmax(0), self.loc, scale)
 
 
 class _Vamp(nn.Module):
@@ -346,4 +346,4 @@ class _Vamp(nn.Module):
         inputs = self.inputs.clamp(0, 1) if self.bounded else self.inputs
         q = posterior(inputs)
         even = q.loc.new_full((len(inputs),), -log(len(inputs)))
-        return GaussianMixture(even, q.loc, q.scale)
+        return MixtureOfNormals(even, q.loc, q.scale)

@@ -14,7 +14,7 @@ from torch import nn
 
 from sklearn_vae import VAEAugmenter, VAEDetector
 from sklearn_vae.model import PRIORS, Mixture, NormalPosterior, Prior, StandardNormal, Vamp
-from sklearn_vae.model._priors import GaussianMixture
+from sklearn_vae.model._priors import MixtureOfNormals
 from sklearn_vae.nn import Conv
 
 K, D = 5, 3
@@ -25,7 +25,7 @@ LEARNT = ["mixture", "vamp", Mixture(3), Vamp(4)]
 def mixture():
     g = torch.Generator().manual_seed(0)
     logits, loc, log_scale = (torch.randn(*s, generator=g) for s in ((K,), (K, D), (K, D)))
-    return GaussianMixture(logits.log_softmax(0), 2 * loc, log_scale.exp())
+    return MixtureOfNormals(logits.log_softmax(0), 2 * loc, log_scale.exp())
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_density_keeps_its_digits_under_autocast(mixture):
 
 
 def test_one_standard_component_is_the_standard_normal():
-    one = GaussianMixture(torch.zeros(1), torch.zeros(1, D), torch.ones(1, D))
+    one = MixtureOfNormals(torch.zeros(1), torch.zeros(1, D), torch.ones(1, D))
     normal = StandardNormal().build(D, None, bounded=True)(None)
     z = torch.randn(9, D)
     torch.testing.assert_close(one.log_prob(z), normal.log_prob(z))
