@@ -273,7 +273,28 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
     def read_training(self, X: Any, *, at_least: int = 2) -> tuple[Rows, InputSpec, VAERecipe]:
         """Return the checked samples of an X to fit to, their form, and what is to be built.
 
-        The names of X's columns are kept. For estimators that have a template of this one.
+        For estimators with a template of this one. The names of X's columns are kept.
+
+        Parameters
+        ----------
+        X : array-like, torch.Tensor or torch.utils.data.Dataset
+            Samples in a form that :meth:`fit` takes.
+        at_least : int, default=2
+            How many there have to be.
+
+        Returns
+        -------
+        data : Rows
+            The samples.
+        spec : InputSpec
+            Their form.
+        recipe : VAERecipe
+            What the parameters stand for.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For what :meth:`fit` refuses.
         """
         data, spec, check = read_first(X, self, self.image_shape, at_least=at_least)
         recipe = self._recipe(spec)

@@ -129,7 +129,7 @@ class VAEDetector(
     .. [4] Vovk, "Cross-conformal predictors", Annals of Mathematics and Artificial Intelligence
        74, 2015.
     .. [5] Bates et al., "Testing for outliers with conformal p-values", Annals of Statistics 51,
-       2023, https://arxiv.org/abs/2104.08279
+       2023, https://arxiv.org/abs/2104.08279. :meth:`p_values` returns them.
 
     Examples
     --------
@@ -250,8 +250,9 @@ class VAEDetector(
         return self.vaes_[0]
 
     def p_values(self, X: Any) -> np.ndarray:
-        """Return how surprising each sample is, as a share: its conformal p-value [5]_.
+        """Return how surprising each sample is, as a share: its conformal p-value.
 
+        See Bates et al., "Testing for outliers with conformal p-values", 2023.
         ``(1 + k) / (n + 1)``, where k of the n training rows score no higher, each by the VAE that
         has not seen it. Of new normal samples no more than about a share ``a`` has a p-value of
         ``a`` or less, whatever the data; ``scipy.stats.false_discovery_control`` takes them where

@@ -85,5 +85,6 @@ def fill_in(cls: type) -> None:
     members = (getattr(member, "__func__", member) for member in vars(cls).values())
     for part in (cls, *filter(inspect.isfunction, members)):
         if part.__doc__:  # python -OO has none
-            doc = inspect.cleandoc(part.__doc__)  # of a subclass elsewhere, too: any % may be in it
+            doc = inspect.cleandoc(part.__doc__) + "\n"  # numpydoc asks for it
+            # Of a subclass elsewhere, too: any % may be in it.
             part.__doc__ = re.sub(r"%\((\w+)\)s", lambda name: PARTS.get(name[1], name[0]), doc)
