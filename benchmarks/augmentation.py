@@ -179,16 +179,16 @@ def treatments(draw: Draw, vae: VAETransformer, n_new: dict[Any, int]) -> dict[s
         "class weights": lambda X, y: (X, y),
         "random over-sampling": augmented(method="bootstrap"),
         "SMOTE on pixels": lambda X, y: smote(X, y, seed),
-        "shifts (flips)": augmented(method="bootstrap", transforms=moved),
-        "geometric": augmented(method="bootstrap", transforms=STRENGTH),
+        "shifts (flips)": augmented(method="bootstrap", augment=moved),
+        "geometric": augmented(method="bootstrap", augment=STRENGTH),
         "VAE posterior": augmented(method="posterior"),
         "VAE posterior, decoder alone": augmented(method=Posterior(residual=False)),
         "VAE interpolation": augmented(method="interpolation"),
         "VAE density": augmented(method="density"),
         "VAE conditional": augmented(vae=template, method="conditional"),
         "VAE deformation": augmented(vae=deforming(template), method="deformation"),
-        "VAE posterior + shifts (flips)": augmented(method="posterior", transforms=moved),
-        "VAE posterior + geometric": augmented(method="posterior", transforms=STRENGTH),
+        "VAE posterior + shifts (flips)": augmented(method="posterior", augment=moved),
+        "VAE posterior + geometric": augmented(method="posterior", augment=STRENGTH),
     }
 
 
@@ -328,14 +328,14 @@ def few_ways(draw: Draw) -> dict[str, Any]:
     }
     moves = {"shifts (flips)": usual(draw.data), "geometric": STRENGTH}
 
-    def settings(vae: Callable[[], Any], method: Any, transforms: Any = None) -> dict[str, Any]:
-        return {"vae": vae(), "method": method, "transforms": transforms}
+    def settings(vae: Callable[[], Any], method: Any, augment: Any = None) -> dict[str, Any]:
+        return {"vae": vae(), "method": method, "augment": augment}
 
     ways = {name: partial(settings, lambda: None, "bootstrap", t) for name, t in moves.items()}
     for maker, (vae, method) in makers.items():
         ways[maker] = partial(settings, vae, method)
-        for name, transforms in moves.items():
-            ways[f"{maker} + {name}"] = partial(settings, vae, method, transforms)
+        for name, augment in moves.items():
+            ways[f"{maker} + {name}"] = partial(settings, vae, method, augment)
     return ways
 
 
@@ -428,8 +428,8 @@ def online_views(draw: Draw) -> dict[str, Callable[[], Any]]:
         vae = VAETransformer(random_state=draw.seed)
         return VAEAugmenter(vae=vae, **how).fit(draw.X, draw.y)
 
-    def deformations(transforms: Any = None) -> DeformationViews:
-        return DeformationViews(deformation().set_params(transforms=transforms))
+    def deformations(augment: Any = None) -> DeformationViews:
+        return DeformationViews(deformation().set_params(augment=augment))
 
     return {
         "nothing": lambda: None,

@@ -25,7 +25,7 @@ vae = FrozenEstimator(template.fit(X))
 # %%
 # One VAE serves all methods but ``"conditional"``, whose decoder sees the class, and
 # ``"deformation"``, which learns how images of a class turn into each other; these train their own.
-# ``"bootstrap"`` with ``transforms`` is ordinary augmentation, without a VAE: the
+# ``"bootstrap"`` with ``augment`` is ordinary augmentation, without a VAE: the
 # control.
 
 augmenters = {
@@ -34,7 +34,7 @@ augmenters = {
     "density": VAEAugmenter(vae=vae, method="density", n_new=20, random_state=0),
     "conditional": VAEAugmenter(vae=template, method="conditional", n_new=20, random_state=0),
     "deformation": VAEAugmenter(vae=template, method="deformation", n_new=20, random_state=0),
-    "transforms alone": VAEAugmenter(method="bootstrap", transforms=0.5, n_new=20, random_state=0),
+    "transforms alone": VAEAugmenter(method="bootstrap", augment=0.5, n_new=20, random_state=0),
 }
 nearest = NearestNeighbors(n_neighbors=1).fit(X.reshape(len(X), -1))
 synthetic = {}

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
 from math import prod
 from numbers import Real
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, OneToOneFeatureMixin, clone
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, OneToOneFeatureMixin
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import InputTags, Tags, check_random_state, get_tags
+from sklearn.utils import Tags, check_random_state, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
-from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from ._inner_vae import seeded_clone, unfrozen
 from ._sklearn_compat import (
@@ -33,70 +31,36 @@ from ._sklearn_compat import (
 )
 from ._transformer import VAETransformer
 from .augmentation._augment import AUGMENTATIONS, Augment, AugmentationName
-from .input._labels import (
-    check_length,
-    check_not_recoded,
-    class_numbers,
-    read_labels,
-    tell_unlabelled,
-    unlabelled_rows,
-)
-from .input._ranges import Spelling
-from .input._rows import ArrayDataset, as_array_of
-from .input._samples import spelling, to_array
-from .input._spec import check_same, read_array, read_spec, with_white
-from .synthesis import (
-    METHODS,
-    Draws,
-    Method,
-    QualityGate,
-    append_labels,
-    append_rows,
-    new_rows,
-    transform_rows,
-)
+from .input._labels import tell_unlabelled
+from .input._spec import InputSpec, read_spec, with_white
+from .synthesis import METHODS, Method, QualityGate, append_labels, append_rows, new_rows
+from .synthesis._augment_rows import check_augment
+from .synthesis._checks import check_gate, check_method, check_wrapped
 from .synthesis._conditional import ConditionalVAE
-from .synthesis._containers import check_can_append, is_table
-from .synthesis._deformation import DeformationVAE, class_neighbors
-from .synthesis._methods import MethodName
+from .synthesis._containers import check_can_append
+from .synthesis._deformation import DeformationVAE
+from .synthesis._forwards import ForwardsMixin
+from .synthesis._gate import resolve_gate, warn_of_shortage
+from .synthesis._labelled import Labelled, read_labelled
+from .synthesis._methods import MethodName, resolve_method
+from .synthesis._plain import PlainVAE
+from .synthesis._real_rows import RealRows
+from .synthesis._row_generator import RowGenerator, SyntheticRows, to_make
+from .synthesis._row_model import RowModel
+from .synthesis._sampler_tags import sampler_tags
 from .synthesis._sampling_strategy import NewRows
 from .utils._at_once import fitted_at_once
 from .utils._counts import check_count
 from .utils._doc_link import DocLinkMixin
-from .utils._memory import explains_memory, memory_explained
+from .utils._memory import memory_explained
 from .utils._recipes import NestedParamsMixin
 
-RESIDUAL_BYTES = 2**22
-"""Size of the float blocks in which residuals are added: they stay in the processor's cache."""
-
-
-def _to_read() -> str:
-    """Return what was asked for when there was no memory to read X, and a remedy."""
-    return "reading X. Pass fewer samples, or values of a smaller dtype (uint8 for images)."
-
-
-def _to_make(n: int) -> str:
-    """Return what was asked for when there was no memory for synthetic rows, and a remedy."""
-    return f"making {n} synthetic rows. Ask for fewer, or pass an X of a smaller dtype."
-
-
-class _Labelled(NamedTuple):
-    """The checked input of a fit."""
-
-    X: np.ndarray
-    labels: np.ndarray
-    codes: np.ndarray
-    """Class numbers; -1 is unlabelled."""
-    spelling: Spelling
-    """How messages are to write down the user's X."""
-
-    @property
-    def rows(self) -> ArrayDataset:
-        """Return X for a VAE's fit, with what its messages say of it."""
-        return ArrayDataset(self.X, spelling=self.spelling)
+TRAINED = {"vae": PlainVAE, "conditional": ConditionalVAE, "deformation": DeformationVAE}
+"""The kind of VAE that a method's ``model`` stands for."""
 
 
 class VAEAugmenter(
+    ForwardsMixin,
     OneToOneFeatureMixin,
     NestedParamsMixin,
     MetaEstimatorMixin,
@@ -124,18 +88,18 @@ class VAEAugmenter(
         ``VAETransformer(augment=None)``.
 
     method : {"auto", "posterior", "interpolation", "density", "conditional", "deformation", \
-            "bootstrap"} or augmentation.Method, default="auto"
+            "bootstrap"} or synthesis.Method, default="auto"
         - ``"posterior"``: around the posteriors of real rows of the class.
         - ``"interpolation"``: between neighbours of the class in the latent space.
         - ``"density"``: from a Gaussian mixture fitted to the latent means of the class.
         - ``"conditional"``: around posteriors, with a VAE whose decoder sees the class.
         - ``"deformation"``: real images, deformed as others of their class differ from each other,
           by a VAE of deformations.
-        - ``"bootstrap"``: real rows drawn with replacement, no VAE; with ``transforms`` this is
+        - ``"bootstrap"``: real rows drawn with replacement, no VAE; with ``augment`` this is
           ordinary augmentation, without it random over-sampling.
         - ``"auto"``: interpolation in classes of 2 to 49 rows, around posteriors in others.
 
-        An instance sets more: ``augmentation.Posterior(spread=0.5)``; a search then tunes
+        An instance sets more: ``synthesis.Posterior(spread=0.5)``; a search then tunes
         ``method__spread``. Draws from the prior are not offered: they are known to be poor.
 
     n_new : str, float, int, dict or callable, default="balance"
@@ -151,19 +115,19 @@ class VAEAugmenter(
 
         Unlike imbalanced-learn's, numbers count new rows, not totals, and so hold in any fold.
 
-    transforms : {"geometric", "natural"}, float or callable, default=None
-        Ordinary augmentation of every synthetic row, images only: what
-        ``VAETransformer(augment=...)`` takes: a name, a strength of 0 or more,
-        ``training.Augment(shift=0.07, flip=True)`` or a torchvision v2 transform, which gets float
-        images (1, c, h, w) in [0, 1], one by one, and keeps their size.
+    augment : {"geometric", "natural"}, float or callable, default=None
+        Ordinary augmentation, images only. Here it changes every finished synthetic row, not what
+        an encoder sees; values are those of ``VAETransformer(augment=...)``: a name, a strength of
+        0 or more, ``augmentation.Augment(shift=0.07, flip=True)`` or a torchvision v2 transform,
+        which gets float images (1, c, h, w) in [0, 1], one by one, and keeps their size.
 
-    gate : bool or augmentation.QualityGate, default=False
+    gate : bool or synthesis.QualityGate, default=False
         Drop synthetic rows that a classifier fitted on the real ones assigns to another class, and
         rows that copy a real one, and draw others instead; ``gate_report_`` counts. True is
         ``QualityGate()``.
 
     random_state : int, RandomState instance or None, default=None
-        Draws and transforms, and the VAE and ``estimator`` where their own is None.
+        Draws and ``augment``, and the VAE and ``estimator`` where their own is None.
 
     Attributes
     ----------
@@ -175,7 +139,7 @@ class VAEAugmenter(
     vae_ : VAETransformer
         The VAE behind the synthetic rows (another kind with ``"conditional"`` and
         ``"deformation"``); None with ``method="bootstrap"``.
-    methods_ : list of augmentation.Method
+    methods_ : list of synthesis.Method
         The fitted method of each class.
     sampling_strategy_ : dict
         Class to number of synthetic rows.
@@ -227,7 +191,7 @@ class VAEAugmenter(
     _kinds: ClassVar[dict[str, Any]] = {
         "vae": {"": VAETransformer},
         "method": METHODS,
-        "transforms": {"": Augment},
+        "augment": {"": Augment},
         "gate": {"": QualityGate},
     }
 
@@ -239,7 +203,7 @@ class VAEAugmenter(
         "vae": [VAETransformer, FrozenEstimator, None],
         "method": [StrOptions(set(METHODS)), Method],
         "n_new": [str, Real, Mapping, callable],
-        "transforms": [
+        "augment": [
             StrOptions(set(AUGMENTATIONS)),
             Interval(Real, 0, None, closed="left"),
             callable,
@@ -256,7 +220,7 @@ class VAEAugmenter(
         vae: Any = None,
         method: MethodName | Method = "auto",
         n_new: NewRows | float | Mapping[Any, float] | Callable[..., Any] = "balance",
-        transforms: AugmentationName | float | Callable[[torch.Tensor], torch.Tensor] | None = None,
+        augment: AugmentationName | float | Callable[[torch.Tensor], torch.Tensor] | None = None,
         gate: bool | QualityGate = False,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
@@ -264,7 +228,7 @@ class VAEAugmenter(
         self.vae = vae
         self.method = method
         self.n_new = n_new
-        self.transforms = transforms
+        self.augment = augment
         self.gate = gate
         self.random_state = random_state
 
@@ -292,11 +256,10 @@ class VAEAugmenter(
             For what cannot work, before any training. The augmenter is left as it was.
         """
         with fitted_at_once(self) as unseen:
-            data = unseen._read(X, y)
-            tasks = self._tasks(unseen, X, y)
-            rng = unseen._fit_generator(data, tasks)
-            if unseen.estimator is not None:
-                unseen._fit_estimator(to_array(X), data, rng, tasks)
+            data, rng, tasks = self._fit_generator(unseen, X, y)
+            if self.estimator is not None:
+                new = self._generate(unseen, rng, data.known)
+                unseen.estimator_ = self._fit_estimator(data, new, rng, tasks)
             tasks.end()
         return self
 
@@ -335,25 +298,26 @@ class VAEAugmenter(
         """
         check_can_append("y", y)
         with fitted_at_once(self) as unseen:
-            data = unseen._read(X, y)
-            tasks = self._tasks(unseen, X, y)
-            rng = unseen._fit_generator(data, tasks)
-            every = np.arange(len(data.X))
-            new, codes = unseen._generate(unseen.sampling_strategy_, rng, every)
-            with memory_explained(lambda: _to_make(len(new))):
-                X_out = append_rows(X, new)
-            y_out = append_labels(y, unseen.classes_[codes], X_out)
+            data, rng, tasks = self._fit_generator(unseen, X, y)
+            new = self._generate(unseen, rng, np.arange(len(data.X)))
+            with memory_explained(lambda: to_make(len(new.rows))):
+                X_out = append_rows(X, new.rows)
+            y_out = append_labels(y, data.classes[new.codes], X_out)
             tasks.end()
         return X_out, y_out
 
     def sample(
-        self, n: int, *, y: Any, random_state: int | np.random.RandomState | None = None
+        self,
+        n_samples: int = 1,
+        *,
+        y: Any,
+        random_state: int | np.random.RandomState | None = None,
     ) -> np.ndarray:
-        """Return n synthetic rows of the class y.
+        """Return synthetic rows of the class y.
 
         Parameters
         ----------
-        n : int
+        n_samples : int, default=1
             How many, 1 or more.
         y : label
             One of ``classes_``.
@@ -362,425 +326,144 @@ class VAEAugmenter(
 
         Returns
         -------
-        X : ndarray of shape (n, ...)
+        X : ndarray of shape (n_samples, ...)
             In the form, range and dtype of the fitted X. With a gate that drops too many, fewer
-            than n rows, and a warning.
+            rows, and a warning.
 
         Raises
         ------
         ValueError
-            For an ``n`` that is not an int of 1 or more and a ``y`` that is not a class.
+            For an ``n_samples`` that is not an int of 1 or more and a ``y`` that is not a class.
         """
         check_is_fitted(self)
-        n = check_count("n", n)
+        n = check_count("n_samples", n_samples)
         where = np.flatnonzero(self.classes_ == y)
         if len(where) != 1:
             raise ValueError(f"y={y!r} is not one of the classes {self.classes_.tolist()}.")
         rng = check_random_state(self.random_state if random_state is None else random_state)
-        new, _, report = self._draw(int(where[0]), n, rng)
-        _warn_of_shortage({self.classes_[where].tolist()[0]: report})
-        return new
+        drawn = self.generator_.draw(int(where[0]), n, rng)
+        warn_of_shortage({self.classes_[where].tolist()[0]: drawn.report}, stacklevel=2)
+        return drawn.rows
+
+    # -- the fitted draws ------------------------------------------------------------------------
+
+    @property
+    def vae_(self) -> Any:
+        """The VAE behind the synthetic rows; None with ``method="bootstrap"``."""
+        return self.generator_.model.vae
+
+    @property
+    def methods_(self) -> list[Method]:
+        """The fitted method of each class."""
+        return self.generator_.methods
+
+    @property
+    def gate_(self) -> QualityGate | None:
+        """The fitted gate."""
+        return self.generator_.gate
+
+    @property
+    def spec_(self) -> InputSpec:
+        """Shape, layout and dtype of the fitted X."""
+        return self.generator_.spec
 
     # -- fitting -------------------------------------------------------------------------------
+    #
+    # ``self`` has the parameters, ``unseen``, a copy of it, gets what is learnt.
 
-    def _read(self, X: Any, y: Any) -> _Labelled:
-        """Check everything that can be checked before training."""
-        if isinstance(X, Dataset | DataLoader):
-            data, name = (X, "X") if isinstance(X, Dataset) else (X.dataset, "X.dataset")
-            first = None if isinstance(data, IterableDataset) else data[0]
-            raise TypeError(
-                "VAEAugmenter needs X as an array, a data frame or a tensor: synthetic rows are "
-                f"appended to it. Load the Dataset's images: {as_array_of(name, first)}."
-            )
-        check_can_append("X", X)
-        wraps = self.estimator is not None
-        labels = read_labels(y, warn=wraps, one_hot=not wraps)
-        with memory_explained(_to_read):
-            array = to_array(X)
-        for name in ("feature_names_in_", "is_synthetic_", "source_indices_"):
-            self.__dict__.pop(name, None)  # of another fit
-        with memory_explained(_to_read):
-            rows = read_array(self, array, reset=True, at_least=2)
-        self.n_features_in_ = prod(rows.shape[1:])
-        check_length(labels, len(rows))
-        self.classes_, codes = class_numbers(labels)
-        known = codes >= 0
-        if not known.any():
-            raise ValueError(
-                "y has no class: all rows are -1, which means unlabelled. Give some their class."
-            )
-        counts = np.bincount(codes[known])
-        check_not_recoded(self.classes_, codes)
-        self.n_unlabelled_ = tell_unlabelled(codes, self._verbosity())
-        self.sampling_strategy_ = new_rows(self.n_new, self.classes_, counts, labels[known])
-        self._check_method(counts)
-        gate = self._resolve_gate()
-        for classifier in (self.estimator, None if gate is None else gate.classifier):
-            _check_classifier(classifier, rows)
-        if wraps and len(self.classes_) == 1:
-            _check_takes_one(self.estimator, self.classes_)
-        if isinstance(self.vae, FrozenEstimator):  # trained on the same columns
-            check_feature_names(unfrozen(self.vae), X, reset=False)
-        if not any(self.sampling_strategy_.values()):
+    def _fit_generator(
+        self, unseen: VAEAugmenter, X: Any, y: Any
+    ) -> tuple[Labelled, np.random.RandomState, FitTasks]:
+        """Fit the draws; return the input, the generator in use, and the tasks under way."""
+        vae, frozen = self._template()
+        data = self._read(unseen, X, y, vae, frozen=frozen)
+        method, gate = resolve_method(self.method), resolve_gate(self.gate)
+        if frozen:  # trained on the same columns
+            check_feature_names(vae, X, reset=False)
+        spec = with_white(read_spec(data.X, vae.image_shape, data.spelling), data.X)
+        check_augment(self.augment, spec)
+        check_method(method, data, spec, given=self.method, frozen=frozen)
+        check_gate(gate, data)
+        check_wrapped(self.estimator, data)
+        rng = check_random_state(self.random_state)
+        model = self._row_model(method, vae, rng, frozen=frozen)
+        gate = None if gate is None else seeded_clone(gate, rng)
+        generator = RowGenerator(model, method, spec=spec, augment=self.augment, gate=gate)
+        n_tasks = (model.template is not None) + (self.estimator is not None)
+        tasks = part_tasks(self, unseen, X, y, n_tasks)
+        unseen.generator_ = generator.fit(data, tasks)
+        return data, rng, tasks
+
+    def _template(self) -> tuple[VAETransformer, bool]:
+        """Return what is trained, or the VAE that is used as it is, and which of the two it is."""
+        if isinstance(self.vae, FrozenEstimator):
+            return unfrozen(self.vae), True
+        return VAETransformer(augment=None) if self.vae is None else self.vae, False
+
+    def _read(
+        self, unseen: VAEAugmenter, X: Any, y: Any, vae: VAETransformer, *, frozen: bool
+    ) -> Labelled:
+        """Return the checked input; learn the classes, and how many new rows each gets."""
+        for name in ("is_synthetic_", "source_indices_"):
+            unseen.__dict__.pop(name, None)  # of another fit
+        unseen.gate_report_ = {}
+        data = read_labelled(X, y, names_of=unseen, for_classifier=self.estimator is not None)
+        unseen.n_features_in_ = prod(data.X.shape[1:])
+        unseen.classes_ = data.classes
+        itself = not frozen and vae.label_weight > 0  # its fit tells of the labels
+        unseen.n_unlabelled_ = tell_unlabelled(data.codes, 0 if itself else vae.verbose)
+        labels = data.labels[data.known]
+        unseen.sampling_strategy_ = new_rows(self.n_new, data.classes, data.counts, labels)
+        if not any(unseen.sampling_strategy_.values()):
+            have = dict(zip(data.classes.tolist(), data.counts.tolist(), strict=True))
             warnings.warn(
-                f"n_new={self.n_new!r} asks for no synthetic rows: the classes "
-                f"{dict(zip(self.classes_.tolist(), counts.tolist(), strict=True))} are equally "
+                f"n_new={self.n_new!r} asks for no synthetic rows: the classes {have} are equally "
                 "large, or the number is too small. n_new=1.0 doubles every class.",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
-        return _Labelled(rows, labels, codes, spelling(X, array))
+        return data
 
-    def _verbosity(self) -> int:
-        """Return the VAE's ``verbose``; 0 where its own fit tells of the labels."""
-        if isinstance(self.vae, FrozenEstimator):
-            return unfrozen(self.vae).verbose
-        return 0 if self.vae is None or self.vae.label_weight > 0 else self.vae.verbose
-
-    def _check_method(self, counts: np.ndarray) -> None:
-        method = self._resolve_method()
-        check_params(method)
-        gate = self._resolve_gate()
-        if gate is not None:
-            check_params(gate)
-            if gate.classifier is None and len(counts) < 2:
-                raise ValueError(
-                    f"gate={self.gate!r} asks a classifier, but y has one class, "
-                    f"{self.classes_.tolist()[0]!r}. Use gate=False."
-                )
-        if method.model in ("conditional", "deformation") and isinstance(self.vae, FrozenEstimator):
-            raise ValueError(
-                f"method={self.method!r} trains a VAE of its own kind; a frozen one cannot become "
-                "one. Pass the template vae=VAETransformer(...), or another method."
-            )
-        small = counts < method.min_rows
-        if small.any() and method.model is not None:
-            label = self.classes_[small].tolist()[0]
-            raise ValueError(
-                f"Class {label!r} has {counts[small][0]} row, but {method!r} needs "
-                f"{method.min_rows}. Use method='auto' or 'posterior', which work with one."
-            )
-
-    def _tasks(self, unseen: VAEAugmenter, X: Any, y: Any) -> FitTasks:
-        """Return the tasks that scikit-learn's callbacks follow: a VAE's fit, the classifier's."""
-        trains = self._resolve_method().model and not isinstance(self.vae, FrozenEstimator)
-        return part_tasks(self, unseen, X, y, bool(trains) + (self.estimator is not None))
-
-    def _fit_generator(self, data: _Labelled, tasks: FitTasks) -> np.random.RandomState:
-        """Fit the VAE, the draws of every class and the gate; return the generator in use."""
-        rng = check_random_state(self.random_state)
-        method = self._resolve_method()
-        template = VAETransformer(augment=None) if self.vae is None else self.vae
-        shape = unfrozen(template) if isinstance(template, FrozenEstimator) else template
-        spec = read_spec(data.X, shape.image_shape, data.spelling)
-        self.spec_ = with_white(spec, data.X)
-        self._check_transforms()
-        if method.model == "deformation" and not self.spec_.is_image:
-            raise ValueError(
-                f"method={self.method!r} deforms images, but X has rows of "
-                f"{self.spec_.n_features} values. Set vae's image_shape, or another method."
-            )
-        self.vae_, mean, std = self._fit_vae(template, data, rng, tasks)
-        kept = slice(None) if method.residual or method.model in (None, "deformation") else slice(0)
-        self._parents = data.X[kept], mean if method.residual else mean[:0]
-        self._bounds = None if self.spec_.is_image else (data.X.min(0), data.X.max(0))
-        unlabelled = np.flatnonzero(data.codes < 0)
-        self.methods_ = [
-            clone(method).fit(mean, std, np.flatnonzero(data.codes == c), unlabelled)
-            for c in range(len(self.classes_))
-        ]
-        self.gate_ = None
-        self.gate_report_: dict[Any, dict[str, int]] = {}
-        gate = self._resolve_gate()
-        if gate is not None:
-            known = data.codes >= 0
-            codes = self._gate_codes(data.X[known])
-            self.gate_ = seeded_clone(gate, rng).fit(data.X[known], codes, data.codes[known])
-        return rng
-
-    def _check_transforms(self) -> None:
-        """Refuse before any training what could not change an image."""
-        if self.transforms is None:
-            return
-        if not self.spec_.is_image:
-            raise ValueError(
-                f"transforms={self.transforms!r} is for images, but X has rows of "
-                f"{self.spec_.n_features} values. Set vae's image_shape, or transforms=None."
-            )
-        blank = np.zeros((1, *self.spec_.raw_shape), self.spec_.dtype)
-        transform_rows(blank, self.spec_, self.transforms, 0)
-
-    def _fit_vae(
-        self, template: Any, data: _Labelled, rng: np.random.RandomState, tasks: FitTasks
-    ) -> tuple[Any, np.ndarray, np.ndarray]:
-        """Return the VAE that the method needs, and its posteriors' means and deviations."""
-        method = self._resolve_method()
+    def _row_model(
+        self, method: Method, vae: VAETransformer, rng: np.random.RandomState, *, frozen: bool
+    ) -> RowModel:
+        """Return what is to make the rows; its VAE is not trained yet."""
         if method.model is None:
-            none = np.empty((len(data.X), 0))
-            return None, none, none
-        if isinstance(template, FrozenEstimator):
-            vae: Any = unfrozen(template)
-            rows = vae.codec_.read(ArrayDataset(data.X), names_of=vae)
-            return vae, *vae.codec_.posterior(rows)
-        template = seeded_clone(template, rng)
+            return RealRows()
+        if frozen:
+            return PlainVAE(vae, frozen=True)
+        template = seeded_clone(vae, rng)
         check_params(template)
-        if method.model == "deformation":
-            deforming = DeformationVAE(template)
-            partners = class_neighbors(data.X, data.codes, method.n_neighbors)
-            with tasks.part("vae", template):
-                deforming.fit(data.rows, partners)
-            return deforming, *deforming.pair_posteriors(data.X, partners)
-        if method.model == "conditional":
-            vae, labels = ConditionalVAE(template), data.codes
-        else:
-            vae, labels = template, data.labels
-        with tasks.part("vae", template):
-            vae.fit(data.rows, labels)
-        if hasattr(self, "feature_names_in_"):  # of the user's columns
-            vae.feature_names_in_ = self.feature_names_in_
-        return vae, *vae.codec_.posterior(ArrayDataset(data.X))
+        return TRAINED[method.model](template)
+
+    def _generate(
+        self, unseen: VAEAugmenter, rng: np.random.RandomState, real: np.ndarray
+    ) -> SyntheticRows:
+        """Return the synthetic rows of a fit; record where they and the rows ``real`` are from."""
+        new = unseen.generator_.generate([*unseen.sampling_strategy_.values()], rng)
+        unseen.is_synthetic_ = np.arange(len(real) + len(new.rows)) >= len(real)
+        unseen.source_indices_ = np.concatenate([real, new.source])
+        if unseen.gate_ is not None:
+            unseen.gate_report_ = dict(zip(unseen.classes_.tolist(), new.reports, strict=True))
+            warn_of_shortage(unseen.gate_report_, stacklevel=4)
+        return new
 
     def _fit_estimator(
-        self, X: Any, data: _Labelled, rng: np.random.RandomState, tasks: FitTasks
-    ) -> None:
-        real = np.flatnonzero(data.codes >= 0)
-        new, codes = self._generate(self.sampling_strategy_, rng, real)
-        if not is_table(X):
-            X = data.X
-        with memory_explained(lambda: _to_make(len(new))):
-            rows = append_rows(X if len(real) == len(data.X) else safe_indexing(X, real), new)
-        labels = np.concatenate([data.labels[real], self.classes_[codes]])
-        self.estimator_ = seeded_clone(self.estimator, rng)
-        with tasks.part("estimator", self.estimator_):
-            self.estimator_.fit(rows, labels)
-
-    def _resolve_method(self) -> Method:
-        return METHODS[self.method]() if isinstance(self.method, str) else self.method
-
-    def _resolve_gate(self) -> QualityGate | None:
-        if isinstance(self.gate, QualityGate):
-            return self.gate
-        return QualityGate() if self.gate else None
-
-    # -- generating ----------------------------------------------------------------------------
-
-    @explains_memory(lambda self, wanted, *_: _to_make(sum(wanted.values())))
-    def _generate(
-        self, wanted: Mapping[Any, int], rng: np.random.RandomState, real: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return synthetic rows and class numbers; record where they and ``real`` are from."""
-        drawn = [self._draw(c, n, rng) for c, n in enumerate(wanted.values())]
-        new = np.concatenate([rows for rows, _, _ in drawn])
-        source = np.concatenate([source for _, source, _ in drawn])
-        codes = np.repeat(np.arange(len(drawn)), [len(rows) for rows, _, _ in drawn])
-        self.is_synthetic_ = np.arange(len(real) + len(new)) >= len(real)
-        self.source_indices_ = np.concatenate([real, source])
-        if self.gate_ is not None:
-            labels = self.classes_.tolist()
-            self.gate_report_ = {
-                label: report for label, (_, _, report) in zip(labels, drawn, strict=True)
-            }
-            _warn_of_shortage(self.gate_report_)
-        return new, codes
-
-    @explains_memory(lambda self, c, n, rng: _to_make(n))
-    def _draw(
-        self, c: int, n: int, rng: np.random.RandomState
-    ) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
-        """Return n rows of class number c, their sources, and what the gate dropped."""
-        if self.gate_ is None:
-            return *self._draw_once(c, n, rng), {}
-        none, no_source = self._draw_once(c, 0, rng)
-        rows, sources = [none], [no_source]
-        report = {"asked": n, "drawn": 0, "misassigned": 0, "copies": 0, "kept": 0}
-        for _ in range(self.gate_.max_rounds):
-            missing = n - report["kept"]
-            if not missing:
-                break
-            new, source = self._draw_once(c, missing, rng)
-            hit = self.gate_.assigned(new, self._gate_codes(new), c)
-            copy = hit & self.gate_.copies(new)
-            keep = hit & ~copy
-            report["drawn"] += missing
-            report["misassigned"] += int((~hit).sum())
-            report["copies"] += int(copy.sum())
-            report["kept"] += int(keep.sum())
-            rows.append(new[keep])
-            sources.append(source[keep])
-        return np.concatenate(rows), np.concatenate(sources), report
-
-    def _draw_once(
-        self, c: int, n: int, rng: np.random.RandomState
-    ) -> tuple[np.ndarray, np.ndarray]:
-        draws = self.methods_[c].draw(n, rng)
-        if n == 0:
-            return np.empty((0, *self.spec_.raw_shape), self.spec_.dtype), draws.source
-        if self.vae_ is None:
-            new = self._parents[0][draws.source]
-        elif isinstance(self.vae_, DeformationVAE):
-            new = self.vae_.deform(self._parents[0][draws.source], draws.Z)
-        else:
-            new = self._decode(draws.Z, c)
-            if self.methods_[c].residual:
-                new = self._with_residual(new, draws, c)
-        if self._bounds is not None:
-            new = new.clip(*self._bounds)
-        if self.transforms is not None:
-            new = transform_rows(new, self.spec_, self.transforms, rng.randint(2**31 - 1))
-        return new, draws.source
-
-    def _decode(self, Z: np.ndarray, c: int) -> np.ndarray:
-        if isinstance(self.vae_, ConditionalVAE):
-            return self.vae_.generate(Z, np.full(len(Z), c))
-        assert self.vae_ is not None
-        return self.vae_.codec_.decode(Z)
-
-    def _with_residual(self, new: np.ndarray, draws: Draws, c: int) -> np.ndarray:
-        """Return new rows with what decoding their parents' codes loses of the parents."""
-        X, mean = self._parents
-        rows, which = np.unique(draws.parents, return_inverse=True)
-        which = which.reshape(draws.parents.shape)
-        # A column may lie far from zero: float32 would keep nothing of its small differences.
-        float_type = np.dtype(np.float32 if self.spec_.is_intensity else np.float64)
-        lost = X[rows].astype(float_type) - self._decode(mean[rows], c)
-        out = np.empty_like(new)
-        step = max(1, RESIDUAL_BYTES // max(1, lost[:1].nbytes))
-        for start in range(0, len(new), step):  # a large result would not fit in memory as floats
-            part = slice(start, start + step)
-            x = new[part].astype(float_type)
-            for k, share in enumerate(draws.weights[part].T.astype(float_type)):
-                x += share.reshape(-1, *[1] * (x.ndim - 1)) * lost[which[part, k]]
-            out[part] = self._in_range(x)
-        return out
-
-    def _in_range(self, x: np.ndarray) -> np.ndarray:
-        """Return float values in the range and dtype of X."""
-        if self.spec_.dtype == "uint8":
-            return x.round().clip(0, self.spec_.white).astype(np.uint8)
-        return self.spec_.restore(x.clip(0, 1) if self.spec_.is_intensity else x)
-
-    def _gate_codes(self, X: np.ndarray) -> np.ndarray:
-        """Return what the gate's own classifier works on."""
-        if self.vae_ is None or isinstance(self.vae_, DeformationVAE):
-            return X.reshape(len(X), -1)
-        if not len(X):
-            return np.empty((0, self.vae_.codec_.module.z_dim))
-        return self.vae_.codec_.posterior(ArrayDataset(X))[0]
-
-    # -- the wrapped classifier ----------------------------------------------------------------
-
-    @available_if(lambda self: _wrapped_has(self, "predict"))
-    def predict(self, X: Any) -> np.ndarray:
-        """Return the classes that the fitted ``estimator`` predicts.
-
-        Parameters
-        ----------
-        X : array-like, data frame or torch.Tensor
-            Images or rows in the form that :meth:`fit` saw.
-
-        Returns
-        -------
-        y : ndarray of shape (n,)
-            Labels out of ``classes_``.
-        """
-        return self._wrapped().predict(self._rows(X))
-
-    @available_if(lambda self: _wrapped_has(self, "predict_proba"))
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Return the class probabilities of the fitted ``estimator``.
-
-        Parameters
-        ----------
-        X : array-like, data frame or torch.Tensor
-            Images or rows in the form that :meth:`fit` saw.
-
-        Returns
-        -------
-        probabilities : ndarray of shape (n, n_classes)
-            In the order of ``classes_``.
-        """
-        return self._wrapped().predict_proba(self._rows(X))
-
-    @available_if(lambda self: _wrapped_has(self, "predict_log_proba"))
-    def predict_log_proba(self, X: Any) -> np.ndarray:
-        """Return the logarithms of the class probabilities of the fitted ``estimator``.
-
-        Parameters
-        ----------
-        X : array-like, data frame or torch.Tensor
-            Images or rows in the form that :meth:`fit` saw.
-
-        Returns
-        -------
-        log_probabilities : ndarray of shape (n, n_classes)
-            In the order of ``classes_``.
-        """
-        return self._wrapped().predict_log_proba(self._rows(X))
-
-    @available_if(lambda self: _wrapped_has(self, "decision_function"))
-    def decision_function(self, X: Any) -> np.ndarray:
-        """Return the decision function of the fitted ``estimator``.
-
-        Parameters
-        ----------
-        X : array-like, data frame or torch.Tensor
-            Images or rows in the form that :meth:`fit` saw.
-
-        Returns
-        -------
-        decision : ndarray
-            As ``estimator`` has it: (n,) for two classes, one column per class or pair for more.
-        """
-        return self._wrapped().decision_function(self._rows(X))
-
-    @available_if(lambda self: _wrapped_has(self, "score"))
-    def score(self, X: Any, y: Any) -> float:
-        """Return the score of the fitted ``estimator``: the accuracy, for classifiers.
-
-        Parameters
-        ----------
-        X : array-like, data frame or torch.Tensor
-            Images or rows in the form that :meth:`fit` saw.
-        y : array-like of shape (n,)
-            True classes; rows of -1, unlabelled, are left out.
-
-        Returns
-        -------
-        score : float
-            Larger is better.
-
-        Raises
-        ------
-        ValueError
-            For a y that :meth:`fit` refuses.
-        """
-        wrapped, rows, labels = self._wrapped(), self._rows(X), read_labels(y, one_hot=False)
-        known = np.flatnonzero(~unlabelled_rows(labels))
-        if not len(known):
-            raise ValueError(
-                "y has no class: all rows are -1, which means unlabelled. Give some their class."
-            )
-        if len(known) < len(labels):
-            check_length(labels, len(rows))
-            rows, labels = safe_indexing(rows, known), labels[known]
-        return wrapped.score(rows, labels)
-
-    def _wrapped(self) -> Any:
-        check_is_fitted(self, "estimator_")
-        return self.estimator_
-
-    def _rows(self, X: Any) -> Any:
-        """Return what the wrapped classifier is to read; refuse images of another form."""
-        with memory_explained(_to_read):
-            array = to_array(X)
-        converted = isinstance(array, np.ndarray) and array is not X
-        if converted and self.spec_.is_image and array.ndim > 1 and len(array):
-            bounded = self.vae_ is not None
-            check_same(array, self.spec_, bounded=bounded, spelling=spelling(X, array))
-        return array
+        self, data: Labelled, new: SyntheticRows, rng: np.random.RandomState, tasks: FitTasks
+    ) -> Any:
+        """Return a copy of the classifier, fitted on rows that have a label and on new ones."""
+        whole = len(data.known) == len(data.X)
+        with memory_explained(lambda: to_make(len(new.rows))):
+            real = data.given if whole else safe_indexing(data.given, data.known)
+            rows = append_rows(real, new.rows)
+        labels = np.concatenate([data.labels[data.known], data.classes[new.codes]])
+        estimator = seeded_clone(self.estimator, rng)
+        with tasks.part("estimator", estimator):
+            estimator.fit(rows, labels)
+        return estimator
 
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "methods_")
+        return hasattr(self, "generator_")
 
     def __sklearn_tags__(self) -> Tags:
         """Return the wrapped classifier's tags, or a sampler's."""
@@ -792,96 +475,4 @@ class VAEAugmenter(
             tags.classifier_tags = wrapped.classifier_tags
             tags.input_tags.three_d_array = wrapped.input_tags.three_d_array
             return tags
-        return _sampler_tags(tags)
-
-
-@dataclass
-class _SamplerTags:
-    sample_indices: bool = False
-
-
-@dataclass
-class _SamplerInputTags(InputTags):
-    dataframe: bool = True
-
-
-@dataclass
-class _TagsOfSampler(Tags):
-    """scikit-learn's tags and what imbalanced-learn's tools look for in a sampler's."""
-
-    sampler_tags: _SamplerTags | None = None
-
-
-def _sampler_tags(tags: Tags) -> Tags:
-    values = {f.name: getattr(tags, f.name) for f in fields(tags)}
-    inputs = {f.name: getattr(tags.input_tags, f.name) for f in fields(tags.input_tags)}
-    inputs["three_d_array"] = True
-    values["input_tags"] = _SamplerInputTags(**inputs)
-    values["estimator_type"] = "sampler"
-    return _TagsOfSampler(**values, sampler_tags=_SamplerTags())
-
-
-def _check_classifier(estimator: Any, X: np.ndarray) -> None:
-    """Refuse before any training what a classifier would refuse after the VAE's."""
-    steps = [estimator]
-    while hasattr(steps[0], "steps"):
-        steps = [step for _, step in steps[0].steps] + steps[1:]
-    for step in steps:
-        if hasattr(step, "_parameter_constraints"):  # scikit-learn's own check of parameters
-            check_params(step)
-    if X.ndim > 2 and not _takes_images(steps[0]):
-        raise ValueError(
-            f"{steps[0]!r} takes rows, but X has shape {X.shape}. Put a VAETransformer before "
-            "it, or flatten: X.reshape(len(X), -1), with image_shape set in vae."
-        )
-
-
-def _check_takes_one(estimator: Any, classes: np.ndarray) -> None:
-    """Refuse before any training one class alone, where the classifier itself would."""
-    while hasattr(estimator, "steps"):
-        estimator = estimator.steps[-1][1]
-    rows = np.arange(32.0)[:, None]
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            clone(estimator).fit(rows, np.repeat(classes, len(rows)))
-    except ValueError as error:
-        if "class" in str(error):  # as scikit-learn asks of classifiers
-            raise ValueError(
-                f"y has one class only, {classes.tolist()[0]!r}, which {estimator!r:.200} refuses: "
-                f"{str(error)[:200]}"
-            ) from error
-    except Exception:  # its own affair, with rows of its own
-        return
-
-
-def _takes_images(estimator: Any) -> bool:
-    """Return whether an estimator may do with images, going by scikit-learn's tags."""
-    if not type(estimator).__module__.startswith("sklearn."):
-        return True  # its own affair
-    if hasattr(estimator, "steps"):
-        return _takes_images(estimator.steps[0][1])
-    params = estimator.get_params().items()
-    inner = [value for name, value in params if "__" not in name and hasattr(value, "fit")]
-    if inner:  # a search or an ensemble: up to what is inside
-        return any(map(_takes_images, inner))
-    tags = get_tags(estimator)
-    return bool(tags.input_tags.three_d_array or tags.no_validation)
-
-
-def _wrapped_has(self: VAEAugmenter, name: str) -> bool:
-    if self.estimator is None:
-        return False
-    return hasattr(getattr(self, "estimator_", self.estimator), name)
-
-
-def _warn_of_shortage(reports: Mapping[Any, dict[str, int]]) -> None:
-    short = {c: r["asked"] - r["kept"] for c, r in reports.items() if r and r["kept"] < r["asked"]}
-    if short:
-        warnings.warn(
-            f"The gate dropped so many synthetic rows that some are missing, by class: {short}. "
-            "See gate_report_; train the VAE for longer, raise the gate's max_rounds or lower its "
-            "min_distance, or ask for fewer rows.",
-            UserWarning,
-            stacklevel=5,
-        )
+        return sampler_tags(tags)

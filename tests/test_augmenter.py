@@ -116,15 +116,15 @@ def test_same_seed_same_rows_whatever_the_callers_state(method, unbalanced):
     X, y = unbalanced
     torch.manual_seed(1)
     np.random.seed(1)  # noqa: NPY002 (the global state is the point)
-    first, _ = augmenter(method=method, transforms="geometric").fit_resample(X, y)
+    first, _ = augmenter(method=method, augment="geometric").fit_resample(X, y)
     torch.manual_seed(2)
     np.random.seed(2)  # noqa: NPY002
     state = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-    second, _ = augmenter(method=method, transforms="geometric").fit_resample(X, y)
+    second, _ = augmenter(method=method, augment="geometric").fit_resample(X, y)
     np.testing.assert_array_equal(first, second)
     assert torch.equal(torch.get_rng_state(), state[0])
     np.testing.assert_array_equal(np.random.get_state()[1], state[1])  # noqa: NPY002
-    other, _ = augmenter(method=method, transforms="geometric", random_state=1).fit_resample(X, y)
+    other, _ = augmenter(method=method, augment="geometric", random_state=1).fit_resample(X, y)
     assert not np.array_equal(first, other)
 
 
@@ -494,7 +494,7 @@ def test_conditional_decoder_follows_the_label(rng):
     sampler = augmenter(vae=vae, method=Conditional(), n_new=1).fit(X, y)
     codes = sampler.vae_.codec_.posterior(ArrayDataset(X))[0]
     for label, half in ((0, slice(0, 4)), (1, slice(4, 8))):
-        new = sampler.vae_.generate(codes, np.full(200, label))
+        new = sampler.vae_.generate(codes, label=label)
         rest = np.delete(new, np.r_[half], axis=1)
         assert (new[:, half].mean((1, 2)) > rest.mean((1, 2))).mean() > 0.95
 
@@ -534,26 +534,26 @@ def test_deformations_are_of_the_row_by_what_the_class_knows(unbalanced):
     sampler = augmenter(method=Deformation(n_neighbors=3, spread=0.0)).fit(X, y)
     new = sampler.sample(30, y=0)
     (rows,) = np.nonzero(y == 0)
-    still = sampler.vae_.deform(X[rows], np.zeros((30, 3)))
+    still = sampler.vae_.generate(np.zeros((30, 3)), rows=X[rows])
     np.testing.assert_allclose(np.sort(new.sum((1, 2))), np.sort(still.sum((1, 2))), rtol=1e-5)
     method = sampler.methods_[3]
     assert method.mean_.shape == (2, 3, 3)  # two rows, one neighbour thrice
     np.testing.assert_array_equal(method.mean_[:, 0], method.mean_[:, 2])
 
 
-# -- transforms and the gate -----------------------------------------------------------------------
+# -- augmentation and the gate ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float64", "bool"])
 @pytest.mark.parametrize("shape", [(8, 9), (8, 9, 3), (3, 8, 9)])
-def test_transforms_change_each_image_by_its_own_draw(dtype, shape):
+def test_augmentation_changes_each_image_by_its_own_draw(dtype, shape):
     X = np.zeros((30, *shape), dtype)
     rows, columns = [axis for axis, side in enumerate(shape) if side > 3]
     middle = [slice(None)] * (1 + len(shape))
     middle[1 + rows] = middle[1 + columns] = slice(3, 5)
     X[tuple(middle)] = 1 if dtype != "uint8" else 255
     shift = v2.RandomAffine(0, translate=(0.25, 0.25))
-    sampler = augmenter(method="bootstrap", transforms=shift, n_new=30)
+    sampler = augmenter(method="bootstrap", augment=shift, n_new=30)
     new = sampler.fit_resample(X, np.arange(30) % 2)[0][30:]
     assert new.dtype == X.dtype
     assert {float(x.sum(dtype=float)) for x in new} == {float(X[0].sum(dtype=float))}  # moved whole
@@ -569,13 +569,13 @@ def refused_before_training(message):
     assert Trained.trainings == 0
 
 
-def test_transforms_that_cannot_work_are_refused(rows, images, labels):
+def test_augmentation_that_cannot_work_are_refused(rows, images, labels):
     with pytest.raises(ValueError, match="is for images"):
-        augmenter(transforms="geometric", method="bootstrap").fit_resample(rows, labels)
+        augmenter(augment="geometric", method="bootstrap").fit_resample(rows, labels)
     with pytest.raises(ValueError, match="is for images"):  # it would clip any range to [0, 1]
-        augmenter(transforms=_flip, method="bootstrap").fit_resample(rows, labels)
+        augmenter(augment=_flip, method="bootstrap").fit_resample(rows, labels)
     with refused_before_training("the size must stay") as vae:
-        augmenter(vae=vae, transforms=v2.CenterCrop(4), n_new=1).fit_resample(images, labels)
+        augmenter(vae=vae, augment=v2.CenterCrop(4), n_new=1).fit_resample(images, labels)
 
 
 class _Ones(DummyClassifier):
@@ -608,7 +608,7 @@ def test_gate_drops_copies(images, labels):
         X_out, _ = sampler.fit_resample(X, y)
     assert len(X_out) == 60
     assert sampler.gate_report_[1]["copies"] == 18
-    X_out, _ = augmenter(**settings, transforms=_flip).fit_resample(X, y)
+    X_out, _ = augmenter(**settings, augment=_flip).fit_resample(X, y)
     assert len(X_out) == 69  # mirror images are none
 
 
@@ -806,6 +806,24 @@ def test_clone_forgets_and_repr_shows(unbalanced):
     assert "VAETransformer" in fresh._repr_html_()
 
 
+def test_warnings_point_at_the_users_line(rows, labels):
+    y, classifier = labels % 2, KNeighborsClassifier(1)
+    gate = QualityGate(_Ones(), max_rounds=1, min_distance=0)
+    sampler = augmenter(method="bootstrap", gate=gate, n_new=2)
+    wrapper = augmenter(method="bootstrap", gate=gate, n_new=2, estimator=classifier)
+    idle = augmenter(method="bootstrap", n_new=0)
+    for call in (
+        lambda: sampler.fit_resample(rows, y),
+        lambda: sampler.sample(y=0),
+        lambda: wrapper.fit(rows, y),
+        lambda: idle.fit(rows, y),
+        lambda: idle.fit_resample(rows, y),
+    ):
+        with pytest.warns(UserWarning, match=r"are missing|no synthetic rows") as record:
+            call()
+        assert {warning.filename for warning in record} == {__file__}
+
+
 @pytest.mark.parametrize("n", [0, -1, 1.5, True, "3"])
 def test_sample_refuses_bad_numbers_and_classes(n, unbalanced):
     sampler = augmenter(method="bootstrap").fit(*unbalanced)
@@ -930,7 +948,7 @@ def test_numbers_as_objects_reach_the_classifier_as_numbers(frame):
 def test_big_endian_images_can_be_transformed(unbalanced):
     X, y = unbalanced
     little, big = (
-        augmenter(method="bootstrap", transforms="geometric", n_new=2).fit_resample(
+        augmenter(method="bootstrap", augment="geometric", n_new=2).fit_resample(
             X.astype(dtype), y
         )[0]
         for dtype in ("<f4", ">f4")

@@ -1,5 +1,6 @@
 """Synthetic rows: how many, drawn how, which to keep, in whose container."""
 
+from ._augment_rows import augment_rows
 from ._containers import append_labels, append_rows
 from ._gate import QualityGate
 from ._methods import (
@@ -15,7 +16,6 @@ from ._methods import (
     Posterior,
 )
 from ._sampling_strategy import N_NEW, new_rows
-from ._transforms import transform_rows
 from ._views import DeformationViews, PosteriorViews
 
 __all__ = [
@@ -35,6 +35,6 @@ __all__ = [
     "QualityGate",
     "append_labels",
     "append_rows",
+    "augment_rows",
     "new_rows",
-    "transform_rows",
 ]

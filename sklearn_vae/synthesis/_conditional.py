@@ -12,9 +12,12 @@ from .._codec import Codec
 from ..input._rows import ArrayDataset
 from ..model import VAE
 from ..training import Trainer, resolve_epochs
+from ._labelled import Labelled
+from ._methods import Method
+from ._row_model import RowModel
 
 
-class ConditionalVAE:
+class ConditionalVAE(RowModel):
     """VAE with the decoder p(x|z, y) and the encoder q(z|x).
 
     Parameters
@@ -48,6 +51,18 @@ class ConditionalVAE:
         self.history_ = net.rows()
         return self
 
-    def generate(self, Z: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Return the mean of p(x|z, y) for codes Z, (n, z_dim), and class numbers y, (n,)."""
-        return self.codec_.decode(np.hstack([Z, np.eye(self.module_.n_classes)[y]]))
+    def learn(self, data: Labelled, method: Method) -> tuple[np.ndarray, np.ndarray]:
+        """Train on all rows; return their posteriors."""
+        self.fit(data.rows, data.codes)
+        return self.codec_.posterior(ArrayDataset(data.X))
+
+    def generate(
+        self, Z: np.ndarray, *, label: int = 0, rows: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return the mean of p(x|z, y) for codes Z, (n, z_dim), and the class number y."""
+        labels = np.full(len(Z), label)
+        return self.codec_.decode(np.hstack([Z, np.eye(self.module_.n_classes)[labels]]))
+
+    def features(self, X: np.ndarray) -> np.ndarray:
+        """Return the posterior means of rows X."""
+        return self.codec_.posterior(ArrayDataset(X))[0]

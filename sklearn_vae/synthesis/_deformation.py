@@ -16,6 +16,8 @@ from ..input._spec import InputSpec
 from ..model._deformation_model import DeformationModel
 from ..nn import Network
 from ..training import Trainer, resolve_epochs
+from ._labelled import Labelled
+from ._row_model import RowModel
 
 PAIRS = 200_000
 """Pairs whose posteriors are learnt, at most; each row keeps one, however many there are."""
@@ -40,7 +42,7 @@ class DeformationRecipe:
             ) from error
 
 
-class DeformationVAE:
+class DeformationVAE(RowModel):
     """VAE with the decoder p(b|a, z), an image b as a deformed.
 
     Parameters
@@ -51,6 +53,7 @@ class DeformationVAE:
     """
 
     codec_: Codec
+    from_rows = True
 
     def __init__(self, template: Any) -> None:
         self.template = template
@@ -93,16 +96,26 @@ class DeformationVAE:
         mean, std = np.split(moments.reshape(n, k, -1), 2, axis=2)
         return mean, std
 
-    def deform(self, X: np.ndarray, Z: np.ndarray) -> np.ndarray:
-        """Return images X as codes Z, (n, z_dim), deform them, in the form of the fitted X."""
-        images, codes, codec = ArrayDataset(X), torch.from_numpy(Z.astype(np.float32)), self.codec_
+    def learn(self, data: Labelled, method: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Train on the nearest neighbours within classes; return the posteriors of these pairs."""
+        partners = class_neighbors(data.X, data.codes, method.n_neighbors)
+        self.fit(data.rows, partners)
+        return self.pair_posteriors(data.X, partners)
+
+    def generate(
+        self, Z: np.ndarray, *, label: int = 0, rows: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return the images ``rows`` as codes Z, (n, z_dim), deform them."""
+        assert rows is not None
+        images, codec = ArrayDataset(rows), self.codec_
+        codes = torch.from_numpy(Z.astype(np.float32))
 
         def deformed(numbers: Tensor) -> Tensor:
-            rows = numbers.long()
-            a = self.module_.scaling.single(codec.on_device(images.take(rows)))
-            return codec.raw(self.module_.deformed(a, codec.on_device(codes[rows])))
+            index = numbers.long()
+            a = self.module_.scaling.single(codec.on_device(images.take(index)))
+            return codec.raw(self.module_.deformed(a, codec.on_device(codes[index])))
 
-        return codec.generate(ArrayDataset(np.arange(len(X))), deformed)
+        return codec.generate(ArrayDataset(np.arange(len(rows))), deformed)
 
 
 class _Pairs(Dataset):

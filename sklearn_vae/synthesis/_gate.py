@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
@@ -40,7 +42,7 @@ class QualityGate(NestedParamsMixin, BaseEstimator):
     >>> from sklearn_vae.synthesis import QualityGate
     >>> X, y = np.random.default_rng(0).random((20, 8, 8)), np.repeat([0, 1], [14, 6])
     >>> X = (X + y[:, None, None]) / 2  # 0 is dark, 1 bright
-    >>> augmenter = VAEAugmenter(method="bootstrap", transforms="geometric", random_state=0,
+    >>> augmenter = VAEAugmenter(method="bootstrap", augment="geometric", random_state=0,
     ...                          gate=QualityGate(min_distance=0.1))
     >>> augmenter.fit_resample(X, y)[0].shape
     (28, 8, 8)
@@ -126,6 +128,78 @@ class QualityGate(NestedParamsMixin, BaseEstimator):
         if self.min_distance == 0:
             return np.zeros(len(X), bool)
         return self.neighbors_.kneighbors(_flat(X))[0][:, 0] <= self.radius_
+
+
+def resolve_gate(gate: bool | QualityGate) -> QualityGate | None:
+    """Return the gate that a user's value stands for."""
+    if isinstance(gate, QualityGate):
+        return gate
+    return QualityGate() if gate else None
+
+
+class Drawn(NamedTuple):
+    """Synthetic rows of a class."""
+
+    rows: np.ndarray
+    source: np.ndarray
+    """The row of X that each came from, or -1."""
+    report: dict[str, int]
+    """How many were drawn, dropped and kept; empty without a gate."""
+
+
+def draw_through(
+    gate: QualityGate,
+    draw: Callable[[int], tuple[np.ndarray, np.ndarray]],
+    features: Callable[[np.ndarray], np.ndarray],
+    label: int,
+    n: int,
+) -> Drawn:
+    """Return n rows that pass a gate, or fewer where its rounds are over before.
+
+    Parameters
+    ----------
+    gate : QualityGate
+        Fitted.
+    draw : callable
+        Returns so many rows, and the sources of each.
+    features : callable
+        Returns what the gate's own classifier works on, of rows.
+    label : int
+        The number of their class.
+    n : int
+        How many, 0 or more.
+    """
+    none, no_source = draw(0)
+    rows, sources = [none], [no_source]
+    report = {"asked": n, "drawn": 0, "misassigned": 0, "copies": 0, "kept": 0}
+    for _ in range(gate.max_rounds):
+        missing = n - report["kept"]
+        if not missing:
+            break
+        new, source = draw(missing)
+        hit = gate.assigned(new, features(new), label)
+        copy = hit & gate.copies(new)
+        keep = hit & ~copy
+        report["drawn"] += missing
+        report["misassigned"] += int((~hit).sum())
+        report["copies"] += int(copy.sum())
+        report["kept"] += int(keep.sum())
+        rows.append(new[keep])
+        sources.append(source[keep])
+    return Drawn(np.concatenate(rows), np.concatenate(sources), report)
+
+
+def warn_of_shortage(reports: Mapping[Any, dict[str, int]], *, stacklevel: int) -> None:
+    """Warn where fewer rows than asked for were kept, by the reports of each class."""
+    short = {c: r["asked"] - r["kept"] for c, r in reports.items() if r and r["kept"] < r["asked"]}
+    if short:
+        warnings.warn(
+            f"The gate dropped so many synthetic rows that some are missing, by class: {short}. "
+            "See gate_report_; train the VAE for longer, raise the gate's max_rounds or lower its "
+            "min_distance, or ask for fewer rows.",
+            UserWarning,
+            stacklevel=stacklevel + 1,
+        )
 
 
 def _flat(X: np.ndarray) -> np.ndarray:

@@ -391,7 +391,7 @@ class Deformation(Method):
 
 
 class Bootstrap(Method):
-    """Real rows, drawn with replacement: ordinary augmentation when used with ``transforms``.
+    """Real rows, drawn with replacement: ordinary augmentation when used with ``augment``.
 
     No VAE is trained.
 
@@ -402,7 +402,7 @@ class Bootstrap(Method):
     >>> from sklearn_vae.synthesis import Bootstrap
     >>> from sklearn_vae.augmentation import Augment
     >>> X, y = np.random.default_rng(0).random((20, 8, 8)), np.repeat([0, 1], [14, 6])
-    >>> augmenter = VAEAugmenter(method=Bootstrap(), transforms=Augment(shift=0.1, flip=True))
+    >>> augmenter = VAEAugmenter(method=Bootstrap(), augment=Augment(shift=0.1, flip=True))
     >>> X_more, y_more = augmenter.fit_resample(X, y)
     >>> X_more.shape, np.bincount(y_more)
     ((28, 8, 8), array([14, 14]))
@@ -449,3 +449,8 @@ METHODS: dict[str, type[Method]] = {
     "bootstrap": Bootstrap,
 }
 """Methods by the name that ``VAEAugmenter(method=...)`` takes."""
+
+
+def resolve_method(method: MethodName | Method) -> Method:
+    """Return the method that a user's value stands for."""
+    return METHODS[method]() if isinstance(method, str) else method

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..augmentation._augment import resolve_augment
 from ..model import VAE
 from ..model._deformation_model import DeformationModel
-from ._transforms import transform_batch
+from ._augment_rows import augment_batch
 
 
 class _Views(nn.Module):
@@ -32,7 +32,7 @@ class DeformationViews(_Views):
     """Turns every image of a batch into a deformed one: augmentation on line.
 
     With the deformations that ``VAEAugmenter(method="deformation")`` has learnt, drawn anew in
-    every step; of any class, since a batch has no labels. The augmenter's ``transforms`` follow.
+    every step; of any class, since a batch has no labels. The augmenter's ``augment`` follows.
     A row keeps its label. Used as :class:`PosteriorViews`.
 
     Parameters
@@ -47,8 +47,8 @@ class DeformationViews(_Views):
     NotFittedError
         For an augmenter that is not fitted.
     ValueError
-        For an augmenter of another method and a ``spread`` below 0; when called, for ``transforms``
-        that change the size of images.
+        For an augmenter of another method and a ``spread`` below 0; when called, for an ``augment``
+        that changes the size of images.
 
     Examples
     --------
@@ -62,7 +62,7 @@ class DeformationViews(_Views):
     >>> augmenter = VAEAugmenter(
     ...     vae=VAETransformer(4, max_epochs=2, device="cpu"),
     ...     method="deformation",
-    ...     transforms=Augment(shift=0.1),
+    ...     augment=Augment(shift=0.1),
     ...     n_new=1,
     ... )
     >>> views = DeformationViews(augmenter.fit(X, y))
@@ -79,8 +79,7 @@ class DeformationViews(_Views):
                 "with method='deformation'."
             )
         super().__init__(model, augmenter.methods_[0].spread if spread is None else spread)
-        transforms = 0 if augmenter.transforms is None else augmenter.transforms
-        self._change = resolve_augment(transforms, augmenter.spec_.shape)
+        self._change = resolve_augment(augmenter.augment, augmenter.spec_.shape)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return a fresh deformation of each image of x, on the VAE's device.
@@ -99,7 +98,7 @@ class DeformationViews(_Views):
         with torch.no_grad():
             z = self.spread * torch.randn(len(x), model.z_dim, device=x.device)
             views: Tensor = model.deformed(x, z)
-            return views if self._change is None else transform_batch(views, self._change)
+            return views if self._change is None else augment_batch(views, self._change)
 
 
 class PosteriorViews(_Views):

@@ -74,29 +74,30 @@ def test_deformations_are_fresh_draws_from_the_prior(deforming, images, batch):
     assert not torch.equal(first, second)
     torch.manual_seed(0)
     codes = 2 * torch.randn(20, 3)
-    expected = deforming.vae_.deform(images[:20], codes.numpy())
+    expected = deforming.vae_.generate(codes.numpy(), rows=images[:20])
     np.testing.assert_allclose(first[:, 0], expected, atol=1e-6)
     assert same_weights(before, deforming.vae_)
     assert not list(views.parameters())
     assert not first.requires_grad
 
 
-def test_deformations_take_the_spread_and_the_transforms_of_their_augmenter(images, batch):
+def test_deformations_take_the_spread_and_the_augmentation_of_their_augmenter(images, batch):
     y = np.arange(len(images)) % 2
     still = VAEAugmenter(
         vae=tiny(),
         method=Deformation(spread=0.0),
-        transforms=Augment(flip=True),
+        augment=Augment(flip=True),
         n_new=1,
         random_state=0,
     ).fit(images, y)
-    usual = torch.from_numpy(still.vae_.deform(images[:20], np.zeros((20, 3)))).float()[:, None]
+    usual = still.vae_.generate(np.zeros((20, 3)), rows=images[:20])
+    usual = torch.from_numpy(usual).float()[:, None]
     views = DeformationViews(still)(batch)
     same = (views - usual).abs().amax((1, 2, 3)) < 1e-5
     mirrored = (views - usual.flip(-1)).abs().amax((1, 2, 3)) < 1e-5
     assert torch.equal(same, ~mirrored)
     assert 0 < same.sum() < len(batch)
-    still.set_params(transforms=lambda x: x + 0.5)  # a callable sees one image at a time
+    still.set_params(augment=lambda x: x + 0.5)  # a callable sees one image at a time
     views = DeformationViews(still)(batch)
     torch.testing.assert_close(views, (usual + 0.5).clamp(max=1), atol=1e-5, rtol=0)
 

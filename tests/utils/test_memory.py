@@ -188,7 +188,7 @@ def test_who_reads_and_copies_says_so(images, labels, monkeypatch):
         return full() if len(X) < len(images) else make(self, X, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr("sklearn_vae._augmenter.to_array", full)
+        patch.setattr("sklearn_vae.synthesis._labelled.to_array", full)
         with pytest.raises(MemoryError, match=r"in reading X. Pass fewer samples"):
             VAEAugmenter(vae=tiny(), n_new=1).fit(images, labels)
     monkeypatch.setattr(ArrayDataset, "__init__", make_all)

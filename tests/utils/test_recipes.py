@@ -166,7 +166,7 @@ def test_recipes_inside_other_estimators():
     shared = Conv((4,))
     vae = tiny(network=shared, prior=Vamp(3))
     classifier = VAEAugmenter(
-        make_pipeline(clone(vae), SVC()), vae=vae, method=Posterior(), transforms=Augment()
+        make_pipeline(clone(vae), SVC()), vae=vae, method=Posterior(), augment=Augment()
     )
     outer = Pipeline([("augmented", classifier)])
     outer.set_params(
@@ -174,13 +174,13 @@ def test_recipes_inside_other_estimators():
         augmented__vae__prior__n_components=4,
         augmented__estimator__vaetransformer__network__channels=(2,),
         augmented__method__spread=0.5,
-        augmented__transforms__rotate=7.0,
+        augmented__augment__rotate=7.0,
     )
     assert classifier.vae.network == Conv((8,))
     assert classifier.vae.prior == Vamp(4)
     assert classifier.estimator[0].network == Conv((2,))
     assert classifier.method.spread == 0.5
-    assert classifier.transforms == Augment(rotate=7.0)
+    assert classifier.augment == Augment(rotate=7.0)
     assert shared == Conv((4,))
     detector = VAEDetector(vae).set_params(vae__network__batch_norm=True)
     assert detector.vae.network.batch_norm
@@ -216,7 +216,7 @@ def test_recipes_inside_other_estimators():
             r"vae=VAETransformer\(network=nn\.Conv\(\)\)",
         ),
         (VAEAugmenter(), {"gate__max_rounds": 4}, r"gate=synthesis\.QualityGate\(\)"),
-        (VAEAugmenter(), {"transforms__flip": True}, r"transforms=augmentation\.Augment\(\)"),
+        (VAEAugmenter(), {"augment__flip": True}, r"augment=augmentation\.Augment\(\)"),
         (VAEAugmenter(), {"estimator__C": 4}, r"estimator=None has no 'C' to set"),
         (VAEDetector(), {"vae__z_dim": 4}, r"vae=VAETransformer\(\)"),
         (VAETransformer(), {"network__width": 4}, r"'nn\.Conv': \['channels', 'batch_norm'\]"),

@@ -13,13 +13,13 @@ from ..input._spec import InputSpec, chunk_rows
 from ..utils._generators import seeded
 
 
-def transform_rows(
+def augment_rows(
     X: np.ndarray,
     spec: InputSpec,
-    transforms: str | float | Callable[[torch.Tensor], torch.Tensor],
+    augment: str | float | Callable[[torch.Tensor], torch.Tensor],
     seed: int,
 ) -> np.ndarray:
-    """Return X with every image changed by its own draw of the transforms.
+    """Return X with every image changed by its own draw.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def transform_rows(
         Images in the form that ``spec`` describes.
     spec : InputSpec
         Shape, layout and dtype of the images.
-    transforms : str, float or callable
+    augment : str, float or callable
         As ``VAETransformer(augment=...)``. The named ones draw per image for a whole batch at
         once. Callables, such as torchvision's, draw once per call, so each image is a call.
     seed : int
@@ -43,7 +43,7 @@ def transform_rows(
     ValueError
         For a callable that changes the size of images, and for names and numbers on vectors.
     """
-    change = resolve_augment(transforms, spec.shape)
+    change = resolve_augment(augment, spec.shape)
     if change is None or not len(X):
         return X
     scaling = spec.scaling(standardise=False)
@@ -52,15 +52,27 @@ def transform_rows(
     with torch.no_grad(), seeded(seed, torch.device("cpu")):
         for start in range(0, len(X), step):
             x = scaling(to_tensor(np.array(X[start : start + step])))
-            raw = scaling.inverse(transform_batch(x, change))
+            raw = scaling.inverse(augment_batch(x, change))
             raw = raw.round() if spec.dtype == "uint8" else raw
             out[start : start + step] = spec.restore(raw.numpy())
     return out
 
 
-def transform_batch(
-    x: torch.Tensor, change: Callable[[torch.Tensor], torch.Tensor]
-) -> torch.Tensor:
+def check_augment(
+    augment: str | float | Callable[[torch.Tensor], torch.Tensor] | None, spec: InputSpec
+) -> None:
+    """Refuse before any training what could not change an image."""
+    if augment is None:
+        return
+    if not spec.is_image:
+        raise ValueError(
+            f"augment={augment!r} is for images, but X has rows of {spec.n_features} values. Set "
+            "vae's image_shape, or augment=None."
+        )
+    augment_rows(np.zeros((1, *spec.raw_shape), spec.dtype), spec, augment, 0)
+
+
+def augment_batch(x: torch.Tensor, change: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
     """Return images x, (n, c, h, w) in [0, 1], each changed by its own draw; in [0, 1]."""
     new = change(x) if isinstance(change, Augment) else _one_by_one(change, x)
     return new.clamp(0, 1)
@@ -70,7 +82,7 @@ def _one_by_one(change: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor)
     new = torch.cat([change(image[None]) for image in x])
     if new.shape != x.shape:
         raise ValueError(
-            f"transforms={change!r} turned images of shape {tuple(x.shape[1:])} into "
+            f"augment={change!r} turned images of shape {tuple(x.shape[1:])} into "
             f"{tuple(new.shape[1:])}; the size must stay. Add a resize or a padded crop."
         )
     return new
