@@ -25,7 +25,7 @@ PY := .venv/$(BIN)/python
 NIGHTLY := --pre --extra-index-url https://pypi.anaconda.org/scientific-python-nightly-wheels/simple \
 	--extra-index-url https://download.pytorch.org/whl/nightly/cpu
 
-.PHONY: demo test pytest coverage fuzz docs lint limits sizes layers members types lowest nightly dist clean
+.PHONY: demo test pytest coverage fuzz docs lint limits sizes layers  types lowest nightly dist clean
 
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -54,22 +54,19 @@ fuzz: .venv/.installed
 docs: .venv/.installed-docs
 	INTERSPHINX=$(INTERSPHINX) $(PY) -m sphinx -b html -W --keep-going docs docs/_build/html
 
-lint: .venv/.installed
+lint: .venv/.installed limits
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	.venv/$(BIN)/zizmor --offline --quiet .github
 
-# What the house keeps to; `make -k limits` goes on where one of the three fails.
-limits: sizes layers members
+# What the house keeps to; `make -k limits` goes on where one of the two fails.
+limits: sizes layers
 
 sizes: .venv/.installed
 	$(PY) tools/limits.py
 
 layers: .venv/.installed
 	.venv/$(BIN)/lint-imports --no-cache
-
-members: .venv/.installed
-	$(PY) -m ruff check --extend-select SLF001 .
 
 types: .venv/.installed
 	$(PY) -m mypy

@@ -123,7 +123,7 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
         with fitted_at_once(self) as unseen:
             again = self.warm_start and hasattr(self, "codec_")
             if self.memory is None or again:
-                type(self)._fit(unseen, X, y, self, again=again)
+                BaseVAE._fit(unseen, X, y, self, again=again)
             else:
                 unseen.__dict__.update(self._recalled(X, y))
         return self
@@ -159,7 +159,7 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
             As in :meth:`fit`. In all these cases the estimator is as it was before the call.
         """
         with fitted_at_once(self) as unseen:
-            type(self)._fit(unseen, X, y, self, again=hasattr(self, "codec_"), partial=True)
+            BaseVAE._fit(unseen, X, y, self, again=hasattr(self, "codec_"), partial=True)
         return self
 
     # -- the fitted model --------------------------------------------------------------------------
