@@ -53,7 +53,6 @@ def augment_rows(
         for start in range(0, len(X), step):
             x = scaling(to_tensor(np.array(X[start : start + step])))
             raw = scaling.inverse(augment_batch(x, change))
-            raw = raw.round() if spec.dtype == "uint8" else raw
             out[start : start + step] = spec.restore(raw.numpy())
     return out
 

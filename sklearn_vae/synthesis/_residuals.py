@@ -62,6 +62,5 @@ class Residuals:
 
     def _in_range(self, x: np.ndarray) -> np.ndarray:
         """Return float values in the range and dtype of X."""
-        if self.spec.dtype == "uint8":
-            return x.round().clip(0, self.spec.white).astype(np.uint8)
-        return self.spec.restore(x.clip(0, 1) if self.spec.is_intensity else x)
+        top = self.spec.maximum
+        return self.spec.restore(x.clip(0, top) if self.spec.is_intensity else x)
