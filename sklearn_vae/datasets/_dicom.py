@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable
 from math import isfinite
 from struct import unpack
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -22,9 +22,7 @@ try:
     from pydicom.pixels.utils import get_expected_length
     from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 except ImportError as error:
-    raise ImportError(
-        'Reading DICOM files takes pydicom 3 or later: pip install "sklearn-vae[dicom]".'
-    ) from error
+    raise ImportError('DICOM takes pydicom 3: pip install "sklearn-vae[dicom]"') from error
 
 PREAMBLE = 132
 """Bytes before the file meta information."""
@@ -38,39 +36,34 @@ def read_dicom(file: BinaryIO) -> Image.Image:
     """Return the image as a viewer first shows it: modality LUT, first VOI LUT or window."""
     file.seek(PREAMBLE)
     meta = read_dataset(file, False, True, stop_when=lambda tag, *_: tag >> 16 != 2)
-    syntax = meta.get("TransferSyntaxUID")
+    syntax = meta.TransferSyntaxUID
     if syntax == DeflatedExplicitVRLittleEndian:
         ds = _read_deflated(file.read())
-        ds.file_meta = FileMetaDataset()
-        ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     else:
         file.seek(0)
         ds = dcmread(file, stop_before_pixels=True)
         _check_size(ds)
-        if syntax and not syntax.is_encapsulated:
+        if not syntax.is_encapsulated:
             head = file.read(8 if syntax.is_implicit_VR else 12)
             _add_frame(ds, head, file.read, little_endian=syntax.is_little_endian)
-    native = not syntax or not syntax.is_encapsulated
-    pixels = pixel_array(ds if native else file, index=0)  # of a file, this frame only
+    pixels = pixel_array(file if syntax.is_encapsulated else ds, index=0)  # this frame only
     if pixels.dtype.kind == "f":
         raise ValueError("floating-point pixels have no range that says white")
     _take_from_groups(ds)
     _leave_out_what_says_nothing(ds)
+    low, high = 0.0, 2.0**ds.BitsStored - 1
     if ds.PhotometricInterpretation == "PALETTE COLOR":
         pixels = apply_color_lut(pixels, ds)
-        low, high = 0.0, float(np.iinfo(pixels.dtype).max)
-    elif pixels.ndim == 3:
-        low, high = 0.0, 2.0**ds.BitsStored - 1
-    else:
+        high = float(np.iinfo(pixels.dtype).max)
+    elif pixels.ndim == 2:
         pixels = apply_modality_lut(pixels, ds)
         if "VOILUTSequence" in ds:
             pixels = np.rint(pixels).astype(np.int32)  # rescaled ones are floats: no index
         pixels = apply_voi_lut(pixels, ds)
         low, high = _grey_range(ds)
     levels = np.rint((pixels - low) / (high - low) * 255).clip(0, 255).astype(np.uint8)
-    return Image.fromarray(
-        255 - levels if ds.PhotometricInterpretation == "MONOCHROME1" else levels
-    )
+    inverted = ds.PhotometricInterpretation == "MONOCHROME1"
+    return Image.fromarray(255 - levels if inverted else levels)
 
 
 def _read_deflated(packed: bytes) -> Dataset:
@@ -79,8 +72,7 @@ def _read_deflated(packed: bytes) -> Dataset:
     pydicom inflates all there is, which may be a thousand times the file's size.
     """
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    start = inflater.decompress(packed, INFLATED)
-    file = io.BytesIO(start)
+    file = io.BytesIO(inflater.decompress(packed, INFLATED))
     ds = read_dataset(file, False, True, stop_when=lambda tag, *_: tag in PIXEL_DATA)
     head = file.read(12)
     if not head and not inflater.eof:
@@ -93,6 +85,8 @@ def _read_deflated(packed: bytes) -> Dataset:
         return held + (inflater.decompress(inflater.unconsumed_tail, left) if left else b"")
 
     _add_frame(ds, head, inflate)
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     return ds
 
 
@@ -120,9 +114,14 @@ def _check_size(ds: Dataset) -> None:
 def _take_from_groups(ds: Dataset) -> None:
     """Set what an enhanced file says of all its frames, and of the first, as other files say it."""
     for name in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
-        group = next(iter(ds.get(name) or []), Dataset())
+        group = _first(ds, name)
         for part in ("PixelValueTransformationSequence", "FrameVOILUTSequence"):
-            ds.update(next(iter(group.get(part) or []), Dataset()))
+            ds.update(_first(group, part))
+
+
+def _first(ds: Dataset, name: str) -> Dataset:
+    """Return a sequence's first item."""
+    return next(iter(ds.get(name) or []), Dataset())
 
 
 def _leave_out_what_says_nothing(ds: Dataset) -> None:
@@ -132,35 +131,30 @@ def _leave_out_what_says_nothing(ds: Dataset) -> None:
     (dimomod.cc, dimoimg.cc) ignores them, too.
     """
     for name in ("ModalityLUTSequence", "VOILUTSequence"):
-        item = next(iter(ds.get(name) or []), Dataset())
+        item = _first(ds, name)
         if name in ds and not (item.get("LUTDescriptor") and item.get("LUTData")):
             del ds[name]
-    slope, intercept = _number(ds, "RescaleSlope"), _number(ds, "RescaleIntercept")
-    rescaled = slope and intercept is not None and "ModalityLUTSequence" not in ds
-    _set(ds, RescaleSlope=slope if rescaled else None)
-    _set(ds, RescaleIntercept=intercept if rescaled else None)
-    center, width = _number(ds, "WindowCenter"), _number(ds, "WindowWidth")
+    table = "ModalityLUTSequence" in ds
     least = 1 if ds.get("VOILUTFunction", "LINEAR") == "LINEAR" else 1e-9
-    windowed = center is not None and width is not None and width >= least
-    _set(ds, WindowCenter=center if windowed else None, WindowWidth=width if windowed else None)
+    _keep(ds, "RescaleSlope", "RescaleIntercept", lambda slope: slope != 0 and not table)
+    _keep(ds, "WindowWidth", "WindowCenter", lambda width: width >= least)
+
+
+def _keep(ds: Dataset, name: str, other: str, says: Callable[[float], bool]) -> None:
+    """Leave one number of each element, or neither where they say nothing."""
+    number, second = _number(ds, name), _number(ds, other)
+    for each, value in ((name, number), (other, second)):
+        ds.pop(each, None)
+        if number is not None and second is not None and says(number):
+            setattr(ds, each, value)
 
 
 def _number(ds: Dataset, name: str) -> float | None:
     """Return a tag's first value."""
-    value = ds.get(name)
-    values = [] if value is None or value == "" else np.atleast_1d(value).tolist()
-    if values and not isfinite(number := float(values[0])):
-        raise ValueError(f"{name} is {number}")
+    values = [value for value in np.ravel(ds.get(name)).tolist() if value not in (None, "")]
+    if values and not isfinite(float(values[0])):
+        raise ValueError(f"{name} is {values[0]}")
     return float(values[0]) if values else None
-
-
-def _set(ds: Dataset, **values: Any) -> None:
-    """Set elements, and take away those of None."""
-    for name, value in values.items():
-        if value is not None:
-            setattr(ds, name, value)
-        elif name in ds:
-            delattr(ds, name)
 
 
 def _grey_range(ds: Dataset) -> tuple[float, float]:

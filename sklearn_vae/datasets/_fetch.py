@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any, Literal, get_args, overload
-from zipfile import BadZipFile, is_zipfile
+from zipfile import ZipFile
 
 import numpy as np
-from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_magic
-from numpy.lib.npyio import NpzFile
+from numpy.lib.format import read_array, read_array_header_1_0, read_array_header_2_0, read_magic
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.utils import Bunch
@@ -19,34 +20,26 @@ from sklearn.utils import Bunch
 from .._sklearn_compat import StrOptions, validate_params
 from ..utils._memory import memory_explained
 
-TORCHVISION = {
-    "mnist": "MNIST",
-    "fashion_mnist": "FashionMNIST",
-    "kmnist": "KMNIST",
-    "cifar10": "CIFAR10",
-    "svhn": "SVHN",
-}
-"""Class in ``torchvision.datasets`` by name here."""
-
 SOURCES = {
-    "digits": "UCI optical recognition of handwritten digits, test part, 8 x 8 (Alpaydin, "
-    "Kaynak, 1998), embedded in scikit-learn; grey levels 0 to 16 divided by 16. The split is "
-    "stratified, 25 % for testing, random_state=0.",
+    "digits": "UCI handwritten digits, test part, 8 x 8 (Alpaydin, Kaynak, 1998), of scikit-learn; "
+    "levels 0 to 16 divided by 16. The split is stratified, 25 % for testing, random_state=0.",
     "mnist": "MNIST handwritten digits (LeCun, Cortes, Burges, 1998).",
     "fashion_mnist": "Fashion-MNIST, articles of Zalando (Xiao, Rasul, Vollgraf, 2017).",
     "kmnist": "Kuzushiji-MNIST, cursive Japanese characters (Clanuwat et al., 2018).",
     "cifar10": "CIFAR-10, tiny colour photographs (Krizhevsky, 2009).",
-    "svhn": "SVHN, cropped street view house numbers (Netzer et al., 2011); for non-commercial "
-    "use only.",
+    "svhn": "SVHN, street view house numbers (Netzer et al., 2011); for non-commercial use only.",
 }
-"""What ``DESCR`` begins with, by name."""
+"""What ``DESCR`` begins with, by name; all but digits are torchvision's."""
 
 Subset = Literal["train", "val", "test", "all"]
 PARTS = ("train", "val", "test")
-
+DIGITS = list("0123456789")
 REMEDY = "Copy the files again from where they are whole, or delete them and download."
 
-Parts = list[tuple[np.ndarray, np.ndarray]]
+Parts = dict[str, tuple[np.ndarray, np.ndarray]]
+"""Images and labels of each part that there is."""
+Files = dict[Path, str | None]
+"""Files of a set with the published checksums."""
 
 
 @overload
@@ -171,21 +164,21 @@ def fetch_images(
     home = home.expanduser()
     wanted = PARTS if subset == "all" else (subset,)
     if name == "digits":
-        parts, names = _read_digits(wanted)
+        parts, names = _read_digits()
     elif (home / f"{name}.npz").is_file():
         parts, names = _read_npz(home / f"{name}.npz", wanted)
-    elif name in TORCHVISION:
+    elif name in SOURCES:
         parts, names = _read_torchvision(name, wanted, home, download=download_if_missing)
     else:
         held = sorted(path.stem for path in home.glob("*.npz")) or "no NAME.npz files"
         raise ValueError(
             f"name={name!r:.100} is not a known set of images. Known are {sorted(SOURCES)}, and "
-            f"the data home {home} holds {held!s:.300}. Put a file NAME.npz there, or set "
-            "data_home or the environment variable SKLEARN_VAE_DATA to where it is."
+            f"the data home {home} holds {held!s:.300}. Put NAME.npz there, or set data_home."
         )
-    if not parts:
+    found = [parts[part] for part in wanted if part in parts]
+    if not found:
         raise ValueError(f"{name!r} has no {subset!r} part; use subset='train', 'test' or 'all'.")
-    images, labels = zip(*parts, strict=True)
+    images, labels = zip(*found, strict=True)
     with memory_explained(lambda: f"joining the parts of {name!r}. Fetch one: subset='train'."):
         data = images[0] if len(images) == 1 else np.concatenate(images)
     target = np.concatenate(labels).astype(np.int64, copy=False)
@@ -197,14 +190,16 @@ def fetch_images(
     return Bunch(data=data, target=target, target_names=np.asarray(names), DESCR=description)
 
 
-def _read_digits(wanted: tuple[str, ...]) -> tuple[Parts, Any]:
+def _read_digits() -> tuple[Parts, Any]:
     digits = load_digits()
     images = (digits.images / 16).astype(np.float32)
     X_train, X_test, y_train, y_test = train_test_split(
         images, digits.target, test_size=0.25, stratify=digits.target, random_state=0
     )
-    parts = {"train": (X_train, y_train), "test": (X_test, y_test)}
-    return [parts[part] for part in wanted if part in parts], [str(k) for k in digits.target_names]
+    return {"train": (X_train, y_train), "test": (X_test, y_test)}, DIGITS
+
+
+SAVE = "save arrays of numbers, and classes as an array of str"
 
 
 class UnfitError(ValueError):
@@ -212,108 +207,85 @@ class UnfitError(ValueError):
 
 
 def _read_npz(path: Path, wanted: tuple[str, ...]) -> tuple[Parts, Any]:
-    names = None
-    with path.open("rb") as file:
-        try:
-            if not is_zipfile(file):
-                raise BadZipFile("no zip archive, or one without its end")
-            file.seek(0)
-            with np.load(file) as arrays:
-                held = [p for p in PARTS if {f"X_{p}", f"y_{p}"} & {*arrays}]
-                needed = {f"{axis}_{part}" for axis in "Xy" for part in {*held, "train", "test"}}
-                if missing := sorted(needed.difference(arrays)):
-                    raise UnfitError(f"it lacks {missing}; it holds {sorted(arrays)[:20]}")
-                labels = {part: _read_array(arrays, f"y_{part}") for part in held}
-                images = {p: _read_array(arrays, f"X_{p}") for p in wanted if p in held}
-                if "classes" in arrays:
-                    names = _read_array(arrays, "classes")
-        except MemoryError as error:  # the archive does hold as much: see _read_array
-            raise MemoryError(f"{path}: {error}") from error
-        except UnfitError as error:
-            raise ValueError(f"{path} cannot be used: {error}.") from None
-        except Exception as error:  # zip, zlib and NumPy answer damage with errors of every kind
-            raise ValueError(
-                f"{path} cannot be used: it is damaged or cut short ({type(error).__name__}: "
-                f"{str(error)[:200]}). Copy it again from where it is whole, or make it anew."
-            ) from error
     try:
-        index, names = _number_classes(labels, names)
-        _check_images({part: (X, labels[part]) for part, X in images.items()})
+        with ZipFile(path) as archive:
+            arrays = {name.removesuffix(".npy") for name in archive.namelist()}
+            held = [part for part in PARTS if {f"X_{part}", f"y_{part}"} & arrays]
+            needed = {f"{axis}_{part}" for axis in "Xy" for part in {*held, "train", "test"}}
+            if missing := sorted(needed - arrays):
+                raise UnfitError(f"it lacks {missing}; it holds {sorted(arrays)[:20]}")
+            labels = {part: _read_array(archive, f"y_{part}") for part in held}
+            images = {p: _read_array(archive, f"X_{p}") for p in wanted if p in held}
+            names = _read_array(archive, "classes") if "classes" in arrays else None
+        labels, names = _number_classes(labels, names)
+        parts = {part: (X, labels[part]) for part, X in images.items()}
+        _check_images(parts)
+    except MemoryError as error:  # the archive does hold as much: see _read_array
+        raise MemoryError(f"{path}: {error}") from error
     except UnfitError as error:
         raise ValueError(f"{path} cannot be used: {error}.") from None
-    return [(X, _apply(index, labels[part])) for part, X in images.items()], names
+    except Exception as error:  # zip, zlib and NumPy answer damage with errors of every kind
+        why = f"damaged or cut short ({type(error).__name__}: {str(error)[:200]}). {REMEDY}"
+        raise ValueError(f"{path} cannot be used: {why}") from error
+    return parts, names
 
 
-def _read_array(arrays: NpzFile, key: str) -> np.ndarray:
+def _read_array(archive: ZipFile, key: str) -> np.ndarray:
     """Return an array of an npz file; refuse objects, and a header that promises other bytes.
 
     NumPy allocates what the header says before it reads: a damaged one may ask for terabytes.
     """
-    archive = arrays.zip
-    assert archive is not None  # closed
-    member = archive.getinfo(f"{key}.npy" if f"{key}.npy" in archive.namelist() else key)
+    member = archive.getinfo(f"{key}.npy")
     with archive.open(member) as file:
         version = read_magic(file)
         read_header = read_array_header_1_0 if version == (1, 0) else read_array_header_2_0
         shape, _, dtype = read_header(file)
         held = member.file_size - file.tell()
-    if dtype.hasobject:
-        raise UnfitError(
-            f"{key} is an array of Python objects, which are not read (allow_pickle=False); save "
-            "arrays of numbers, and classes as an array of str"
-        )
-    if prod(shape) * dtype.itemsize != held:
-        raise ValueError(f"{key} has shape {shape} and type {dtype}, but {held} bytes of values")
-    return arrays[key]
+        if dtype.hasobject:
+            raise UnfitError(f"{key} is an array of Python objects (allow_pickle=False); {SAVE}")
+        if prod(shape) * dtype.itemsize != held:
+            raise ValueError(f"{key} has shape {shape} and type {dtype}, but {held} bytes")
+        file.seek(0)
+        array: np.ndarray = read_array(file)
+    return array
 
 
 def _number_classes(
     labels: dict[str, np.ndarray], names: np.ndarray | None
-) -> tuple[dict[int, int] | None, np.ndarray]:
-    """Return the labels' places among the names, None for the labels themselves, and the names.
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Return the labels as places among the names, and the names.
 
     Labels without names count what there is, as 20,000,000 need not be the last of as many.
     """
-    for part, y in labels.items():
-        if y.ndim == 2 and y.shape[1] == 1:
-            labels[part] = y = y[:, 0]
-        if y.dtype.kind not in "iub":
-            raise UnfitError(
-                f"y_{part} is {y.dtype}; labels are integers from 0. Save "
-                "np.unique(y, return_inverse=True)[1], and the unique values as classes"
-            )
-        if y.size and y.min() < 0:
-            raise UnfitError(f"y_{part} holds {y.min()}; labels are integers from 0")
-    found = sorted({int(k) for y in labels.values() for k in np.unique(y)})
+    labels = {part: _check_labels(part, y) for part, y in labels.items()}
+    found = np.unique(np.concatenate([y.ravel() for y in labels.values()]))
     if names is None:
-        return {k: i for i, k in enumerate(found)}, np.array([str(k) for k in found], dtype=str)
+        places = {part: np.searchsorted(found, y) for part, y in labels.items()}
+        return places, np.array([str(label) for label in found], dtype=str)
     if names.ndim != 1:
         raise UnfitError(f"classes has shape {names.shape}; it is one name for each class")
-    if found and len(names) <= found[-1]:
+    if found.size and len(names) <= found[-1]:
         raise UnfitError(f"it names {len(names)} classes, but has labels to {found[-1]}")
     try:
-        return None, names.astype(str)
+        return labels, names.astype(str)
     except ValueError as error:
         raise UnfitError(f"classes of type {names.dtype} are no names ({error})") from error
 
 
-def _apply(index: dict[int, int] | None, y: np.ndarray) -> np.ndarray:
-    """Return the labels' places."""
-    if index is None:
-        return y
-    values, inverse = np.unique(y, return_inverse=True)
-    places = np.array([index[int(value)] for value in values], dtype=np.int64)
-    return places[inverse.reshape(y.shape)]
+def _check_labels(part: str, y: np.ndarray) -> np.ndarray:
+    """Return labels of any integer type as uint64, a column of them as (n,)."""
+    if y.dtype.kind not in "iub" or (y.size and y.min() < 0):
+        what = f"holds {y.min()}" if y.dtype.kind == "i" else f"is {y.dtype}"
+        raise UnfitError(f"y_{part} {what}; labels are integers from 0, as np.unique's inverse")
+    return (y[:, 0] if y.shape[1:] == (1,) else y).astype(np.uint64)
 
 
-def _check_images(parts: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
+def _check_images(parts: Parts) -> None:
     """Refuse images that are no numbers, do not match their labels, or differ between parts."""
     for part, (X, y) in parts.items():
         if X.dtype.kind not in "iubf" or X.ndim < 2:
-            raise UnfitError(
-                f"X_{part} is {X.dtype} of shape {X.shape}; images are numbers, (n, height, "
-                "width) or (n, height, width, 3)"
-            )
+            what = f"X_{part} is {X.dtype} of shape {X.shape}"
+            raise UnfitError(f"{what}; images are numbers, (n, height, width[, 3])")
         if y.shape != X.shape[:1]:
             raise UnfitError(f"its {part} part has {len(X)} images with labels of shape {y.shape}")
     kinds = {part: f"{X.dtype} of {X.shape[1:]}" for part, (X, _) in parts.items()}
@@ -326,100 +298,84 @@ def _read_torchvision(
 ) -> tuple[Parts, Any]:
     from torchvision import datasets  # here, because importing it takes seconds
 
-    kind = getattr(datasets, TORCHVISION[name])
-    parts, names = [], [str(k) for k in range(10)]
-    for part in wanted:
-        if part == "val":
-            continue
-        which = {"split": part} if name == "svhn" else {"train": part == "train"}
-        found = _open(kind, part, which, home, download=download)
-        images = np.asarray(found.data)
-        if name == "svhn":
-            images = images.transpose(0, 2, 3, 1)
-        targets = np.asarray(found.labels if name == "svhn" else found.targets)
-        names = [c.partition(" - ")[0] for c in getattr(found, "classes", names)]  # "0 - zero"
-        values = np.unique(targets)
-        if targets.shape != images.shape[:1] or not np.isin(values, range(10)).all():
-            held = ", ".join(map(str, _files(kind, part, home)))
+    kind = getattr(datasets, "FashionMNIST" if name == "fashion_mnist" else name.upper())
+    parts, names, svhn = {}, DIGITS, name == "svhn"
+    for part in (part for part in wanted if part != "val"):
+        files = _files(kind, part, home)
+        which = {"split": part} if svhn else {"train": part == "train"}
+        found = _open(partial(kind, home, **which), home, files, download=download)
+        X = np.ascontiguousarray(found.data.transpose(0, 2, 3, 1) if svhn else found.data)
+        y = np.asarray(found.labels if svhn else found.targets)
+        if y.shape != X.shape[:1] or not np.isin(y, range(10)).all():
             raise OSError(
-                f"{name} has {len(images)} images in its {part} part and {len(targets)} labels, "
-                f"{values[:20]}, where each image has one of 0 to 9. {REMEDY} They are {held}."
+                f"{name} has {len(X)} images in its {part} part and {len(y)} labels, "
+                f"{np.unique(y)[:20]}, where each image has one of 0 to 9. {REMEDY} They are "
+                f"{', '.join(str(path) for path in files if path.is_file())}."
             )
-        parts.append((np.ascontiguousarray(images), targets))
+        parts[part] = X, y
+        names = [c.partition(" - ")[0] for c in getattr(found, "classes", names)]  # "0 - zero"
     return parts, names
 
 
-def _open(kind: Any, part: str, which: dict[str, Any], home: Path, *, download: bool) -> Any:
+def _open(read: Callable[..., Any], home: Path, files: Files, *, download: bool) -> Any:
     """Return torchvision's data set, first without a download."""
-    files = _files(kind, part, home)
-    if kind.__name__.endswith("MNIST"):  # torchvision has no checksums of what is unpacked
-        for path in files:
+    for path, md5 in files.items():
+        if md5 is None and path.is_file():
             _check_idx(path)
     with warnings.catch_warnings():
         # CIFAR-10's files were pickled with align=0; NumPy 2.4.0 to 2.4.4 warn of that.
         warnings.filterwarnings("ignore", r"dtype\(\): align should be passed")
         try:
-            return kind(home, **which, download=False)
+            return read(download=False)
         except RuntimeError as error:  # missing, or not what the checksums say
-            missing = error
-            what = _what_is_wrong({**files, **_archives(kind, home)}, home, error)
-        if not download:
-            raise OSError(f"{what}, and download_if_missing=False.") from missing
+            what = _what_is_wrong(files, home)
+            if not download:
+                raise OSError(f"{what}, and download_if_missing=False.") from error
         try:
-            return kind(home, **which, download=True)
+            return read(download=True)
         except (OSError, RuntimeError) as error:
-            raise OSError(
-                f"{what}, and downloading them failed: {str(error)[:300]}. Set data_home or "
-                "SKLEARN_VAE_DATA to a folder that holds them."
-            ) from error
+            why = f"downloading them failed: {str(error)[:300]}"
+            raise OSError(f"{what}, and {why}. Set data_home to where they are.") from error
 
 
-def _what_is_wrong(files: dict[Path, str | None], home: Path, error: Exception) -> str:
+def _what_is_wrong(files: Files, home: Path) -> str:
     """Name the files that are there, but not what was published; otherwise they are missing."""
     from torchvision.datasets.utils import check_integrity
 
     bad = [path for path, md5 in files.items() if path.is_file() and not check_integrity(path, md5)]
     if not bad:
-        return f"The images are not in the data home {home} ({error})"
+        return f"The images are not in the data home {home}"
     held = ", ".join(f"{path} ({path.stat().st_size} bytes)" for path in bad)
     return f"Cut short or corrupted, as checksums are not the published ones: {held}"
 
 
-def _files(kind: Any, part: str, home: Path) -> dict[Path, str | None]:
-    """Return the files that torchvision reads, with their checksums where it keeps any."""
-    if hasattr(kind, "split_list"):
+def _files(kind: Any, part: str, home: Path) -> Files:
+    """Return the files that torchvision reads or unpacks, with checksums where it keeps any."""
+    if hasattr(kind, "split_list"):  # SVHN
         _, filename, md5 = kind.split_list[part]
         return {home / filename: md5}
-    if hasattr(kind, "base_folder"):
+    if hasattr(kind, "base_folder"):  # CIFAR-10
         listed = [*kind.train_list, *kind.test_list, [kind.meta["filename"], kind.meta["md5"]]]
-        return {home / kind.base_folder / filename: md5 for filename, md5 in listed}
-    stem = "train" if part == "train" else "t10k"
-    raw = home / kind.__name__ / "raw"
-    return {raw / f"{stem}-{what}-ubyte": None for what in ("images-idx3", "labels-idx1")}
-
-
-def _archives(kind: Any, home: Path) -> dict[Path, str]:
-    """Return what torchvision unpacks before it downloads, with checksums."""
-    if hasattr(kind, "tgz_md5"):
-        return {home / kind.filename: kind.tgz_md5}
-    raw = home / kind.__name__ / "raw"
-    return {raw / filename: md5 for filename, md5 in getattr(kind, "resources", ())}
+        files = {home / kind.base_folder / filename: md5 for filename, md5 in listed}
+        return files | {home / kind.filename: kind.tgz_md5}
+    raw, stem = home / kind.__name__ / "raw", "train" if part == "train" else "t10k"
+    unpacked = [(f"{stem}-images-idx3-ubyte", None), (f"{stem}-labels-idx1-ubyte", None)]
+    return {raw / filename: md5 for filename, md5 in [*unpacked, *kind.resources]}
 
 
 def _check_idx(path: Path) -> None:
-    """Refuse an idx file, where there is one, that has not the bytes that its header counts."""
-    if not path.is_file():
-        return
+    """Refuse an idx file that has not the bytes that its header counts.
+
+    torchvision has no checksums of what it unpacks.
+    """
     n_dims = 3 if "images" in path.name else 1
+    head = 4 + 4 * n_dims
     with path.open("rb") as file:
-        magic, *sizes = np.frombuffer(file.read(4 + 4 * n_dims).ljust(4 + 4 * n_dims, b"\0"), ">i4")
-    held = path.stat().st_size
-    wanted = 4 + 4 * n_dims + prod(int(size) for size in sizes)
-    if magic == 2048 + n_dims and held == wanted:
-        return
-    if held < 4 + 4 * n_dims or (magic == 2048 + n_dims and held < wanted):
+        magic, *sizes = np.frombuffer(file.read(head).ljust(head, b"\0"), ">i4").tolist()
+    held, wanted = path.stat().st_size, head + prod(sizes)
+    known = magic == 2048 + n_dims
+    if held < head or (known and held < wanted):
         raise OSError(f"{path} is cut short: it has {held} of {wanted} bytes. {REMEDY}")
-    raise OSError(
-        f"{path} is damaged: it starts with {magic}, sizes {[int(size) for size in sizes]}, for "
-        f"{2048 + n_dims} and sizes that make {held} bytes. {REMEDY}"
-    )
+    if not known or held > wanted:
+        what = f"it starts with {magic}, sizes {sizes}, and has {held} bytes"
+        raise OSError(f"{path} is damaged: {what}. {REMEDY}")

@@ -10,7 +10,6 @@ import re
 import warnings
 from collections import Counter, deque
 from collections.abc import Iterable
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -18,22 +17,18 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from .._sklearn_compat import HasMethods, validate_params
+from ._reader import check_files
 
-BOMS = {  # UTF-32's begins with UTF-16's
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF32_LE: "utf-32",
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
+MARKS = {  # UTF-32's begins with UTF-16's
+    "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
+    "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
 }
-"""Encoding of a table by the mark that it starts with."""
+"""What a table starts with by its encoding."""
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 MISSING = {"", "nan", "<na>"}
 """What NumPy and pandas write where there is no label, in small letters."""
 LITTER = {"thumbs.db", "ehthumbs.db", "desktop.ini"}
 """What Windows leaves in folders of images, in small letters."""
-
-Labelled = tuple[list[Path], list[str | None]]
 
 
 @overload
@@ -197,25 +192,24 @@ def load_image_folder(
     if root.is_dir():
         paths, labels, left_out = _read_folder(root, unlabelled, empty_classes=given is not None)
     elif root.is_file():
-        paths, labels = _read_table(root, path_column, label_column, unlabelled, encoding)
+        text = _decode(root, encoding)
+        paths, labels = _read_table(root, text, path_column, label_column, unlabelled)
         if all(NUMBER.fullmatch(name) for name in (*labels, *(given or [])) if name is not None):
             labels = [name if name is None else _plain(name) for name in labels]
             given = None if given is None else [_plain(name) for name in given]
     else:
         raise FileNotFoundError(f"container_path={str(root)!r} is neither a folder nor a file.")
     if left_out:
-        warnings.warn(_say_left_out(left_out, root), UserWarning, stacklevel=3)
+        warnings.warn(_say_left_out(left_out, root).lstrip(), UserWarning, stacklevel=3)
     found = Counter(labels)
     classes = _order(found) if given is None else given
-    index: dict[str | None, int] = {name: i for i, name in enumerate(classes)}
-    if len(index) < len(classes):
+    if len({*classes}) < len(classes):
         raise ValueError(f"target_names={classes!s:.300} holds a class twice.")
-    index[None] = -1
+    index: dict[str | None, int] = {None: -1, **{name: i for i, name in enumerate(classes)}}
     if unknown := sorted(str(name) for name in found if name not in index):
         raise ValueError(
             f"{root} holds the classes {unknown!s:.300}, which target_names={classes!s:.300} "
-            "lacks. Add them, "
-            "take them away, or name one as unlabelled."
+            "lacks. Add them, take them away, or name one as unlabelled."
         )
     filenames = np.array([str(path) for path in paths])
     target = np.array([index[name] for name in labels], dtype=np.int64)
@@ -224,14 +218,10 @@ def load_image_folder(
         return data, target
     counts = [f"{found[name]} of {name!r}" for name in classes]
     counts += [f"{found[None]} without a class"] if found[None] else []
-    return Bunch(
-        data=data,
-        target=target,
-        target_names=np.array(classes, dtype=str),
-        filenames=filenames,
-        DESCR=f"{len(paths)} images, listed by {root}: {', '.join(counts)}."
-        + (f" {left_out.total()} files are left out." if left_out else ""),
-    )
+    dropped = f" {left_out.total()} files are left out." if left_out else ""
+    about = f"{len(paths)} images, listed by {root}: {', '.join(counts)}.{dropped}"
+    names = np.array(classes, dtype=str)
+    return Bunch(data=data, target=target, target_names=names, filenames=filenames, DESCR=about)
 
 
 def _read_folder(
@@ -240,43 +230,38 @@ def _read_folder(
     """Return paths, class folders (None for those without a class), and what is left out."""
     loose, folders, left_out = _list(root)
     if unlabelled is not None and unlabelled not in folders:
-        raise ValueError(
-            f"unlabelled={unlabelled!r}, but {root} has the folders {_order(folders)!s:.300}."
-        )
+        names = _order(folders)
+        raise ValueError(f"unlabelled={unlabelled!r} is no folder of {root}: {names!s:.300}.")
     held, below = _list_below({name: folders[name] for name in _order(folders)}, root)
-    if not loose and not any(held.values()):
+    if not any(held.values()):
+        if loose:
+            return loose, [None] * len(loose), left_out
         from ._pixels import extensions
 
-        left_out += below
         raise ValueError(
             f"{root} holds no image; images are visible files that end in "
-            f"{', '.join(sorted(extensions()))}."
-            + (f" {_say_left_out(left_out, root)}" if left_out else "")
+            f"{', '.join(sorted(extensions()))}.{_say_left_out(left_out + below, root)}"
         )
-    if not any(held.values()):
-        return loose, [None] * len(loose), left_out
     if loose:
         raise ValueError(
             f"{root} holds folders, which are taken for classes, and images beside them, such as "
-            f"{loose[0].name}. Move these to a folder of their own, and name it by unlabelled if "
-            "they have no class."
+            f"{loose[0].name}. Move these to a folder; name it as unlabelled if they have no class."
         )
-    empty = [name for name, paths in held.items() if not paths and name != unlabelled]
+    if unlabelled is not None:
+        held[None] = held.pop(unlabelled)  # last
+    empty = [name for name, paths in held.items() if not paths and name is not None]
     if empty and not empty_classes:
         raise ValueError(
             f"The folders {empty!s:.300} in {root} hold no image. Take them away, or set "
-            "target_names to the classes that there are."
-            + (f" {_say_left_out(below, root)}" if below else "")
+            f"target_names to the classes that there are.{_say_left_out(below, root)}"
         )
-    if unlabelled is not None:
-        held[unlabelled] = held.pop(unlabelled)  # last
-    pairs = [
-        (path, None if name == unlabelled else name) for name, each in held.items() for path in each
-    ]
-    return [path for path, _ in pairs], [label for _, label in pairs], below
+    labels = [name for name, paths in held.items() for _ in paths]
+    return [path for paths in held.values() for path in paths], labels, below
 
 
-def _list_below(folders: dict[str, Path], root: Path) -> tuple[dict[str, list[Path]], Counter[str]]:
+def _list_below(
+    folders: dict[str, Path], root: Path
+) -> tuple[dict[str | None, list[Path]], Counter[str]]:
     """Return the images in each class's folder and all below it, sorted, and what is left out.
 
     Real folders come first and links last, so that what both lead to is listed as itself.
@@ -285,28 +270,24 @@ def _list_below(folders: dict[str, Path], root: Path) -> tuple[dict[str, list[Pa
     for name, folder in folders.items():
         other = owner.setdefault(os.path.realpath(folder), name)
         if other != name:
-            raise ValueError(
-                f"The folders {name!r} and {other or '.'!r} in {root} are one, by a link, and its "
-                "images would be listed twice. Take one away."
-            )
-    held: dict[str, list[Path]] = {name: [] for name in folders}
+            pair = f"{name!r} and {other or '.'!r}"
+            raise ValueError(f"{pair} in {root} are one, by a link, and would be read twice.")
+    held: dict[str | None, list[Path]] = {name: [] for name in folders}
     left_out: Counter[str] = Counter()
-    real, links = deque(folders.items()), deque[tuple[str, Path]]()
-    listed = set()
-    while real or links:
-        name, folder = real.popleft() if real else links.popleft()
+    queue, listed = deque(folders.items()), set[str]()
+    while queue:
+        name, folder = queue.popleft()
         place = os.path.realpath(folder)
         other = owner.setdefault(place, name)
-        if place in listed or other != name:
-            if other not in (name, None):
-                left_out[f"folder of {name!r} that is listed as {other!r}"] += 1
-            continue
-        listed.add(place)
-        images, below, left = _list(folder)
-        held[name] += images
-        left_out += left
-        for path in below.values():
-            (links if path.is_symlink() else real).append((name, path))
+        if other == name and place not in listed:
+            listed.add(place)
+            images, below, left = _list(folder)
+            held[name] += images
+            left_out += left
+            for path in below.values():
+                (queue.append if path.is_symlink() else queue.appendleft)((name, path))
+        elif other not in (name, None):
+            left_out[f"folder of {name!r} that is listed as {other!r}"] += 1
     return {name: sorted(paths) for name, paths in held.items()}, left_out
 
 
@@ -316,113 +297,100 @@ def _list(folder: Path) -> tuple[list[Path], dict[str, Path], Counter[str]]:
 
     images, folders, left_out = [], {}, Counter[str]()
     known = extensions()
-    with os.scandir(folder) as entries:
-        names = sorted((entry.name, entry.is_symlink(), entry) for entry in entries)
-    for name, is_link, entry in names:
-        path = folder / name
-        kind = path if is_link else entry  # a path's methods take links in circles for nothing
-        ending = path.suffix.lower()
+    with os.scandir(folder) as found:
+        entries = sorted(found, key=lambda entry: entry.name)
+    for entry in entries:
+        name, path = entry.name, folder / entry.name
         if name.startswith(".") or name.lower() in LITTER:
             continue
+        kind = path if entry.is_symlink() else entry  # a path takes links in circles for nothing
+        ending = path.suffix.lower()
+        unnamed = not ending.strip(".0123456789")
         if kind.is_dir():
             folders[name] = path
         elif not kind.is_file():
-            left_out["broken link" if is_link else "no regular file"] += 1
-        elif ending in known or (not ending.strip(".0123456789") and is_image(str(path))):
+            left_out["broken link" if entry.is_symlink() else "no regular file"] += 1
+        elif ending in known or (unnamed and is_image(str(path))):
             images.append(path)
         else:
-            left_out[ending if ending.strip(".0123456789") else "no image and without ending"] += 1
+            left_out["no image and without ending" if unnamed else ending] += 1
     return images, folders, left_out
 
 
 def _say_left_out(left_out: Counter[str], root: Path) -> str:
+    """Return a sentence for a message, if there is anything to say."""
+    if not left_out:
+        return ""
     kinds = ", ".join(f"{count} x {why}" for why, count in left_out.most_common(10))
-    more = ", ..." if len(left_out) > 10 else ""
     heif = {".heic", ".heif", ".hif"} & {*left_out}
     plugin = " HEIF takes pip install pillow-heif, then pillow_heif.register_heif_opener()."
     return (
-        f"{left_out.total()} files in {root} are left out ({kinds:.300}{more}), as ImageReader "
+        f" {left_out.total()} files in {root} are left out ({kinds:.300}), as ImageReader "
         f"does not read them here. Convert those that are images.{plugin if heif else ''}"
     )
 
 
 def _read_table(
-    table: Path,
-    path_column: str,
-    label_column: str | None,
-    unlabelled: str | None,
-    encoding: str | None,
-) -> Labelled:
+    table: Path, text: str, path_column: str, label_column: str | None, unlabelled: str | None
+) -> tuple[list[Path], list[str | None]]:
     """Return paths and labels of a CSV file, row by row."""
-    if table.suffix.lower() != ".csv":
-        raise ValueError(f"container_path={str(table)!r} is a file, but neither a folder nor .csv.")
-    no_class = {"-1", *([] if unlabelled is None else [unlabelled, _plain(unlabelled)])}
     paths: list[Path] = []
+    names: list[str] = []
     labels: list[str | None] = []
-    missing = []
-    rows = csv.reader(io.StringIO(_decode(table, encoding), newline=""), strict=True)
+    no_class = {"-1", _plain(unlabelled or "-1")}
+    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = [name.strip() for name in next(rows, [])]
         for name in (path_column, label_column):
             if name is not None and header.count(name) != 1:
                 raise ValueError(
-                    f"{table} has {'no' if name not in header else 'more than one'} column "
-                    f"{name!r}, but {str(header)[:300]}. Set path_column and label_column (None "
-                    "for images without classes), and separate columns by commas."
+                    f"{table} has {'more than one' if name in header else 'no'} column {name!r}, "
+                    f"but {str(header)[:300]}. Set path_column and label_column (None for images "
+                    "without classes), and separate columns by commas."
                 )
-        for values in rows:
-            if not values:
-                continue
+        for values in filter(None, rows):
+            line = f"{table}, line {rows.line_num}"
             if any(values[len(header) :]):
-                raise ValueError(
-                    f"{table}, line {rows.line_num}: {len(values)} values for {len(header)} "
-                    "columns. Put quotes around values that hold commas."
-                )
+                what = f"{len(values)} values for {len(header)} columns"
+                raise ValueError(f"{line}: {what}. Put quotes around values that hold commas.")
             row = dict(zip(header, map(str.strip, values), strict=False))
             if not (path := row.get(path_column)):
-                raise ValueError(f"{table}, line {rows.line_num}: no path.")
+                raise ValueError(f"{line}: no path.")
             paths.append(table.parent / path)
-            if not os.path.isfile(paths[-1]):
-                missing.append(f"{path} (line {rows.line_num})")
+            names.append(f"{path} (line {rows.line_num})")
             label = "" if label_column is None else row.get(label_column, "")
-            nothing = label.lower() in MISSING or label == unlabelled or _plain(label) in no_class
+            nothing = label.lower() in MISSING or _plain(label) in no_class
             labels.append(None if nothing else label)
     except csv.Error as error:
         raise ValueError(f"{table}, line {rows.line_num}: {error}.") from error
     if not paths:
         raise ValueError(f"{table} has a header, but no rows.")
-    if missing:
-        raise FileNotFoundError(
-            f"{table}: {len(missing)} of {len(paths)} paths are not files: "
-            f"{', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''}. (Relative ones start "
-            f"at {table.parent.resolve()}.)"
-        )
+    check_files(paths, names, table.parent, f"{table}: ")
     return paths, labels
 
 
 def _decode(table: Path, encoding: str | None) -> str:
-    """Return the text of a file, or say where it is none."""
+    """Return the text of a .csv file, or say where it is none."""
+    if table.suffix.lower() != ".csv":
+        raise ValueError(f"container_path={str(table)!r} is a file, but neither a folder nor .csv.")
     data = table.read_bytes()
     if encoding is None:
-        encoding = next((name for mark, name in BOMS.items() if data.startswith(mark)), "utf-8")
-    remedy = (
-        "Pass the encoding that it was saved in, for example encoding='latin-1', 'cp1252' or "
-        "'utf-16-le', or save it as UTF-8."
-    )
+        encoding = next((name for name, mark in MARKS.items() if data.startswith(mark)), "utf-8")
     try:
         text = data.decode(encoding).removeprefix("\ufeff")
+        before, zero, _ = text.partition("\0")
+        if not zero:
+            return text
+        line, why = before.count("\n") + 1, "it holds a zero"
     except LookupError as error:
         raise ValueError(f"encoding={encoding!r}: {error}. Try 'utf-8' or 'latin-1'.") from None
     except UnicodeError as error:
         at = getattr(error, "start", 0)
-        line = data[:at].count(b"\n") + 1
-        raise ValueError(
-            f"{table}, line {line}: the text is not {encoding} ({error.args[-1]}). {remedy}"
-        ) from error
-    if "\0" in text:
-        line = text[: text.index("\0")].count("\n") + 1
-        raise ValueError(f"{table}, line {line}: a zero is no {encoding} text. {remedy}")
-    return text
+        line, why = data[:at].count(b"\n") + 1, error.args[-1]
+    raise ValueError(
+        f"{table}, line {line}: the text is not {encoding} ({why}). Pass the encoding that it was "
+        "saved in, such as encoding='latin-1', 'cp1252' or 'utf-16-le', or save it as UTF-8."
+    )
 
 
 def _plain(number: str) -> str:
@@ -437,4 +405,4 @@ def _order(names: Iterable[str | None]) -> list[str]:
     """Return names of classes as numbers or letters go; None is none."""
     known = [name for name in names if name is not None]
     numbers = all(NUMBER.fullmatch(name) for name in known)
-    return sorted(known, key=lambda name: (Decimal(name) if numbers else 0, name))
+    return sorted(known, key=lambda name: (float(name) if numbers else 0, name))

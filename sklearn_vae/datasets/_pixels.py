@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-from functools import cache
 from typing import BinaryIO
 
 import numpy as np
@@ -29,15 +28,9 @@ PHOTOMETRIC, TILE = 262, (322, 323)
 def formats() -> list[str]:
     """Return those formats that Pillow, as it was built and with plugins registered, can read."""
     able = {*Image.registered_extensions().values()} & {*Image.OPEN}
-    if not has_jpeg_2000():
+    if not features.check("jpg_2000"):  # Pillow registers the format either way
         able.discard("JPEG2000")
     return sorted(FORMATS & able)
-
-
-@cache
-def has_jpeg_2000() -> bool:
-    """Whether Pillow was built with OpenJPEG: it registers the format either way."""
-    return bool(features.check("jpg_2000"))
 
 
 def extensions() -> set[str]:
@@ -52,7 +45,6 @@ def is_image(path: str) -> bool:
     with open(path, "rb") as file:
         if file.read(132)[128:] == b"DICM":
             return True
-        file.seek(0)
         try:
             with Image.open(file, formats=formats()):
                 return True
@@ -74,16 +66,14 @@ class BoundedFile(io.BufferedReader):
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Read at most what is left."""
-        if size is None or size < 0:
-            return super().read()
-        return super().read(min(size, max(0, self._length - self.tell())))
+        left = max(0, self._length - self.tell())
+        return super().read(left if size is None or size < 0 else min(size, left))
 
 
 def read_image(path: str, size: tuple[int, int] | None, aspect: str, mode: str) -> np.ndarray:
     """Return the file's (first) image as uint8 (h, w) or (h, w, channels); see ImageReader."""
     with BoundedFile(path) as file:
         head = file.read(132)
-        file.seek(0)
         if not head:
             raise ValueError("the file is empty")
         if head[128:] == b"DICM":
@@ -99,10 +89,8 @@ def check_pixels(width: int, height: int) -> None:
     """Refuse an image of more pixels than Pillow takes for an honest one."""
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and width * height > limit:
-        raise ValueError(
-            f"{width} x {height} pixels are more than the limit of {limit}, which keeps small "
-            "files from filling the memory; raise PIL.Image.MAX_IMAGE_PIXELS if you trust the file"
-        )
+        remedy = "raise PIL.Image.MAX_IMAGE_PIXELS if you trust the file"
+        raise ValueError(f"{width} x {height} pixels are over the limit of {limit}; {remedy}")
 
 
 def _open(file: BinaryIO, head: bytes, size: tuple[int, int] | None) -> Image.Image:
@@ -126,9 +114,8 @@ def _open(file: BinaryIO, head: bytes, size: tuple[int, int] | None) -> Image.Im
 
 def _convert(image: Image.Image, mode: str) -> Image.Image:
     """Return an image of 8 bits a channel in the mode, transparency over white."""
-    sixteen = image.mode.startswith("I;16")
     # Pillow's 32-bit mode, but 16 bits in the file: PGM, and PNG before Pillow 10.3.
-    if sixteen or (image.mode == "I" and image.format in ("PNG", "PPM")):
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
         levels = (np.asarray(image) >> 8).astype(np.uint8)
         white_is_zero = getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == 0  # TIFF; 8 bits: Pillow's
         image = Image.fromarray(255 - levels if white_is_zero else levels)
@@ -147,6 +134,4 @@ def _resize(image: Image.Image, size: tuple[int, int] | None, aspect: str) -> Im
     box, method = size[::-1], Image.Resampling.BILINEAR  # over all pixels that a new one covers
     if aspect == "crop":
         return ImageOps.fit(image, box, method)
-    if aspect == "pad":
-        return ImageOps.pad(image, box, method)
-    return image.resize(box, method)
+    return ImageOps.pad(image, box, method) if aspect == "pad" else image.resize(box, method)

@@ -6,7 +6,9 @@ import os
 import warnings
 from collections.abc import Sequence
 from itertools import takewhile
+from math import prod
 from numbers import Integral
+from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
@@ -22,8 +24,8 @@ from ..utils._memory import memory_explained
 Aspect = Literal["crop", "pad", "stretch"]
 Mode = Literal["L", "RGB", "RGBA"]
 OnError = Literal["raise", "blank"]
-MODES = {"L": 1, "RGB": 3, "RGBA": 4}
-"""Channels by mode."""
+MODES = {"L": (), "RGB": (3,), "RGBA": (4,)}
+"""What a mode adds to the shape of an image."""
 NAMED = 100
 """Unreadable files that one message names, at most."""
 
@@ -188,18 +190,16 @@ class ImageReader(TransformerMixin, DocLinkMixin, BaseEstimator):
         self._validate_params()
         size = self._height_and_width()
         paths = read_paths(X)
-        check_files(paths)
+        check_files(paths, paths, Path())
         images, unreadable = self._read(paths, size)
         if unreadable:
-            lines = [f"{path}: {why}" for path, why in list(unreadable.items())[:NAMED]]
-            more = [f"and {len(unreadable) - NAMED} more"] if len(unreadable) > NAMED else []
-            message = "\n  ".join(
-                [f"{len(unreadable)} of {len(paths)} files cannot be read:", *lines, *more]
-            )
+            lines = [f"\n  {path}: {why}" for path, why in list(unreadable.items())[:NAMED]]
+            if len(unreadable) > NAMED:
+                lines.append(f"\n  and {len(unreadable) - NAMED} more")
+            message = f"{len(unreadable)} of {len(paths)} files cannot be read:{''.join(lines)}\n"
             if self.errors == "raise" or images is None:
-                remedy = "Leave them out, or set errors='blank' for zeros in their place."
-                raise ValueError(f"{message}\n{remedy}")
-            warnings.warn(f"{message}\nTheir rows are zeros.", UserWarning, stacklevel=3)
+                raise ValueError(f"{message}Leave them out, or set errors='blank' for zeros.")
+            warnings.warn(f"{message}Their rows are zeros.", UserWarning, stacklevel=3)
         assert images is not None  # there are paths, and not all of them failed
         return _as_column(images) if self._gives_frames() else images
 
@@ -207,10 +207,8 @@ class ImageReader(TransformerMixin, DocLinkMixin, BaseEstimator):
         self, paths: list[str], size: tuple[int, int] | None
     ) -> tuple[np.ndarray | None, dict[str, str]]:
         """Return the images, None where none could be read, and why which files could not."""
-        images, first, other, unreadable = None, "", "", {}
-        if size is not None:
-            channels = () if self.mode == "L" else (MODES[self.mode],)
-            images = _blank(len(paths), (*size, *channels))
+        images = None if size is None else _blank(len(paths), (*size, *MODES[self.mode]))
+        unreadable, first, other = {}, "", ""
         wanted = takewhile(lambda _: not other, paths)
         jobs = (delayed(_try_to_read)(path, size, self.aspect, self.mode) for path in wanted)
         results = Parallel(self.n_jobs, require="sharedmem", return_as="generator")(jobs)
@@ -219,18 +217,16 @@ class ImageReader(TransformerMixin, DocLinkMixin, BaseEstimator):
             if isinstance(result, str):
                 unreadable[paths[i]] = result
                 continue
+            said = "{} has {} x {}".format(paths[i], *result.shape)
             if images is None:
-                images = _blank(len(paths), result.shape)
-            first = first or paths[i]
+                images, first = _blank(len(paths), result.shape), said
             if result.shape == images.shape[1:]:
                 images[i] = result
-            elif not other:  # raise after the threads have ended: they end soon
-                other, (h, w) = paths[i], result.shape[:2]
-        if images is not None and other:
-            h0, w0 = images.shape[1:3]
+            else:  # raise after the threads have ended: they end soon
+                other = other or said
+        if other:
             raise ValueError(
-                f"The images differ in size: {first} has {h0} x {w0} pixels (height x width), "
-                f"{other} has {h} x {w}. Set size, for example size=({h0}, {w0})."
+                f"The images differ in size (h x w): {first} pixels, {other}. Set size."
             )
         return images, unreadable
 
@@ -238,12 +234,10 @@ class ImageReader(TransformerMixin, DocLinkMixin, BaseEstimator):
         """Return ``size`` as (height, width)."""
         if self.size is None:
             return None
-        sides = list(self.size) if isinstance(self.size, (tuple, list)) else [self.size] * 2
+        sides = self.size if isinstance(self.size, (tuple, list)) else [self.size] * 2
         if len(sides) != 2 or not all(isinstance(s, Integral) and s >= 1 for s in sides):
-            raise ValueError(
-                f"size={self.size!r}: give the side of a square, or (height, width), in pixels, "
-                "each an int >= 1; or None for images that agree in size."
-            )
+            say = "give the side of a square or (height, width) in pixels, ints >= 1, or None"
+            raise ValueError(f"size={self.size!r}: {say}.")
         return int(sides[0]), int(sides[1])
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
@@ -271,7 +265,7 @@ class ImageReader(TransformerMixin, DocLinkMixin, BaseEstimator):
         size = self._height_and_width()
         if size is None:
             raise ValueError("size=None leaves the number of pixels open; set size to name them.")
-        n = size[0] * size[1] * MODES[self.mode]
+        n = prod((*size, *MODES[self.mode]))
         return np.array([f"imagereader{i}" for i in range(n)], dtype=object)
 
     def _gives_frames(self) -> bool:
@@ -294,20 +288,15 @@ class ImageReader(TransformerMixin, DocLinkMixin, BaseEstimator):
 
 def _blank(n: int, shape: tuple[int, ...]) -> np.ndarray:
     """Return n black images."""
-
-    def asked() -> str:
-        pixels = f"{shape[0]} x {shape[1]} pixels"
-        return f"reading {n} images of {pixels}. Set a smaller size, or mode='L', or read fewer."
-
-    with memory_explained(asked):
+    h, w = shape[:2]
+    with memory_explained(lambda: f"reading {n} images of {h} x {w} pixels. Set a smaller size."):
         return np.zeros((n, *shape), np.uint8)
 
 
 def _as_column(images: np.ndarray) -> np.ndarray:
     """Return the images as objects, (n, 1): one column of a frame."""
     column = np.empty((len(images), 1), dtype=object)
-    for i, image in enumerate(images):
-        column[i, 0] = image
+    column[:, 0] = list(images)
     return column
 
 
@@ -319,35 +308,30 @@ def read_paths(X: Any) -> list[str]:
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim == 0:
-        raise ValueError(
-            f"X is a {type(X).__name__}; pass a list, array or column of paths (of a Bunch, its "
-            "data)."
-        )
+        raise ValueError(f"X is a {type(X).__name__}; pass a list, array or column of paths.")
     if values.ndim != 1:
+        shape = values.shape
         raise ValueError(
-            f"X has shape {values.shape}, but ImageReader takes one path for each image, (n,) or "
-            "(n, 1). Select the column of the paths; arrays of pixels need no reader."
+            f"X has shape {shape}: pass the column of the paths; pixels need no reader."
         )
     if len(values) == 0:
         raise ValueError("X has 0 sample(s); pass at least one path.")
     for i, value in enumerate(values):
         if not isinstance(value, (str, os.PathLike)):
-            raise ValueError(
-                f"X[{i}] is {value!r:.100}, not a path. Pass paths as str or pathlib.Path, and "
-                "leave out rows without one."
-            )
+            raise ValueError(f"X[{i}] is {value!r:.100}, not a path: a str or pathlib.Path.")
     return [os.fspath(value) for value in values]
 
 
-def check_files(paths: Sequence[str]) -> None:
-    """Refuse paths that are no files, naming the first few."""
-    missing = [path for path in paths if not os.path.isfile(path)]
+def check_files(
+    paths: Sequence[str | Path], names: Sequence[str], base: Path, prefix: str = ""
+) -> None:
+    """Refuse paths that are no files, naming the first few; relative ones start at the base."""
+    missing = [name for path, name in zip(paths, names, strict=True) if not os.path.isfile(path)]
     if missing:
-        relative = not os.path.isabs(missing[0])
-        hint = f" (Relative paths start at {os.getcwd()}.)" if relative else ""
         shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
         raise FileNotFoundError(
-            f"{len(missing)} of {len(paths)} paths are not files: {shown}{hint}"
+            f"{prefix}{len(missing)} of {len(paths)} paths are not files: {shown} (Relative paths "
+            f"start at {base.resolve()}.)"
         )
 
 

@@ -197,7 +197,7 @@ def test_npz_that_is_something_else(tmp_path, content):
         np.save(buffer, np.zeros(3))
         content = buffer.getvalue()
     (tmp_path / "odd.npz").write_bytes(content)
-    with pytest.raises(ValueError, match=r"odd\.npz cannot be used: .*no zip archive"):
+    with pytest.raises(ValueError, match=r"odd\.npz cannot be used: .*not a zip file"):
         fetch_images("odd", data_home=tmp_path)
 
 
