@@ -40,7 +40,11 @@ def show_versions() -> None:
     from . import __version__  # here, because the package imports this module
 
     sections = {
-        "System": _system(),
+        "System": {
+            "python": f"{platform.python_version()} ({platform.python_implementation()})",
+            "platform": platform.platform(),
+            "machine": platform.machine(),
+        },
         "Packages": {"sklearn-vae": __version__} | {name: _version(name) for name in PACKAGES},
         "Optional packages": {name: _version(name) for name in OPTIONAL},
         "Devices": _devices(),
@@ -49,14 +53,6 @@ def show_versions() -> None:
     for title, entries in sections.items():
         lines += ["", title, *(f"{name:>18}: {value}" for name, value in entries.items())]
     print("\n".join(lines))  # noqa: T201
-
-
-def _system() -> dict[str, str]:
-    return {
-        "python": f"{platform.python_version()} ({platform.python_implementation()})",
-        "platform": platform.platform(),
-        "machine": platform.machine(),
-    }
 
 
 def _version(package: str) -> str:

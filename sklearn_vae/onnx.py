@@ -20,13 +20,12 @@ from ._detector import VAEDetector
 from ._transformer import VAETransformer
 from .input._spec import check_same
 
+EXTRA = 'pip install "sklearn-vae[onnx]"'
 try:
     import onnx
     import onnxscript  # noqa: F401 (torch's exporter is written in it)
 except ImportError as error:
-    raise ImportError(
-        f'sklearn_vae.onnx needs {error.name}: pip install "sklearn-vae[onnx]".'
-    ) from error
+    raise ImportError(f"sklearn_vae.onnx needs {error.name}: {EXTRA}.") from error
 
 if TYPE_CHECKING:
     from skl2onnx.common._container import ModelComponentContainer
@@ -37,14 +36,8 @@ __all__ = ["register", "to_onnx"]
 MIN_OPSET = 18
 """What torch's exporter writes; it converts upward only."""
 ALIAS = "SklearnVAETransformer"
-DETECTOR = (
-    "VAEDetector has no ONNX form. Its VAEs have, each by itself: "
-    "[sklearn_vae.onnx.to_onnx(vae) for vae in detector.vaes_]."
-)
-SAMPLER = (
-    "VAEAugmenter without an estimator has no ONNX form: it makes rows for training and does "
-    "nothing in predict. Convert the other steps: make_pipeline(...) of them, fitted as they are."
-)
+DETECTOR = "VAEDetector has no ONNX form; its VAEs have: [to_onnx(vae) for vae in detector.vaes_]."
+SAMPLER = "VAEAugmenter as a sampler has no ONNX form. Convert the other steps: make_pipeline(...)."
 
 
 def to_onnx(
@@ -94,9 +87,7 @@ def to_onnx(
     True
     """
     if not isinstance(vae, VAETransformer):
-        raise TypeError(
-            f"to_onnx takes a fitted VAETransformer; got {type(vae).__name__}. {_remedy(vae)}"
-        )
+        raise TypeError(f"to_onnx takes a VAETransformer, not {type(vae).__name__}. {_remedy(vae)}")
     check_is_fitted(vae)
     if part == "encoder":
         return _encoder(vae, vae.spec_.dtype, target_opset)
@@ -145,35 +136,28 @@ def register() -> None:
     try:
         from skl2onnx import update_registered_converter, update_registered_parser
     except ImportError as error:
-        raise ImportError(
-            'sklearn_vae.onnx.register needs skl2onnx: pip install "sklearn-vae[onnx]".'
-        ) from error
+        raise ImportError(f"register needs skl2onnx: {EXTRA}.") from error
     update_registered_converter(VAETransformer, ALIAS, _set_shape, _convert, parser=_parse)
     for kind in (FrozenEstimator, VAEAugmenter):
+        alias = f"SklearnInner{kind.__name__}"
         update_registered_converter(
-            kind,
-            f"SklearnInner{kind.__name__}",
-            _any_shape,
-            _convert_inner,
-            parser=_parse_inner,
-            options="passthrough",
+            kind, alias, _any_shape, _convert_inner, parser=_parse_inner, options="passthrough"
         )
     update_registered_parser(VAEDetector, _refuse)
 
 
 def _remedy(estimator: Any) -> str:
     """Return what to export instead."""
+    name = "pipeline"
     if isinstance(estimator, VAEDetector):
         return DETECTOR
     if isinstance(estimator, FrozenEstimator):
         return "Pass what is inside: to_onnx(frozen.estimator)."
-    if isinstance(estimator, VAEAugmenter) and estimator.estimator is None:
-        return SAMPLER
-    name = "augmenter.estimator_" if isinstance(estimator, VAEAugmenter) else "pipeline"
-    return (
-        "For pipelines and classifiers call sklearn_vae.onnx.register() once, then "
-        f"skl2onnx.to_onnx({name}, X[:1])."
-    )
+    if isinstance(estimator, VAEAugmenter):
+        if estimator.estimator is None:
+            return SAMPLER
+        name = "augmenter.estimator_"
+    return f"Call sklearn_vae.onnx.register() once, then skl2onnx.to_onnx({name}, X[:1])."
 
 
 def _encoder(vae: VAETransformer, dtype: Any, opset: int) -> onnx.ModelProto:
@@ -200,9 +184,7 @@ def _exported(
     half: _Half, example: torch.Tensor, takes: str, returns: str, opset: int
 ) -> onnx.ModelProto:
     if opset < MIN_OPSET:
-        raise ValueError(
-            f"target_opset={opset}: torch's exporter needs {MIN_OPSET} or later. Raise it."
-        )
+        raise ValueError(f"target_opset={opset}: torch's exporter needs {MIN_OPSET} or later.")
     with torch.device("cpu"):  # the exporter fails under another default
         program = torch.onnx.export(
             half.eval(),
@@ -254,8 +236,7 @@ def _parse_inner(
     from skl2onnx._parse import parse_sklearn
 
     inner = _inner(model)
-    options = scope.get_options(model)
-    if options:
+    if options := scope.get_options(model):
         scope.add_options(id(inner), options)
     outputs: list[Any] = parse_sklearn(scope, inner, inputs, custom_parsers=custom_parsers)
     for each in outputs:
@@ -269,8 +250,13 @@ def _convert_inner(scope: Scope, operator: Operator, container: ModelComponentCo
         each.add_options(id(_inner(operator.raw_operator)), {"zipmap": False})
     outputs = _parse_inner(scope, operator.raw_operator, operator.inputs)
     for source, target in zip(outputs, operator.outputs, strict=True):
-        name = scope.get_unique_operator_name("Inner")
-        container.add_node("Identity", source.full_name, target.full_name, name=name)
+        _join(scope, container, source.full_name, target.full_name)
+
+
+def _join(scope: Scope, container: ModelComponentContainer, source: str, target: str) -> None:
+    """Let one name stand for another's values."""
+    name = scope.get_unique_operator_name("Identity")
+    container.add_node("Identity", source, target, name=name)
 
 
 def _any_shape(operator: Operator) -> None:
@@ -285,10 +271,8 @@ def _set_shape(operator: Operator) -> None:
     """Check the input's type and set the output's shape."""
     vae = operator.raw_operator
     if len(operator.inputs) != 1:
-        raise ValueError(
-            f"The VAE takes one input; got {len(operator.inputs)}. For a data frame convert with "
-            "X[:1].to_numpy()."
-        )
+        n = len(operator.inputs)
+        raise ValueError(f"The VAE takes one input; got {n}: convert with X[:1].to_numpy().")
     shape, fitted = operator.inputs[0].type.shape, vae.spec_.raw_shape
     if tuple(shape[1:]) != fitted:
         raise ValueError(
@@ -313,9 +297,5 @@ def _convert(scope: Scope, operator: Operator, container: ModelComponentContaine
     container.initializers.extend(graph.initializer)
     for opset in model.opset_import:
         container.node_domain_version_pair_sets.add((opset.domain, opset.version))
-    joints = (
-        (operator.inputs[0].full_name, graph.input[0].name),
-        (graph.output[0].name, operator.outputs[0].full_name),
-    )
-    for source, target in joints:
-        container.add_node("Identity", source, target, name=scope.get_unique_operator_name("VAE"))
+    _join(scope, container, operator.inputs[0].full_name, graph.input[0].name)
+    _join(scope, container, graph.output[0].name, operator.outputs[0].full_name)
