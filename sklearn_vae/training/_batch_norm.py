@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ..input._batches import Batch
 
 
+@torch.no_grad()
 def refresh_batch_norm(model: Any, batches: Callable[[], Iterable[Batch]]) -> None:
     """Take BatchNorm's running statistics anew, from clean samples and the present weights.
 
@@ -31,14 +32,11 @@ def refresh_batch_norm(model: Any, batches: Callable[[], Iterable[Batch]]) -> No
     for norm in norms:
         norm.train()
         norm.reset_running_stats()
-    try:
-        with torch.no_grad():
-            for k, batch in enumerate(batches()):
-                for norm in norms:  # the plain average; None would sync in every layer
-                    norm.momentum = 1 / (k + 1)
-                x = model.scaling(batch.x)
-                model(x, x, batch.y)
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-            norm.eval()
+    for k, batch in enumerate(batches()):
+        for norm in norms:  # the plain average; None would sync in every layer
+            norm.momentum = 1 / (k + 1)
+        x = model.scaling(batch.x)
+        model(x, x, batch.y)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        norm.eval()

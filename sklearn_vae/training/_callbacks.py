@@ -6,26 +6,20 @@ import copy
 import pickle
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from joblib import wrap_non_picklable_objects
-from skorch.callbacks import (
-    BatchScoring,
-    Callback,
-    Checkpoint,
-    EarlyStopping,
-    EpochScoring,
-    LRScheduler,
-)
+from skorch import callbacks as cbs
+from skorch.callbacks import Callback
 
-TERMS = ("loss", "loss_best", "log_likelihood", "kl")
-"""What an epoch's row has of each side of the validation split."""
+TERMS = ("loss", "log_likelihood", "kl", "label_loss")
+"""What an epoch's row has of each side of the validation split; the last with labels to learn."""
 
 
 def history_keys(*, labels: bool, validation: bool) -> list[str]:
     """Return the keys of an epoch's row that training records by itself."""
-    terms = [*TERMS, "label_loss"] if labels else TERMS
+    terms = ["loss_best", *(TERMS if labels else TERMS[:-1])]
     sides = ("train", "valid") if validation else ("train",)
     return [f"{side}_{term}" for side in sides for term in terms] + ["epoch", "lr", "dur"]
 
@@ -87,9 +81,7 @@ def _shallow_copy(callback: Any) -> Any:
 def nested_params(callbacks: Any) -> dict[str, Any]:
     """Return ``name`` and ``name__parameter`` of all callbacks, for a search to set."""
     params: dict[str, Any] = {}
-    if not isinstance(callbacks, (list, tuple)):  # which fit will refuse
-        return params
-    for name, cb in named(callbacks):
+    for name, cb in named(callbacks if isinstance(callbacks, (list, tuple)) else ()):
         params[name] = cb
         if isinstance(cb, Callback):
             params |= {f"{name}__{key}": value for key, value in cb.get_params().items()}
@@ -103,20 +95,16 @@ def with_params(callbacks: Any, params: dict[str, Any]) -> list[Any]:
     for key in sorted(params):  # a callback before its parameters
         name, _, parameter = key.partition("__")
         if name not in names:
-            raise ValueError(
-                f"callbacks has no {name!r}; it has {', '.join(map(repr, names)) or 'none'}."
-            )
-        i = names.index(name)
-        value = params[key]
+            raise ValueError(f"callbacks has no {name!r}; it has {names}.")
+        i, value = names.index(name), params[key]
         if parameter:
             _, old = named(items)[i]
             if not hasattr(old, "set_params"):
                 raise ValueError(
-                    f"Invalid parameter callbacks__{key}: callbacks has {old!r:.100} as {name!r}, "
-                    f"which has no {parameter!r} to set. Set callbacks__{name} to a callback first."
+                    f"Invalid parameter callbacks__{key}: callbacks has {old!r:.100} as {name!r}. "
+                    f"Set callbacks__{name} to a callback first."
                 )
-            value = _shallow_copy(old)
-            value.set_params(**{parameter: params[key]})
+            value = _shallow_copy(old).set_params(**{parameter: value})
         items[i] = _renewed(items[i], value)
     return items
 
@@ -143,23 +131,21 @@ def check_callbacks(callbacks: Any, *, keys: list[str], schedule: str, remedy: s
     for name, cb in pairs:
         if hasattr(cb, "on_fit_task_end"):
             raise TypeError(
-                f"callbacks has {name!r}, one of scikit-learn's own. Set it on the estimator: "
-                "estimator.set_callbacks(callback), of scikit-learn 1.9 or later."
+                f"callbacks has {name!r}, one of scikit-learn's. Use estimator.set_callbacks()."
             )
         if not isinstance(cb, Callback):
             raise TypeError(
-                f"callbacks has {name!r}, which is no skorch callback. Pass instances or classes "
-                "of skorch.callbacks.Callback, or tuples (name, callback)."
+                f"callbacks has {name!r}, which is no skorch callback. Pass these, their classes, "
+                "or tuples (name, callback)."
             )
-        if isinstance(cb, (BatchScoring, EpochScoring)) and not callable(cb.scoring):
+        if isinstance(cb, (cbs.BatchScoring, cbs.EpochScoring)) and not callable(cb.scoring):
             raise ValueError(
-                f"{name} has scoring={cb.scoring!r:.100}, but a VAE in training predicts nothing "
-                "that a metric could take. Give a function: scoring(net, X, y) with net.module_."
+                f"{name} has scoring={cb.scoring!r:.100}, but a VAE predicts nothing that a metric "
+                "could take. Give a function: scoring(net, X, y) with net.module_."
             )
-        if isinstance(cb, LRScheduler) and schedule != "constant":
+        if isinstance(cb, cbs.LRScheduler) and schedule != "constant":
             raise ValueError(
-                f"{name} sets the learning rate, and so does lr_schedule={schedule!r}, at every "
-                "step. Set lr_schedule='constant'."
+                f"{name} and lr_schedule={schedule!r} set the rate. Set lr_schedule='constant'."
             )
     for name, cb in pairs:
         monitored = _monitored(cb)
@@ -170,13 +156,9 @@ def check_callbacks(callbacks: Any, *, keys: list[str], schedule: str, remedy: s
                 f"{name} monitors {monitored!r}, but nothing is held out for validation. "
                 f"{remedy} monitor={monitored.replace('valid_', 'train_')!r}."
             )
-        others = [other for _, other in pairs if other is not cb]
-        reads = isinstance(cb, (Checkpoint, EarlyStopping))
-        if reads and not any(_may_record(other) for other in others):
-            raise ValueError(
-                f"{name} monitors {monitored!r}, which is not recorded. There are "
-                f"{', '.join(keys)}."
-            )
+        recorded = any(_may_record(other) for _, other in pairs if other is not cb)
+        if isinstance(cb, (cbs.Checkpoint, cbs.EarlyStopping)) and not recorded:
+            raise ValueError(f"{name} monitors {monitored!r}; recorded are {', '.join(keys)}.")
 
 
 def _monitored(callback: Any) -> str | None:
@@ -194,15 +176,6 @@ def _may_record(callback: Any) -> bool:
 
 FIRST_OF_JOBS = 4
 """Of pickle's protocols, the oldest that is used to send objects to processes."""
-
-
-class _Nowhere:
-    """A file that keeps nothing."""
-
-    def write(self, data: Any) -> int:
-        return len(data)
-
-
 _checking = threading.local()
 
 
@@ -212,30 +185,24 @@ def check_picklable(callbacks: Any, protocol: int = pickle.DEFAULT_PROTOCOL) -> 
         return
     _checking.busy = True
     try:
-        for name, error in _unpicklable(callbacks, protocol):
-            raise TypeError(
-                f"The callback {name} cannot be pickled ({str(error)[:200]}), as saving, "
-                "Pipeline(memory=...) and n_jobs need. Leave out in its __getstate__ what is live, "
-                "give functions a name, or set callbacks=None."
-            ) from error
+        for name, cb in named(callbacks):
+            error = _pickling_error(cb)
+            # Functions without a name of their own, such as lambdas, are what joblib sends to
+            # processes, but not what its caches take, which ask for an old protocol.
+            if error is not None and protocol >= FIRST_OF_JOBS:
+                error = _pickling_error(wrap_non_picklable_objects(cb))
+            if error is not None:
+                raise TypeError(
+                    f"The callback {name} cannot be pickled ({str(error)[:200]}). Leave out in "
+                    "its __getstate__ what is live, give functions a name, or set callbacks=None."
+                ) from error
     finally:
         _checking.busy = False
 
 
-def _unpicklable(callbacks: Any, protocol: int) -> Iterator[tuple[str, Exception]]:
-    for name, cb in named(callbacks):
-        # Functions without a name of their own, such as lambdas, are what joblib sends to
-        # processes, but not what its caches take, which ask for an old protocol.
-        error = _pickling_error(cb)
-        if error is not None and protocol >= FIRST_OF_JOBS:
-            error = _pickling_error(wrap_non_picklable_objects(cb))
-        if error is not None:
-            yield name, error
-
-
 def _pickling_error(callback: Any) -> Exception | None:
     try:
-        pickle.Pickler(_Nowhere()).dump(callback)
+        pickle.dumps(callback)
     except Exception as error:
         return error
     return None

@@ -24,7 +24,7 @@ from ..nn._mps import is_limited
 from ..utils._generators import generators_restored
 from ..utils._spread import spread_rows
 from ._batch_norm import refresh_batch_norm
-from ._callbacks import check_picklable
+from ._callbacks import TERMS, check_picklable
 from ._interrupts import Interrupts
 from ._progress import ProgressBar
 from ._schedules import kl_weight, learning_rate_factor
@@ -53,8 +53,6 @@ class VAENet(NeuralNet):
     module : VAE
     augment : callable or None
         Changes the encoder's view of a batch in training.
-    beta, free_bits : float
-        See :class:`~sklearn_vae.model.NegativeELBO`.
     lr_schedule : {"constant", "cosine"}
     kl_warmup : float
         Epochs over which the KL term's weight rises to ``beta``.
@@ -66,26 +64,22 @@ class VAENet(NeuralNet):
     autocast : torch.dtype or None
         Lower precision of the forward pass in training.
     **kwargs
-        skorch's own parameters.
+        skorch's own parameters; ``criterion__`` those of :class:`~sklearn_vae.model.NegativeELBO`.
     """
 
     def __init__(
         self,
         module: VAE,
         *,
-        augment: Callable[[Tensor], Tensor] | None = None,
-        beta: float = 1.0,
-        free_bits: float = 0.0,
-        lr_schedule: str = "constant",
-        kl_warmup: float = 0.0,
-        importance_samples: int = 1,
-        label_weight: float = 0.0,
-        autocast: torch.dtype | None = None,
+        augment: Callable[[Tensor], Tensor] | None,
+        lr_schedule: str,
+        kl_warmup: float,
+        importance_samples: int,
+        label_weight: float,
+        autocast: torch.dtype | None,
         **kwargs: Any,
     ) -> None:
         self.augment = augment
-        self.beta = beta
-        self.free_bits = free_bits
         self.lr_schedule = lr_schedule
         self.kl_warmup = kl_warmup
         self.importance_samples = importance_samples
@@ -94,8 +88,6 @@ class VAENet(NeuralNet):
         super().__init__(
             module,
             criterion=NegativeELBO,
-            criterion__beta=beta,
-            criterion__free_bits=free_bits,
             iterator_train=Batches,
             iterator_train__shuffle=True,
             iterator_train__labelled_share=LABELLED_SHARE if label_weight > 0 else 0.0,
@@ -151,7 +143,6 @@ class VAENet(NeuralNet):
         self._train_rows = Subset(dataset, spread_rows(len(dataset)).tolist())
         self._pseudo_labels = self.label_weight > 0 and has_guesses(dataset)
         self.step = 0
-        self._totals: dict[bool, Tensor] = {}
         self._training_pass = super().torch_compile(self.module_.__call__, "module")
         callbacks = [callback for _, callback in self.callbacks_]
         self._bars = [cb for cb in callbacks if isinstance(cb, ProgressBar)]
@@ -196,8 +187,7 @@ class VAENet(NeuralNet):
 
     def snapshot(self) -> VAE:
         """Return a copy of the module, as it would be were the training to stop now."""
-        devices = [torch.device(self.device)] if torch.device(self.device).type == "cuda" else []
-        with generators_restored(*devices):
+        with generators_restored(self.device):
             if not self.train_split:
                 self._refresh_batch_norm()
             module: VAE = copy.deepcopy(self.module_).eval()
@@ -244,24 +234,26 @@ class VAENet(NeuralNet):
         if prefix == "valid":
             self._refresh_batch_norm()
         self._set_training(training)
-        if training in self._totals:
-            self._totals[training].zero_()
+        # float32 would lose the later batches of a long epoch; MPS has nothing wider
+        wide = torch.float32 if is_limited(self.device) else torch.float64
+        terms = TERMS if self.label_weight > 0 else TERMS[:-1]
+        self._totals = torch.zeros(len(terms), dtype=wide, device=self.device)
         if self._batchwise:
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
         else:
             for batch in iterator:
                 step_fn(batch)
         self.history[-1]["batches"][:] = [{}]  # skorch's callbacks look for a last batch
-        n = len(iterator.rows)
-        totals = self._totals[training].cpu().tolist()  # the only wait for the device
-        for name, total in zip(self._total_names, totals, strict=True):
-            self.history.record(f"{prefix}_{name}", total / n)
-        loss = f"{prefix}_loss"
-        earlier = [row[loss] for row in self.history[:-1] if loss in row]
-        self.history.record(f"{loss}_best", self.history[-1][loss] < min(earlier, default=inf))
+        totals = self._totals.cpu().tolist()  # the only wait for the device
+        for name, total in zip(terms, totals, strict=True):
+            self.history.record(f"{prefix}_{name}", total / len(iterator.rows))
+        name = f"{prefix}_loss"
+        *earlier, loss = [row[name] for row in self.history if name in row]
+        self.history.record(f"{name}_best", loss < min(earlier, default=inf))
         if training:
-            self.history.record("lr", self.optimizer_.param_groups[0]["lr"])
-        self._check_finite(prefix)
+            self.history.record("lr", self._present_rates()[0])
+        if not isfinite(loss):  # once an epoch: a check per step would sync
+            raise diverged(f"{prefix} loss became {loss}", self)
 
     def train_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Make one step of the optimiser, at the schedule's rate."""
@@ -271,15 +263,12 @@ class VAENet(NeuralNet):
             bar.advance()
         if self._batchwise:
             return super().train_step(batch, **fit_params)
-        self._zero_grad()
-        step = self.train_step_single(batch)
-        self.optimizer_.step()
-        return step
-
-    def _zero_grad(self) -> None:
         for group in self.optimizer_.param_groups:
             for parameter in group["params"]:
                 parameter.grad = None  # zero_grad() does as much, in eight times the time
+        step = self.train_step_single(batch)
+        self.optimizer_.step()
+        return step
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Compute the loss of a batch and its gradients."""
@@ -289,10 +278,8 @@ class VAENet(NeuralNet):
 
     def _kl_weight(self) -> float:
         # By the history's length: training that goes on does not warm up again.
-        epoch = (
-            len(self.history) - 1 + (self.step - 1) % self.steps_per_epoch / self.steps_per_epoch
-        )
-        return kl_weight(epoch, self.kl_warmup)
+        of_epoch = (self.step - 1) % self.steps_per_epoch / self.steps_per_epoch
+        return kl_weight(len(self.history) - 1 + of_epoch, self.kl_warmup)
 
     def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Compute the loss of a batch at the full weight of the KL term, without augmentation."""
@@ -309,14 +296,15 @@ class VAENet(NeuralNet):
             run = self._training_pass if training and n == self._whole_batch else module
             terms: ELBOTerms = run(view, x[:n], of_batch, self.importance_samples)
         loss: Tensor = self.criterion_(terms, weight)
-        means = {"log_likelihood": terms.mean_log_likelihood, "kl": terms.mean_kl}
+        means = [terms.mean_log_likelihood, terms.mean_kl]
         if self.label_weight > 0:
             assert terms.logits is not None
             assert y is not None
-            labels = label_loss(terms.logits, y, self._guesses(x[:n]) if training else None)
-            loss = loss + self.label_weight * labels
-            means["label_loss"] = labels
-        self._add_up(training, n, {"loss": loss, **means})
+            guesses = self._guesses(x[:n]) if training and self._pseudo_labels else None
+            means.append(label_loss(terms.logits, y, guesses))
+            loss = loss + self.label_weight * means[-1]
+        with torch.no_grad():
+            self._totals.add_(torch.stack([loss, *means]), alpha=n)
         return loss, terms
 
     def _view(self, x: Tensor) -> Tensor:
@@ -325,29 +313,16 @@ class VAENet(NeuralNet):
             return x
         return self.augment(x if isinstance(self.augment, Augment) else x.clone())
 
-    def _guesses(self, x: Tensor) -> Tensor | None:
-        """Return the class head's view of clean images; None where all have labels."""
-        if not self._pseudo_labels:
-            return None
+    def _guesses(self, x: Tensor) -> Tensor:
+        """Return the class head's view of clean images."""
         with torch.no_grad(), self._autocast():
             logits: Tensor = self.module_.class_logits(x)
         return logits
 
-    def _add_up(self, training: bool, n: int, means: dict[str, Tensor]) -> None:
-        """Add a batch's means to the totals of the epoch, on the device."""
-        with torch.no_grad():
-            values = torch.stack(list(means.values()))
-            if training not in self._totals:
-                self._total_names = tuple(means)
-                # float32 would lose the later batches of a long epoch; MPS has nothing wider
-                wide = torch.float32 if is_limited(values.device) else torch.float64
-                self._totals[training] = torch.zeros_like(values, dtype=wide)
-            self._totals[training].add_(values, alpha=n)
-
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         if self.autocast is None:
             return contextlib.nullcontext()
-        return torch.autocast(torch.device(self.device).type, dtype=self.autocast)
+        return torch.autocast(self.device.type, dtype=self.autocast)
 
     def _apply_schedule(self) -> None:
         if self.lr_schedule == "constant":
@@ -367,12 +342,6 @@ class VAENet(NeuralNet):
     def _present_rates(self) -> list[float]:
         return [group["lr"] for group in self.optimizer_.param_groups]
 
-    def _check_finite(self, prefix: str) -> None:
-        """Stop at a loss that is not a number, once an epoch (a check per step would sync)."""
-        loss = self.history[-1][f"{prefix}_loss"]
-        if not isfinite(loss):
-            raise diverged(f"{prefix} loss became {loss}", self)
-
 
 def check_weights(net: VAENet) -> None:
     """Look at what no loss has seen: the last step's weights, and statistics of their outputs.
@@ -389,9 +358,8 @@ def check_weights(net: VAENet) -> None:
 def diverged(what: str, net: VAENet) -> FloatingPointError:
     """Return the error of a training that ended in no numbers."""
     return FloatingPointError(
-        f"The {what} in epoch {net.history[-1]['epoch']}. Likely "
-        f"causes: a learning rate that is too large (lr={net.lr}), extreme values in X "
-        "(scale them), or bfloat16 (precision='float32'). The estimator was left as it was."
+        f"The {what} in epoch {net.history[-1]['epoch']}. Use a smaller learning rate "
+        f"(lr={net.lr}), scale extreme values of X, or set precision='float32'."
     )
 
 
@@ -404,7 +372,7 @@ def has_guesses(dataset: Any) -> bool:
     known = whole.classes[rows] >= 0
     if not known.any() and (whole.classes >= 0).any():
         raise ValueError(
-            "No row with a label is left for training: all are in the validation split. Label "
-            "more rows, or use a smaller validation_fraction."
+            "All rows with a label are in the validation split. Label more rows, or use a smaller "
+            "validation_fraction."
         )
     return not bool(known.all())

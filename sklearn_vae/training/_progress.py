@@ -85,16 +85,13 @@ class EpochLog(Callback):
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Print the epoch's row of the history."""
         row = net.history[-1]
-        parts = [f"epoch {row['epoch']:>4}"]
-        for key in SHOWN:
-            if key in row:
-                parts.append(f"{key} {row[key]:.5g}")
+        shown = [f"{key} {row[key]:.5g}" for key in SHOWN if key in row]
         left = (time.perf_counter() - self.begun_) * (net.n_steps - net.step) / net.step
-        tell("  ".join([*parts, f"{row['dur']:.1f} s", f"{left:.0f} s left"]))
+        times = f"{row['dur']:.1f} s", f"{left:.0f} s left"
+        tell("  ".join([f"epoch {row['epoch']:>4}", *shown, *times]))
 
 
 def _where(net: Any) -> str:
     """Return device, precision and how steps are run, in words."""
-    dtype = torch.float32 if net.autocast is None else net.autocast
-    how = "compiled" if net.compile else "eager"
-    return f"{net.device}, {str(dtype).removeprefix('torch.')}, {how}"
+    dtype = str(net.autocast or torch.float32).removeprefix("torch.")
+    return f"{net.device}, {dtype}, {'compiled' if net.compile else 'eager'}"

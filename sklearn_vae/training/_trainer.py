@@ -196,12 +196,10 @@ class Trainer:
                 "batch_size >= 2 or a network without it, such as network='conv' or 'mlp'."
             )
         if self.free_bits > 0 and not model.has_kl_per_dimension():
-            parts = (
-                f"prior={model.prior_recipe!r:.100} with posterior={model.posterior_recipe!r:.100}"
-            )
             raise ValueError(
-                f"free_bits={self.free_bits} is per latent dimension, which {parts} does not tell "
-                "apart. Use free_bits=0, or prior='normal' with posterior='normal'."
+                f"free_bits={self.free_bits} is per latent dimension, which prior="
+                f"{model.prior_recipe!r:.100} with posterior={model.posterior_recipe!r:.100} does "
+                "not tell apart. Use free_bits=0, or prior='normal' with posterior='normal'."
             )
 
     def _make_net(
@@ -214,32 +212,28 @@ class Trainer:
         partial: bool,
         first: Sequence[Callback],
     ) -> VAENet:
-        optimizer = self.optimizer
         settings: dict[str, Any] = {}
-        if isinstance(optimizer, str):
-            optimizer = OPTIMIZERS[optimizer]
-            if device.type in FUSED:
-                settings["optimizer__fused"] = True
+        if isinstance(self.optimizer, str) and device.type in FUSED:
+            settings["optimizer__fused"] = True
         if isinstance(self.compile, str):
             settings["compile__mode"] = self.compile
-        valid = None if split is None else Subset(data, split[1])
         schedule = "constant" if partial else self.lr_schedule
-        callbacks = self._make_callbacks(schedule, partial=partial, validation=valid is not None)
+        callbacks = self._make_callbacks(schedule, partial=partial, validation=split is not None)
         return VAENet(
             model,
             augment=resolve_augment(self.augment, spec.shape),
-            beta=self.beta,
-            free_bits=self.free_bits,
+            criterion__beta=self.beta,
+            criterion__free_bits=self.free_bits,
             lr_schedule=schedule,
             kl_warmup=self.kl_warmup,
             importance_samples=self.importance_samples,
             label_weight=self.label_weight * spec.n_features,
             autocast=resolve_precision(self.precision, device, model, bounded=spec.is_intensity),
-            optimizer=optimizer,
+            optimizer=OPTIMIZERS.get(self.optimizer, self.optimizer),
             **settings,
             lr=self.lr,
             batch_size=self.batch_size,
-            train_split=None if valid is None else predefined_split(valid),
+            train_split=None if split is None else predefined_split(Subset(data, split[1])),
             callbacks=[*first, *callbacks],
             device=device,
             compile=bool(self.compile),  # NumPy's True from an array of candidates, too
@@ -299,29 +293,18 @@ class Trainer:
                 f"validation_fraction={fraction} of {n} samples leaves {n - n_valid} to train on; "
                 "at least 2 are needed. Use more samples or validation_fraction=0."
             )
-        train, valid = train_test_split(
-            np.arange(n),
-            test_size=n_valid,
-            random_state=seed,
-            stratify=_strata(y, n, n_valid),
-        )
-        return train, valid
+        how = {"test_size": n_valid, "random_state": seed}
+        with contextlib.suppress(TypeError, ValueError):  # few of a class, or None among strings
+            if _are_labels(y):
+                return tuple(train_test_split(np.arange(n), stratify=y, **how))
+        return tuple(train_test_split(np.arange(n), **how))
 
 
-def _strata(y: Any, n: int, n_valid: int) -> np.ndarray | None:
-    """Return y where it can stratify a split: labels, each class on both sides."""
-    if y is None:
-        return None
-    if y.dtype.kind == "f" and not np.isfinite(y).all():
-        return None
-    try:
-        if y.ndim != 1 or type_of_target(y) not in ("binary", "multiclass"):
-            return None
-        _, counts = np.unique(y, return_counts=True)
-    except (TypeError, ValueError):  # None among strings, say
-        return None
-    fits = counts.min() >= 2 and len(counts) <= min(n_valid, n - n_valid)
-    return y if fits else None
+def _are_labels(y: Any) -> bool:
+    """Return whether a split can be stratified by y, but for the sizes of its classes."""
+    if y is None or y.ndim != 1 or (y.dtype.kind == "f" and not np.isfinite(y).all()):
+        return False
+    return type_of_target(y) in ("binary", "multiclass")
 
 
 def _same_groups(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> bool:

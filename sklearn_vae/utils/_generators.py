@@ -28,7 +28,7 @@ def generators_restored(*devices: torch.device) -> Iterator[None]:
     They are the process's, not the thread's: one thread at a time is let in, since another would
     rewind them under its feet. joblib runs nested jobs in threads.
     """
-    with _lock, torch.random.fork_rng(devices=devices):
+    with _lock, torch.random.fork_rng(devices=[d for d in devices if d.type == "cuda"]):
         yield
 
 
@@ -62,8 +62,7 @@ def _usual_device() -> Iterator[None]:
 @contextlib.contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Seed torch inside the block, under its usual defaults; all is restored afterwards."""
-    devices = [device] if device.type == "cuda" else []
-    with generators_restored(*devices), usual_dtype(), _usual_device():
+    with generators_restored(device), usual_dtype(), _usual_device():
         if device.type == "mps":
             state = torch.mps.get_rng_state()
         torch.manual_seed(seed)
