@@ -12,12 +12,7 @@ from sklearn.utils.validation import check_is_fitted, check_memory
 
 from ._codec import SYMMETRIES, Codec, learn_feature_scale
 from ._parameters import VAEParameters
-from ._sklearn_compat import (
-    CallbackSupportMixin,
-    FitTasks,
-    fit_context,
-    fit_tasks,
-)
+from ._sklearn_compat import CallbackSupportMixin, FitTasks, fit_context, fit_tasks
 from .input._labels import (
     are_among,
     check_length,
@@ -30,33 +25,18 @@ from .input._read import read_first, with_checks
 from .input._row_keys import NO_KEYS, remembered
 from .input._rows import Rows
 from .input._spec import InputSpec, read_spec
-from .model import (
-    VAE,
-    Likelihood,
-    PosteriorFamily,
-    Prior,
-    VAERecipe,
-)
+from .model import VAE, Likelihood, PosteriorFamily, Prior, VAERecipe
 from .nn import Network
-from .training import (
-    Resumption,
-    Trainer,
-    VAENet,
-    check_picklable,
-    resolve_epochs,
-)
+from .training._callbacks import check_picklable
+from .training._net import VAENet
 from .training._progress import AroundEpochs
+from .training._trainer import Resumption, Trainer, resolve_epochs
 from .utils._at_once import fitted_at_once
 from .utils._counts import check_count
 from .utils._doc_link import DocLinkMixin
 from .utils._generators import generators_restored
 
-BESIDE_TRAINING: dict[str, Any] = {
-    "features": "mean",
-    "symmetry": None,
-    "memory": None,
-    "verbose": 0,
-}
+BESIDE_TRAINING = {"features": "mean", "symmetry": None, "memory": None, "verbose": 0}
 """Parameters that training does not depend on, at their defaults: a cache does not look at them."""
 
 
@@ -232,18 +212,12 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
         trainer = Trainer.of(self)
         trainer.check_objective()
         known = getattr(self, "classes_", None) if again else None
-        kept = None if not partial and self._has_new(labels, known) else known
-        self._set_classes(data, labels, kept)
+        self._set_classes(data, labels, known, partial=partial)
         recipe = replace(recipe, n_labels=len(getattr(self, "classes_", ())))
         resume = None
         if again:
-            new_head = self.label_weight > 0 and self.classes_ is not known
-            resume = Resumption(
-                self.module_,
-                self.history_,
-                self._optimizer_state(),
-                new_labels=recipe.n_labels if new_head else 0,
-            )
+            new_labels = recipe.n_labels if getattr(self, "classes_", None) is not known else 0
+            resume = Resumption(self.module_, self.history_, self._optimizer_state(), new_labels)
         before = self.row_keys_ if again else NO_KEYS
 
         def finish(codec: Codec) -> None:
@@ -261,10 +235,10 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
             first=[] if tasks is None else [self._reporter(tasks, recipe, spec, data)],
             finish=finish,
         )
-        rows, done = net.rows(), 0 if resume is None else len(resume.history)
-        shown = (len(rows) - done) * n_trained + (self.n_samples_seen_ if again else 0)
-        self.codec_, self.net_, self.n_samples_seen_ = codec, net, shown
-        self.history_, self.n_iter_ = rows, len(rows)
+        rows = net.rows()
+        done, seen_before = (len(self.history_), self.n_samples_seen_) if again else (0, 0)
+        self.n_samples_seen_ = seen_before + (len(rows) - done) * n_trained
+        self.codec_, self.net_, self.history_, self.n_iter_ = codec, net, rows, len(rows)
         self.__dict__.pop("_loaded_optimizer", None)
         self._resumable = partial or self.warm_start
         if tasks is not None:
@@ -326,8 +300,8 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
         """Learn the scale of hidden features."""
         if not learn_feature_scale(codec, data):
             raise FloatingPointError(
-                f"After training the network's activations are infinite or NaN. Use a smaller "
-                f"learning rate (lr={self.lr}), or scale X. The estimator was left as it was."
+                "After training the network's activations are infinite or NaN. Use a smaller "
+                f"learning rate (lr={self.lr}), or scale X."
             )
 
     def _reporter(
@@ -338,7 +312,7 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
         def fitted(net: VAENet) -> dict[str, Any]:
             now = object.__new__(type(self))
             now.__dict__.update(self.__dict__)
-            now.codec_ = Codec(recipe, spec, net.snapshot(), torch.device(net.device), self.device)
+            now.codec_ = Codec(recipe, spec, net.snapshot(), net.device, self.device)
             now.history_, now.n_iter_ = net.rows(), len(net.history)
             with generators_restored():  # a Dataset may draw
                 self._learn_scale(now.codec_, data)
@@ -353,9 +327,8 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
             )
         if self.symmetry is not None and not spec.is_image:
             raise ValueError(
-                f"symmetry={self.symmetry!r} flips images, but X has rows of "
-                f"{spec.n_features} values. Set image_shape, for example "
-                "image_shape=(28, 28), or leave symmetry=None."
+                f"symmetry={self.symmetry!r} flips images, but X has rows of {spec.n_features} "
+                "values. Set image_shape, for example (28, 28), or symmetry=None."
             )
 
     def _optimizer_state(self) -> tuple[str, dict[str, Any]]:
@@ -383,27 +356,25 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
         check_length(y, n)
         return y
 
-    def _has_new(self, y: np.ndarray | None, known: np.ndarray | None) -> bool:
-        """Whether there are labels to learn that are not among the known classes."""
-        if self.label_weight == 0 or y is None or known is None:
-            return False
-        return not are_among(y, known)
+    def _set_classes(self, data: Rows, y: Any, known: np.ndarray | None, *, partial: bool) -> None:
+        """Learn the classes and hand each row's number to the batches.
 
-    def _set_classes(self, data: Rows, y: np.ndarray | None, known: np.ndarray | None) -> None:
-        """Learn the classes, if none are known, and hand each row's number to the batches."""
+        Known classes stay, but where ``fit`` meets others.
+        """
+        to_learn = self.label_weight > 0
+        if to_learn and known is not None and not partial and not are_among(y, known):
+            known = None
         if known is None:
             for name in ("classes_", "n_unlabelled_"):
                 self.__dict__.pop(name, None)
-        if self.label_weight == 0:
+        if not to_learn:
             return
-        assert y is not None
         self.classes_, numbers = class_numbers(y, known)
         check_not_recoded(self.classes_, numbers)
         if len(self.classes_) < 2:
             raise ValueError(
                 f"label_weight={self.label_weight} needs two classes or more, but y has "
-                f"{self.classes_.tolist()} (-1 means unlabelled). Set label_weight=0 to train "
-                "without labels."
+                f"{self.classes_.tolist()} (-1 is none). Set label_weight=0 to train without."
             )
         data.classes = torch.from_numpy(numbers)
         self.n_unlabelled_ = tell_unlabelled(numbers, self.verbose)
@@ -439,9 +410,8 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
             that is not an int of 1 or more.
         """
         check_is_fitted(self)
-        n_draws = check_count("n_draws", n_draws)
-        data = self._read(X)
-        return self.codec_.score(data, n_draws, importance_weighted=importance_weighted)
+        n = check_count("n_draws", n_draws)
+        return self.codec_.score(self._read(X), n, importance_weighted=importance_weighted)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean ELBO of X in nats per sample; larger is better.
@@ -468,8 +438,7 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
         return super().__reduce_ex__(protocol)
 
     def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())
-        state.pop("net_", None)
+        state = {k: v for k, v in super().__getstate__().items() if k != "net_"}
         if "codec_" in state:
             state["codec_"] = replace(self.codec_, asked=self.device)
             if self._resumable:

@@ -16,7 +16,6 @@ from .input._rows import ArrayDataset, Rows
 from .input._spec import InputSpec, chunk_rows
 from .model._row_noise import row_noise
 from .nn._device import ASYNCHRONOUS, exact_inference, resolve_device, to_device, to_host
-from .nn._mps import is_limited
 from .utils._generators import generators_restored, usual_dtype
 from .utils._memory import explains_memory
 from .utils._spread import spread_rows
@@ -98,14 +97,8 @@ class Codec:
 
     def scaled(self, raw: torch.Tensor) -> torch.Tensor:
         """Return raw samples as the network's input, on the device."""
-        scaled: torch.Tensor = self.module.scaling(self.on_device(raw))
+        scaled: torch.Tensor = self.module.scaling(to_device(raw, self.device))
         return scaled
-
-    def on_device(self, raw: torch.Tensor) -> torch.Tensor:
-        """Return a chunk on the device."""
-        if is_limited(self.device) and raw.dtype == torch.float64:
-            raw = raw.float()  # MPS has no float64
-        return to_device(raw, self.device)
 
     @explains_memory(_to_infer)
     def apply(self, data: Rows, function: OfChunk) -> np.ndarray:
@@ -198,7 +191,7 @@ class Codec:
 
     def decoder(self, z: torch.Tensor) -> torch.Tensor:
         """Return the mean of p(x|z) of a chunk in the layout and range of X; uint8 or float32."""
-        return self.raw(self.module.conditional(self.on_device(z)).mean)
+        return self.raw(self.module.conditional(to_device(z, self.device)).mean)
 
     def raw(self, x: torch.Tensor) -> torch.Tensor:
         """Return scaled samples in the layout and range of the fitted X; uint8 or float32."""

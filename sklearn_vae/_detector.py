@@ -36,7 +36,7 @@ from .detection import (
 from .input._row_keys import shared_rows
 from .input._rows import Rows, rows_of
 from .input._spec import DARK_WARNING
-from .training import resolve_epochs
+from .training._trainer import resolve_epochs
 from .utils._doc_link import DocLinkMixin
 from .utils._recipes import NestedParamsMixin
 

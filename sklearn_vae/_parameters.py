@@ -14,26 +14,14 @@ from sklearn.base import BaseEstimator
 
 from ._sklearn_compat import HasMethods, Hidden, Interval, StrOptions
 from .augmentation._augment import AUGMENTATIONS, Augment, AugmentationName
-from .model import (
-    LIKELIHOODS,
-    POSTERIORS,
-    PRIORS,
-    Likelihood,
-    PosteriorFamily,
-    Prior,
-)
+from .model import LIKELIHOODS, POSTERIORS, PRIORS, Likelihood, PosteriorFamily, Prior
 from .model._likelihoods import LikelihoodName
 from .model._posteriors import PosteriorName
 from .model._priors import PriorName
 from .nn import NETWORKS, Network, NetworkName, Patches
-from .training import (
-    LR_SCHEDULES,
-    OPTIMIZERS,
-    LRSchedule,
-    OptimizerName,
-    nested_params,
-    with_params,
-)
+from .training._callbacks import nested_params, with_params
+from .training._schedules import LR_SCHEDULES, LRSchedule
+from .training._trainer import OPTIMIZERS, OptimizerName
 from .utils._recipes import NestedParamsMixin
 
 CompileMode = Literal["reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"]
@@ -42,6 +30,10 @@ Precision = Literal["auto", "float32", "bfloat16"]
 Features = Literal["mean", "mean+std", "hidden"]
 FEATURES: tuple[str, ...] = get_args(Features)
 Symmetry = Literal["horizontal", "both"]
+
+
+NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
+AT_LEAST_1 = Interval(Integral, 1, None, closed="left")
 
 
 class VAEParameters(NestedParamsMixin, BaseEstimator):
@@ -56,32 +48,27 @@ class VAEParameters(NestedParamsMixin, BaseEstimator):
     }
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "z_dim": [Interval(Integral, 1, None, closed="left")],
+        "z_dim": [AT_LEAST_1],
         "network": [StrOptions({"auto", *NETWORKS}), Network, tuple],
         "image_shape": [tuple, list, None],
         "likelihood": [StrOptions({"auto", *LIKELIHOODS}), Likelihood],
         "prior": [StrOptions(set(PRIORS)), Prior],
         "posterior": [StrOptions(set(POSTERIORS)), PosteriorFamily],
-        "beta": [Interval(Real, 0, None, closed="left")],
-        "kl_warmup": [Interval(Real, 0, None, closed="left")],
-        "free_bits": [Interval(Real, 0, None, closed="left")],
-        "importance_samples": [Interval(Integral, 1, None, closed="left")],
-        "label_weight": [Interval(Real, 0, None, closed="left")],
-        "augment": [
-            StrOptions({"auto", *AUGMENTATIONS}),
-            Interval(Real, 0, None, closed="left"),
-            callable,
-            None,
-        ],
+        "beta": [NOT_NEGATIVE],
+        "kl_warmup": [NOT_NEGATIVE],
+        "free_bits": [NOT_NEGATIVE],
+        "importance_samples": [AT_LEAST_1],
+        "label_weight": [NOT_NEGATIVE],
+        "augment": [StrOptions({"auto", *AUGMENTATIONS}), NOT_NEGATIVE, callable, None],
         "features": [StrOptions(set(FEATURES))],
         "symmetry": [StrOptions(set(get_args(Symmetry))), None],
-        "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "max_epochs": [AT_LEAST_1, StrOptions({"auto"})],
+        "batch_size": [AT_LEAST_1],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "lr_schedule": [StrOptions(set(LR_SCHEDULES))],
         "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
         "validation_fraction": [Interval(Real, 0, 1, closed="left"), None],
-        "patience": [Interval(Integral, 1, None, closed="left"), None],
+        "patience": [AT_LEAST_1, None],
         "warm_start": ["boolean"],
         "device": [str, torch.device],
         "precision": [StrOptions(set(get_args(Precision)))],

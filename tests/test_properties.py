@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 
 from sklearn_vae import VAEAugmenter, VAEDetector, VAETransformer
 from sklearn_vae.nn import MLP, Conv
-from sklearn_vae.training import VAENet
+from sklearn_vae.training._net import VAENet
 
 QUICK = {"z_dim": 3, "max_epochs": 1, "device": "cpu"}
 RANDOM = settings(

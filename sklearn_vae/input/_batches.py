@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.utils.data import Subset
 
 from ..nn._device import free_memory, to_device
-from ..nn._mps import is_limited
 from ._rows import ResidentDataset
 
 DEVICE_SHARE = 0.5
@@ -116,10 +115,7 @@ class Batches:
                 draws = torch.randint(len(self.labelled_rows), size, device=device)
                 index = torch.cat([index, self.labelled_rows[draws]])
                 y = torch.cat([y, self.labels[draws.to(self.labels.device)]])
-            x = self.dataset.take(index)
-            if is_limited(self.device) and x.dtype == torch.float64:
-                x = x.float()  # MPS has no float64
-            yield Batch(to_device(x, self.device), y, stop - start)
+            yield Batch(to_device(self.dataset.take(index), self.device), y, stop - start)
 
 
 def without_subsets(dataset: Any) -> tuple[Any, Tensor]:

@@ -84,9 +84,6 @@ class Likelihood(Recipe, nn.Module):
         """
         raise TypeError(f"{type(self).__name__} must define forward(params) -> Distribution.")
 
-    def _location(self, params: Tensor) -> Tensor:
-        return torch.sigmoid(params) if self.bounded else params
-
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse to change a setting: estimators and caches rely on it."""
         if name in self.__dict__ and name in param_names(type(self)):
@@ -186,7 +183,8 @@ class Gaussian(Likelihood):
             scale = self.log_scale.clamp(min=MIN_LOG_SCALE).exp()
         else:
             scale = 1.0 if isinstance(self.scale, str) else float(self.scale)
-        return td.Normal(self._location(params), scale, validate_args=False)
+        loc = torch.sigmoid(params) if self.bounded else params
+        return td.Normal(loc, scale, validate_args=False)
 
 
 class BCEMSE(Likelihood):

@@ -111,15 +111,12 @@ def _resolve_network(given: Any, spec: InputSpec) -> Network:
         network = _usual_network(spec) if given == "auto" else NETWORKS[given]()
     elif isinstance(given, tuple):
         if len(given) != 2 or not all(isinstance(m, torch.nn.Module) for m in given):
-            raise ValueError(
-                f"network={given!r}: a tuple holds two torch modules, (encoder, decoder)."
-            )
+            raise ValueError(f"network={given!r}: give two torch modules, (encoder, decoder).")
         network = Custom(*given)
     if not spec.is_image and not network.takes_vectors:
         raise ValueError(
-            f"network={given!r} needs images, but X has rows of {spec.n_features} "
-            "values whose layout is ambiguous. Set image_shape, for example "
-            "image_shape=(28, 28), pass X as (n, height, width[, channels]), or use "
+            f"network={given!r} needs images, but X has rows of {spec.n_features} values. Set "
+            "image_shape, for example (28, 28), pass X as (n, height, width[, channels]), or use "
             "network='mlp'."
         )
     return network
@@ -133,13 +130,12 @@ def _usual_network(spec: InputSpec) -> Network:
 
 
 def _resolve_likelihood(given: Any, spec: InputSpec) -> Likelihood:
-    intensity = spec.is_intensity
     likelihood = given
     if isinstance(given, str):
-        gaussian = spec.is_tiny or spec.is_colour or not intensity
+        gaussian = spec.is_tiny or spec.is_colour or not spec.is_intensity
         usual = "gaussian" if gaussian else "bernoulli"
         likelihood = LIKELIHOODS[usual if given == "auto" else given]()
     # Settings only: tensors are made with the model, and skops saves no others.
     likelihood = copy.deepcopy(likelihood)
-    likelihood.bounded = intensity or likelihood.needs_bounded
+    likelihood.bounded = spec.is_intensity or likelihood.needs_bounded
     return likelihood

@@ -259,9 +259,8 @@ class VAE(nn.Module):
 
         Draws come last, so that a sample's sum is the same however many samples there are.
         """
-        log_w = []
-        for z, log_q in map(q.draw, noise):
-            log_w.append(self.log_likelihood(x, z) + p.log_prob(z) - log_q)
+        draws = map(q.draw, noise)
+        log_w = [self.log_likelihood(x, z) + p.log_prob(z) - log_q for z, log_q in draws]
         return torch.stack(log_w, 1)
 
     def scaled_hidden(self, raw: Tensor) -> Tensor:
@@ -313,23 +312,22 @@ class VAE(nn.Module):
         ``x``, two scaled training samples, pass through the new model.
         """
         self.eval()
-        q, p_z = self.posterior(x), self.p_z()
+        prior, q = self.prior_recipe, self.posterior(x)
         z, log_q = q.draw(zeros(self, self.z_dim))
-        p_x = self.conditional(z, torch.full((2,), -1, device=x.device))
-        one, codes, parts = {(2,)}, {(2, self.z_dim)}, (self.prior_recipe, self.posterior_recipe)
+        log_px = self.log_likelihood(x, z, torch.full((2,), -1, device=x.device))
+        one, codes, kl = {(2,)}, {(2, self.z_dim)}, q.kl_divergence(prior, self.p_z)
         for name, recipe, what, found, wanted in (
-            ("posterior", parts[1], "draws", z, codes),
-            ("posterior", parts[1], "densities", log_q, one),
-            ("prior", parts[0], "densities", p_z.log_prob(z), one),
-            ("prior", parts[0], "KL terms", q.kl_divergence(parts[0], self.p_z), codes | {(2, 1)}),
-            ("likelihood", self.likelihood, "densities", joint_log_prob(p_x, x), one),
+            ("posterior", self.posterior_recipe, "draws", z, codes),
+            ("posterior", self.posterior_recipe, "densities", log_q, one),
+            ("prior", prior, "densities", self.p_z().log_prob(z), one),
+            ("prior", prior, "KL terms", kl, codes | {(2, 1)}),
+            ("likelihood", self.likelihood, "densities", log_px, one),
         ):
             if found is not None and tuple(found.shape) not in wanted:
                 raise ValueError(
                     f"{name}={recipe!r:.100} gives {what} of shape {tuple(found.shape)} for two "
-                    f"samples with codes of {self.z_dim} dimensions; {max(wanted)} is needed. Of "
-                    "independent dimensions make one distribution: "
-                    "torch.distributions.Independent(p, 1)."
+                    f"codes of {self.z_dim} dimensions; {max(wanted)} is needed. For independent "
+                    "dimensions use torch.distributions.Independent(p, 1)."
                 )
         self.train()
 
@@ -360,8 +358,7 @@ class VAE(nn.Module):
         expected = (len(zeros(self)), self.likelihood.n_params * shape[0], *shape[1:])
         if decoded.shape != expected:
             raise ValueError(
-                f"The decoder returns shape {tuple(decoded.shape)} for two latent codes; "
-                f"{expected} is needed ({self.likelihood.n_params} per value of an input of "
-                f"shape {shape}, for likelihood {self.likelihood!r})."
+                f"The decoder returns shape {tuple(decoded.shape)} for two codes; {expected} is "
+                f"needed: {self.likelihood.n_params} per value, for {self.likelihood!r}."
             )
         return activations[-1].shape[1:].numel(), [self._pooled(a).shape[1] for a in activations]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
@@ -12,6 +13,7 @@ from ..utils._counts import are_counts, as_tuple
 from ._network import Network, Reshape, Shape, Stages
 
 Size = tuple[int, int]
+Activation = type[nn.ReLU] | type[nn.LeakyReLU]
 
 
 @dataclass(frozen=True)
@@ -55,47 +57,25 @@ class Conv(Network):
     def encoder(self, shape: Shape) -> Stages:
         """Return one block per entry of ``channels``: ``(n, channels[-1], h', w')``."""
         self._sizes(shape)
-        widths = (shape[0], *self.channels)
-        return Stages(
-            *(
-                nn.Sequential(
-                    nn.Conv2d(c_in, c_out, 4, 2, 1, bias=not self.batch_norm), *self._act(c_out)
-                )
-                for c_in, c_out in pairwise(widths)
-            )
-        )
+        stages = []
+        for c_in, c_out in pairwise((shape[0], *self.channels)):
+            convolution = nn.Conv2d(c_in, c_out, 4, 2, 1, bias=not self.batch_norm)
+            stages.append(_activated(convolution, nn.ReLU, batch_norm=self.batch_norm))
+        return Stages(*stages)
 
     def decoder(self, z_dim: int, shape: Shape) -> nn.Module:
         """Return Linear + ReLU to the encoder's last map, then transposed convolutions."""
-        sizes = self._sizes(shape)[::-1]
-        widths = (*reversed(self.channels), shape[0])
-        start = (widths[0], *sizes[0])
-        layers: list[nn.Module] = [nn.Linear(z_dim, prod(start)), Reshape(start), nn.ReLU()]
-        for i, (c_in, c_out) in enumerate(pairwise(widths)):
-            last = i == len(self.channels) - 1
-            padding = _output_padding(sizes[i], sizes[i + 1], lost=0)
-            bias = last or not self.batch_norm
-            layers.append(
-                nn.ConvTranspose2d(c_in, c_out, 4, 2, 1, output_padding=padding, bias=bias)
-            )
-            if not last:
-                layers += self._act(c_out)
-        return nn.Sequential(*layers)
-
-    def _act(self, channels: int) -> list[nn.Module]:
-        norm: list[nn.Module] = [nn.BatchNorm2d(channels)] if self.batch_norm else []
-        return [*norm, nn.ReLU(inplace=True)]  # new memory for large maps costs page faults
+        widths, sizes = (*reversed(self.channels), shape[0]), self._sizes(shape)[::-1]
+        return _decoder(z_dim, widths, sizes, 4, nn.ReLU, batch_norm=self.batch_norm)
 
     def _sizes(self, shape: Shape) -> list[Size]:
         """Return the image's size before the first layer and after each."""
-        sizes = [(shape[1], shape[2])]
-        for _ in self.channels:
-            h, w = sizes[-1]
-            sizes.append((h // 2, w // 2))
+        h, w = shape[1:]
+        sizes = [(h >> i, w >> i) for i in range(len(self.channels) + 1)]
         if min(sizes[-1]) < 1:
             raise ValueError(
                 f"{self!r} halves the image {len(self.channels)} times, which needs at least "
-                f"{2 ** len(self.channels)} pixels a side; got {shape[1]}x{shape[2]}. "
+                f"{2 ** len(self.channels)} pixels a side; got {h}x{w}. "
                 "Use fewer channels or larger images."
             )
         return sizes
@@ -117,36 +97,19 @@ class ConvBN(Network):
 
     def encoder(self, shape: Shape) -> nn.Module:
         """Return six blocks: ``(n, 1024, h', w')``."""
-        widths = (shape[0], 32, 64, 128, 256, 512, 1024)
         halvings = len(_halved_up(shape)) - 1
-        return Stages(
-            *(
-                nn.Sequential(
-                    nn.Conv2d(c_in, c_out, 3, 2 if i < halvings else 1, 1, bias=False),
-                    nn.BatchNorm2d(c_out),
-                    nn.LeakyReLU(inplace=True),
-                )
-                for i, (c_in, c_out) in enumerate(pairwise(widths))
-            )
-        )
+        stages = []
+        for i, (c_in, c_out) in enumerate(pairwise((shape[0], 32, 64, 128, 256, 512, 1024))):
+            convolution = nn.Conv2d(c_in, c_out, 3, 2 if i < halvings else 1, 1, bias=False)
+            stages.append(_activated(convolution, nn.LeakyReLU, batch_norm=True))
+        return Stages(*stages)
 
     def decoder(self, z_dim: int, shape: Shape) -> nn.Module:
         """Return Linear to a 512-channel map, then five transposed convolutions."""
-        sizes = _halved_up(shape)[::-1]
-        widths = (512, 256, 128, 64, 32, shape[0])
-        start = (512, *sizes[0])
-        layers: list[nn.Module] = [nn.Linear(z_dim, prod(start)), Reshape(start), nn.LeakyReLU()]
-        flat = 5 - (len(sizes) - 1)  # stride-1 layers come first, where the map is smallest
-        for i, (c_in, c_out) in enumerate(pairwise(widths)):
-            last = i == 4
-            if i < flat:
-                layers.append(nn.ConvTranspose2d(c_in, c_out, 3, 1, 1, bias=False))
-            else:
-                padding = _output_padding(sizes[i - flat], sizes[i - flat + 1], lost=1)
-                layers.append(nn.ConvTranspose2d(c_in, c_out, 3, 2, 1, padding, bias=last))
-            if not last:
-                layers += [nn.BatchNorm2d(c_out), nn.LeakyReLU(inplace=True)]
-        return nn.Sequential(*layers)
+        widths, sizes = (512, 256, 128, 64, 32, shape[0]), _halved_up(shape)[::-1]
+        # Layers of stride 1 come first, where the map is smallest.
+        sizes = [sizes[0]] * (len(widths) - len(sizes)) + sizes
+        return _decoder(z_dim, widths, sizes, 3, nn.LeakyReLU, batch_norm=True)
 
 
 def _halved_up(shape: Shape) -> list[Size]:
@@ -158,6 +121,33 @@ def _halved_up(shape: Shape) -> list[Size]:
     return sizes
 
 
-def _output_padding(size: Size, target: Size, *, lost: int) -> Size:
-    """Return what a stride-2 transposed convolution lacks of ``target``: 0 or 1 a side."""
-    return target[0] - 2 * size[0] + lost, target[1] - 2 * size[1] + lost
+def _activated(
+    convolution: nn.Conv2d | nn.ConvTranspose2d, act: Activation, *, batch_norm: bool
+) -> nn.Sequential:
+    """Return a convolution with what follows it."""
+    norm = [nn.BatchNorm2d(convolution.out_channels)] if batch_norm else []
+    # In place: new memory for large maps costs page faults.
+    return nn.Sequential(convolution, *norm, act(inplace=True))
+
+
+def _decoder(
+    z_dim: int,
+    widths: Sequence[int],
+    sizes: Sequence[Size],
+    kernel: int,
+    act: Activation,
+    *,
+    batch_norm: bool,
+) -> nn.Sequential:
+    """Return Linear to the first of the maps, then transposed convolutions from map to map."""
+    start = (widths[0], *sizes[0])
+    layers: list[nn.Module] = [nn.Linear(z_dim, prod(start)), Reshape(start), act()]
+    for i, (c_in, c_out) in enumerate(pairwise(widths)):
+        last, (h, w), (to_h, to_w) = i == len(widths) - 2, sizes[i], sizes[i + 1]
+        stride = 1 if h == to_h else 2
+        # What the output lacks of its size, 0 or 1 a side.
+        padding = to_h - stride * (h - 1) + 2 - kernel, to_w - stride * (w - 1) + 2 - kernel
+        bias = last or not batch_norm
+        up = nn.ConvTranspose2d(c_in, c_out, kernel, stride, 1, padding, bias=bias)
+        layers += [up] if last else _activated(up, act, batch_norm=batch_norm)
+    return nn.Sequential(*layers)

@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from ._mps import is_limited
+
 
 def resolve_device(device: str | torch.device, *, fallback: bool = False) -> torch.device:
     """Return the torch device for ``"auto"`` (cuda, else mps, else cpu) or an explicit one.
@@ -69,11 +71,14 @@ ASYNCHRONOUS = {"cuda"}
 
 
 def to_device(x: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Return x on the device; the host does not wait where the device copies by itself.
+    """Return x on the device, in float32 where it has no float64.
 
-    Elsewhere it does: to MPS, copies that nobody waits for may read what has been given back
+    The host does not wait where the device copies by itself. Elsewhere it does: to MPS, copies that
+    nobody waits for may read what has been given back
     (https://github.com/pytorch/pytorch/issues/189690).
     """
+    if is_limited(device) and x.dtype == torch.float64:
+        x = x.float()
     if device.type in ASYNCHRONOUS and x.device.type == "cpu":
         return x.pin_memory().to(device, non_blocking=True)
     return x.to(device)

@@ -11,7 +11,7 @@ import torch
 from .._codec import Codec
 from ..input._rows import ArrayDataset
 from ..model import VAE
-from ..training import Trainer, resolve_epochs
+from ..training._trainer import Trainer, resolve_epochs
 from ._labelled import Labelled
 from ._methods import Method
 from ._row_model import RowModel

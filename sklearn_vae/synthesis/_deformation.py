@@ -15,7 +15,8 @@ from ..input._rows import ArrayDataset
 from ..input._spec import InputSpec
 from ..model._deformation_model import DeformationModel
 from ..nn import Network
-from ..training import Trainer, resolve_epochs
+from ..nn._device import to_device
+from ..training._trainer import Trainer, resolve_epochs
 from ._labelled import Labelled
 from ._row_model import RowModel
 
@@ -112,8 +113,8 @@ class DeformationVAE(RowModel):
 
         def deformed(numbers: Tensor) -> Tensor:
             index = numbers.long()
-            a = self.module_.scaling.single(codec.on_device(images.take(index)))
-            return codec.raw(self.module_.deformed(a, codec.on_device(codes[index])))
+            a = self.module_.scaling.single(to_device(images.take(index), codec.device))
+            return codec.raw(self.module_.deformed(a, to_device(codes[index], codec.device)))
 
         return codec.generate(ArrayDataset(np.arange(len(rows))), deformed)
 

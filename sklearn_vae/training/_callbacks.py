@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from joblib import wrap_non_picklable_objects
-from skorch import callbacks as cbs
+from skorch import callbacks as of_skorch
 from skorch.callbacks import Callback
 
 TERMS = ("loss", "log_likelihood", "kl", "label_loss")
@@ -138,12 +138,13 @@ def check_callbacks(callbacks: Any, *, keys: list[str], schedule: str, remedy: s
                 f"callbacks has {name!r}, which is no skorch callback. Pass these, their classes, "
                 "or tuples (name, callback)."
             )
-        if isinstance(cb, (cbs.BatchScoring, cbs.EpochScoring)) and not callable(cb.scoring):
+        scores = isinstance(cb, (of_skorch.BatchScoring, of_skorch.EpochScoring))
+        if scores and not callable(cb.scoring):
             raise ValueError(
                 f"{name} has scoring={cb.scoring!r:.100}, but a VAE predicts nothing that a metric "
                 "could take. Give a function: scoring(net, X, y) with net.module_."
             )
-        if isinstance(cb, cbs.LRScheduler) and schedule != "constant":
+        if isinstance(cb, of_skorch.LRScheduler) and schedule != "constant":
             raise ValueError(
                 f"{name} and lr_schedule={schedule!r} set the rate. Set lr_schedule='constant'."
             )
@@ -157,7 +158,7 @@ def check_callbacks(callbacks: Any, *, keys: list[str], schedule: str, remedy: s
                 f"{remedy} monitor={monitored.replace('valid_', 'train_')!r}."
             )
         recorded = any(_may_record(other) for _, other in pairs if other is not cb)
-        if isinstance(cb, (cbs.Checkpoint, cbs.EarlyStopping)) and not recorded:
+        if isinstance(cb, (of_skorch.Checkpoint, of_skorch.EarlyStopping)) and not recorded:
             raise ValueError(f"{name} monitors {monitored!r}; recorded are {', '.join(keys)}.")
 
 
@@ -170,8 +171,8 @@ def _monitored(callback: Any) -> str | None:
 
 def _may_record(callback: Any) -> bool:
     """Whether a callback may add to the history: one of the user's own, or one that scores."""
-    of_skorch = type(callback).__module__.startswith("skorch.")
-    return not of_skorch or hasattr(callback, "name") or hasattr(callback, "event_name")
+    by_skorch = type(callback).__module__.startswith("skorch.")
+    return not by_skorch or hasattr(callback, "name") or hasattr(callback, "event_name")
 
 
 FIRST_OF_JOBS = 4

@@ -372,7 +372,7 @@ def has_guesses(dataset: Any) -> bool:
     known = whole.classes[rows] >= 0
     if not known.any() and (whole.classes >= 0).any():
         raise ValueError(
-            "All rows with a label are in the validation split. Label more rows, or use a smaller "
-            "validation_fraction."
+            "No label is left to learn: all are in the validation split. Label more rows, or use a "
+            "smaller validation_fraction."
         )
     return not bool(known.all())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -154,7 +154,10 @@ class Trainer:
         device = resolve_device(self.device)
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         split = None if partial else self._split(len(data), y, seed)
-        with self._session(seed, 0 if resume is None else len(resume.history), device):
+        done = 0 if resume is None else len(resume.history)
+        seed_of_call = int(np.random.SeedSequence([seed, done]).generate_state(1)[0])
+        # Gradients are taken, whatever the caller has switched off.
+        with seeded(seed_of_call, device), torch.inference_mode(False), torch.enable_grad():
             if resume is None:
                 model = recipe.build(spec, data.take(spread_rows(len(data))).numpy())
             else:
@@ -170,14 +173,6 @@ class Trainer:
             codec = Codec(recipe, spec, model.eval(), device, self.device)
             finish(codec)
         return codec, net, len(data) if split is None else len(split[0])
-
-    @staticmethod
-    @contextlib.contextmanager
-    def _session(seed: int, done: int, device: torch.device) -> Iterator[None]:
-        """Seed torch for one call; whatever the caller has switched off, take gradients."""
-        seed_of_call = int(np.random.SeedSequence([seed, done]).generate_state(1)[0])
-        with seeded(seed_of_call, device), torch.inference_mode(False), torch.enable_grad():
-            yield
 
     def check_objective(self) -> None:
         """Refuse parameters that ask for two objectives at once."""
@@ -213,8 +208,10 @@ class Trainer:
         first: Sequence[Callback],
     ) -> VAENet:
         settings: dict[str, Any] = {}
-        if isinstance(self.optimizer, str) and device.type in FUSED:
-            settings["optimizer__fused"] = True
+        optimizer = self.optimizer
+        if isinstance(optimizer, str):
+            optimizer = OPTIMIZERS[optimizer]
+            settings["optimizer__fused"] = True if device.type in FUSED else None
         if isinstance(self.compile, str):
             settings["compile__mode"] = self.compile
         schedule = "constant" if partial else self.lr_schedule
@@ -229,7 +226,7 @@ class Trainer:
             importance_samples=self.importance_samples,
             label_weight=self.label_weight * spec.n_features,
             autocast=resolve_precision(self.precision, device, model, bounded=spec.is_intensity),
-            optimizer=OPTIMIZERS.get(self.optimizer, self.optimizer),
+            optimizer=optimizer,
             **settings,
             lr=self.lr,
             batch_size=self.batch_size,

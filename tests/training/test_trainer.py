@@ -1,6 +1,6 @@
 import pytest
 
-from sklearn_vae.training import resolve_epochs
+from sklearn_vae.training._trainer import resolve_epochs
 
 
 @pytest.mark.parametrize(("n", "epochs"), [(40, 200), (60_000, 10), (10**6, 10), (15_000, 40)])
