@@ -209,8 +209,8 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
         labels = None if partial and self.label_weight == 0 else self._read_y(y, len(data))
         epochs = 1 if partial else resolve_epochs(self.max_epochs, len(data))
         tasks = fit_tasks(seen, self, X, y, epochs)
-        trainer = Trainer.of(self)
-        trainer.check_objective()
+        fixed = {"lr_schedule": "constant", "validation_fraction": 0, "patience": None}
+        trainer = Trainer.of(self, **(fixed if partial else {}))
         known = getattr(self, "classes_", None) if again else None
         self._set_classes(data, labels, known, partial=partial)
         recipe = replace(recipe, n_labels=len(getattr(self, "classes_", ())))
@@ -230,7 +230,6 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
             data,
             labels,
             epochs=epochs,
-            partial=partial,
             resume=resume,
             first=[] if tasks is None else [self._reporter(tasks, recipe, spec, data)],
             finish=finish,

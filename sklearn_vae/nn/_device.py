@@ -102,29 +102,19 @@ def to_host(x: torch.Tensor) -> Callable[[], torch.Tensor]:
 @contextlib.contextmanager
 def exact_inference() -> Iterator[None]:
     """Inference without gradients or TF32, so that a row's result does not depend on its batch."""
-    with torch.inference_mode(), _exact_convolutions():
-        yield
-
-
-@contextlib.contextmanager
-def _exact_convolutions() -> Iterator[None]:
-    if not torch.cuda.is_available():
-        yield
-        return
-    cudnn: Any = torch.backends.cudnn
-    settings: list[tuple[Any, str, Any]] = [
-        (cudnn, "benchmark", False),
-        (cudnn, "deterministic", True),
-        # Since torch 2.9; cudnn.flags(allow_tf32=False) fails where the user has set the new one.
-        (cudnn.conv, "fp32_precision", "ieee")
-        if hasattr(cudnn, "conv")
-        else (cudnn, "allow_tf32", False),
-    ]
-    before = [getattr(owner, name) for owner, name, _ in settings]
-    for owner, name, value in settings:
-        setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        for (owner, name, _), value in zip(settings, before, strict=True):
+    with torch.inference_mode(), contextlib.ExitStack() as stack:
+        for owner, name, value in _exact_settings() if torch.cuda.is_available() else ():
+            stack.callback(setattr, owner, name, getattr(owner, name))
             setattr(owner, name, value)
+        yield
+
+
+def _exact_settings() -> Iterator[tuple[Any, str, Any]]:
+    """Yield whose attributes make convolutions exact, their names, and values."""
+    cudnn: Any = torch.backends.cudnn
+    yield cudnn, "benchmark", False
+    yield cudnn, "deterministic", True
+    if hasattr(cudnn, "conv"):  # since torch 2.9, where who sets both ways gets an error
+        yield cudnn.conv, "fp32_precision", "ieee"
+    else:
+        yield cudnn, "allow_tf32", False

@@ -43,11 +43,9 @@ class ConditionalVAE(RowModel):
         data, spec, recipe = vae.read_training(X)
         data.classes = torch.from_numpy(np.asarray(codes, dtype=np.int64))
         n = int(codes.max()) + 1
-        trainer = Trainer.of(vae)
-        trainer.check_objective()
         recipe = replace(recipe, n_classes=n, n_labels=n if vae.label_weight > 0 else 0)
         epochs = resolve_epochs(vae.max_epochs, len(data))
-        self.codec_, net, _ = trainer.train(recipe, spec, data, codes, epochs=epochs)
+        self.codec_, net, _ = Trainer.of(vae).train(recipe, spec, data, codes, epochs=epochs)
         self.history_ = net.rows()
         return self
 

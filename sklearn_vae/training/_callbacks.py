@@ -98,13 +98,14 @@ def with_params(callbacks: Any, params: dict[str, Any]) -> list[Any]:
             raise ValueError(f"callbacks has no {name!r}; it has {names}.")
         i, value = names.index(name), params[key]
         if parameter:
-            _, old = named(items)[i]
+            old = named(items)[i][1]
             if not hasattr(old, "set_params"):
                 raise ValueError(
                     f"Invalid parameter callbacks__{key}: callbacks has {old!r:.100} as {name!r}. "
                     f"Set callbacks__{name} to a callback first."
                 )
-            value = _shallow_copy(old).set_params(**{parameter: value})
+            value = _shallow_copy(old)
+            value.set_params(**{parameter: params[key]})
         items[i] = _renewed(items[i], value)
     return items
 
@@ -112,7 +113,7 @@ def with_params(callbacks: Any, params: dict[str, Any]) -> list[Any]:
 # -- what is refused before training --------------------------------------------------------------
 
 
-def check_callbacks(callbacks: Any, *, keys: list[str], schedule: str, remedy: str) -> None:
+def check_callbacks(callbacks: Any, *, keys: list[str], schedule: str) -> None:
     """Refuse callbacks that would end the training, or that it would take no notice of.
 
     Parameters
@@ -123,15 +124,12 @@ def check_callbacks(callbacks: Any, *, keys: list[str], schedule: str, remedy: s
         What the epoch's row has.
     schedule : str
         The learning rate's.
-    remedy : str
-        Where nothing is held out for validation, what to do instead of monitoring it: the
-        beginning of a sentence.
     """
     pairs = [(name, cb) for name, cb in named(callbacks) if cb is not None]
     for name, cb in pairs:
         if hasattr(cb, "on_fit_task_end"):
             raise TypeError(
-                f"callbacks has {name!r}, one of scikit-learn's. Use estimator.set_callbacks()."
+                f"{name!r} is scikit-learn's. Set it by estimator.set_callbacks(callback)."
             )
         if not isinstance(cb, Callback):
             raise TypeError(
@@ -154,8 +152,8 @@ def check_callbacks(callbacks: Any, *, keys: list[str], schedule: str, remedy: s
             continue
         if monitored in history_keys(labels=True, validation=True) and "valid_" in monitored:
             raise ValueError(
-                f"{name} monitors {monitored!r}, but nothing is held out for validation. "
-                f"{remedy} monitor={monitored.replace('valid_', 'train_')!r}."
+                f"{name} monitors {monitored!r}, but nothing is held out. Set validation_fraction="
+                f"0.1; partial_fit never does: use monitor={monitored.replace('valid', 'train')!r}."
             )
         recorded = any(_may_record(other) for _, other in pairs if other is not cb)
         if isinstance(cb, (of_skorch.Checkpoint, of_skorch.EarlyStopping)) and not recorded:

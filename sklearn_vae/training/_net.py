@@ -219,9 +219,7 @@ class VAENet(NeuralNet):
     def _refresh_batch_norm(self) -> None:
         """Take BatchNorm's running statistics anew, where there are any."""
         self._set_training(False)
-        refresh_batch_norm(
-            self.module_, lambda: self.get_iterator(self._train_rows, training=False)
-        )
+        refresh_batch_norm(self.module_, lambda: self.get_iterator(self._train_rows))
 
     # -- one epoch -----------------------------------------------------------------------------
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -123,7 +123,6 @@ class Trainer:
         y: np.ndarray | None = None,
         *,
         epochs: int,
-        partial: bool = False,
         resume: Resumption | None = None,
         first: Sequence[Callback] = (),
         finish: Callable[[Codec], None] = lambda codec: None,
@@ -142,8 +141,6 @@ class Trainer:
             What stratifies the validation split.
         epochs : int
             How many there are, at most.
-        partial : bool, default=False
-            At a constant learning rate and without validation.
         resume : Resumption, default=None
             What training goes on from.
         first : sequence of skorch callbacks
@@ -153,7 +150,7 @@ class Trainer:
         """
         device = resolve_device(self.device)
         seed = check_random_state(self.random_state).randint(2**31 - 1)
-        split = None if partial else self._split(len(data), y, seed)
+        train, valid = self._split(data, y, seed)
         done = 0 if resume is None else len(resume.history)
         seed_of_call = int(np.random.SeedSequence([seed, done]).generate_state(1)[0])
         # Gradients are taken, whatever the caller has switched off.
@@ -165,26 +162,23 @@ class Trainer:
                 if resume.new_labels:
                     model.add_class_head(resume.new_labels)
             self._check(model)
-            net = self._make_net(model.to(device), spec, device, split, data, partial, first)
+            net = self._make_net(model.to(device), spec, device, valid, first)
             if resume is not None:
                 self._resume(net, resume)
-            net.train(data if split is None else Subset(data, split[0]), epochs)
+            net.train(train, epochs)
             net.train_split = None  # it holds the validation images
             codec = Codec(recipe, spec, model.eval(), device, self.device)
             finish(codec)
-        return codec, net, len(data) if split is None else len(split[0])
+        return codec, net, len(train)
 
-    def check_objective(self) -> None:
-        """Refuse parameters that ask for two objectives at once."""
+    def _check(self, model: VAE) -> None:
+        """Refuse two objectives at once, and what the model cannot be trained with."""
         if self.importance_samples > 1 and (self.beta, self.kl_warmup, self.free_bits) != (1, 0, 0):
             raise ValueError(
                 f"importance_samples={self.importance_samples} trains on a bound without a KL term "
                 f"of its own, but beta={self.beta}, kl_warmup={self.kl_warmup}, "
                 f"free_bits={self.free_bits} change the KL term. Leave them at 1, 0 and 0."
             )
-
-    def _check(self, model: VAE) -> None:
-        """Refuse what the model cannot be trained with."""
         if self.batch_size == 1 and any(isinstance(m, _BatchNorm) for m in model.modules()):
             raise ValueError(
                 "batch_size=1, but the network has BatchNorm, which needs two samples or more. Use "
@@ -202,9 +196,7 @@ class Trainer:
         model: VAE,
         spec: InputSpec,
         device: torch.device,
-        split: tuple[Any, Any] | None,
-        data: Rows,
-        partial: bool,
+        valid: Subset | None,
         first: Sequence[Callback],
     ) -> VAENet:
         settings: dict[str, Any] = {}
@@ -214,14 +206,12 @@ class Trainer:
             settings["optimizer__fused"] = True if device.type in FUSED else None
         if isinstance(self.compile, str):
             settings["compile__mode"] = self.compile
-        schedule = "constant" if partial else self.lr_schedule
-        callbacks = self._make_callbacks(schedule, partial=partial, validation=split is not None)
         return VAENet(
             model,
             augment=resolve_augment(self.augment, spec.shape),
             criterion__beta=self.beta,
             criterion__free_bits=self.free_bits,
-            lr_schedule=schedule,
+            lr_schedule=self.lr_schedule,
             kl_warmup=self.kl_warmup,
             importance_samples=self.importance_samples,
             label_weight=self.label_weight * spec.n_features,
@@ -230,25 +220,21 @@ class Trainer:
             **settings,
             lr=self.lr,
             batch_size=self.batch_size,
-            train_split=None if split is None else predefined_split(Subset(data, split[1])),
-            callbacks=[*first, *callbacks],
+            train_split=None if valid is None else predefined_split(valid),
+            callbacks=[*first, *self._make_callbacks(validation=valid is not None)],
             device=device,
             compile=bool(self.compile),  # NumPy's True from an array of candidates, too
             verbose=self.verbose,
         )
 
-    def _make_callbacks(self, schedule: str, *, partial: bool, validation: bool) -> list[Any]:
+    def _make_callbacks(self, *, validation: bool) -> list[Any]:
         # Copies: training must not change what the user passed (read them off net_.callbacks_).
         callbacks = shallow_copies(self.callbacks)
-        check_callbacks(
-            callbacks,
-            keys=history_keys(labels=self.label_weight > 0, validation=validation),
-            schedule=schedule,
-            remedy="partial_fit never does: use" if partial else "Set validation_fraction=0.1, or",
-        )
+        keys = history_keys(labels=self.label_weight > 0, validation=validation)
+        check_callbacks(callbacks, keys=keys, schedule=self.lr_schedule)
         if self.verbose:  # first, so that the bar is closed whatever the others do
             callbacks.insert(0, ProgressBar() if self.verbose == 1 else EpochLog())
-        if not partial and self.patience is not None:
+        if self.patience is not None:
             callbacks.append(
                 EarlyStopping(
                     patience=self.patience,
@@ -272,8 +258,8 @@ class Trainer:
             net.optimizer_.load_state_dict(copy.deepcopy(state))  # torch would share its tensors
         net.begin_rate(self.lr)
 
-    def _split(self, n: int, y: Any, seed: int) -> tuple[Any, Any] | None:
-        """Return shuffled rows for training and validation, or None without validation."""
+    def _split(self, data: Rows, y: Any, seed: int) -> tuple[Any, Subset | None]:
+        """Return what to train on, shuffled, and what to validate on, if anything."""
         fraction = self.validation_fraction
         if fraction is None:
             fraction = 0.0 if self.patience is None else 0.1
@@ -283,18 +269,20 @@ class Trainer:
                     f"patience={self.patience} needs a validation split, but "
                     "validation_fraction=0. Set it to, say, 0.1, or patience=None."
                 )
-            return None
+            return data, None
+        n = len(data)
         n_valid = max(1, round(fraction * n))
         if n - n_valid < 2:
             raise ValueError(
                 f"validation_fraction={fraction} of {n} samples leaves {n - n_valid} to train on; "
                 "at least 2 are needed. Use more samples or validation_fraction=0."
             )
-        how = {"test_size": n_valid, "random_state": seed}
-        with contextlib.suppress(TypeError, ValueError):  # few of a class, or None among strings
-            if _are_labels(y):
-                return tuple(train_test_split(np.arange(n), stratify=y, **how))
-        return tuple(train_test_split(np.arange(n), **how))
+        split = partial(train_test_split, np.arange(n), test_size=n_valid, random_state=seed)
+        try:
+            train, valid = split(stratify=y if _are_labels(y) else None)
+        except (TypeError, ValueError):  # few of a class, or None among strings
+            train, valid = split()
+        return Subset(data, train), Subset(data, valid)
 
 
 def _are_labels(y: Any) -> bool:
