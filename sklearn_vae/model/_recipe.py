@@ -75,8 +75,7 @@ class VAERecipe:
         scaling = spec.scaling(X, standardise=not self.likelihood.bounded)
 
         def examples(k: int) -> torch.Tensor:
-            if X is None:
-                return torch.zeros(k, *spec.shape)
+            assert X is not None
             rows = np.linspace(0, len(X) - 1, k).round().astype(int)
             return scaling(to_tensor(X[rows]))
 
@@ -90,7 +89,7 @@ class VAERecipe:
                 self.prior,
                 self.n_labels,
                 self.posterior,
-                examples,
+                None if X is None else examples,
             )
             model.float()  # whatever torch's default is
         except RuntimeError as error:  # torch's word for modules that do not fit together

@@ -17,14 +17,4 @@ NETWORKS: dict[str, type[Network]] = {
 }
 """Networks by the name that ``VAETransformer(network=...)`` takes."""
 
-__all__ = [
-    "MLP",
-    "NETWORKS",
-    "Conv",
-    "ConvBN",
-    "Custom",
-    "Network",
-    "Patches",
-    "ResNet",
-    "Stages",
-]
+__all__ = ["MLP", "NETWORKS", "Conv", "ConvBN", "Custom", "Network", "Patches", "ResNet", "Stages"]

@@ -118,18 +118,6 @@ class VAENet(NeuralNet):
             super().initialize()
         return self
 
-    def begin_rate(self, lr: float) -> None:
-        """Set the rate at which training goes on; a callback's schedule of that rate goes on, too.
-
-        skorch counts a schedule's epochs by the history; the optimiser holds the rate it reached.
-        """
-        for group in self.optimizer_.param_groups:
-            if not (self._is_scheduled() and group.get("initial_lr") == lr):
-                group["lr"] = group["initial_lr"] = lr
-
-    def _is_scheduled(self) -> bool:
-        return any(isinstance(callback, LRScheduler) for _, callback in self.callbacks_)
-
     # -- the whole of a training ---------------------------------------------------------------
 
     def train(self, dataset: Any, epochs: int) -> VAENet:
@@ -274,11 +262,6 @@ class VAENet(NeuralNet):
         loss.backward()
         return {"loss": loss, "y_pred": terms}
 
-    def _kl_weight(self) -> float:
-        # By the history's length: training that goes on does not warm up again.
-        of_epoch = (self.step - 1) % self.steps_per_epoch / self.steps_per_epoch
-        return kl_weight(len(self.history) - 1 + of_epoch, self.kl_warmup)
-
     def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Compute the loss of a batch at the full weight of the KL term, without augmentation."""
         with torch.no_grad():
@@ -321,6 +304,25 @@ class VAENet(NeuralNet):
         if self.autocast is None:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=self.autocast)
+
+    def _kl_weight(self) -> float:
+        # By the history's length: training that goes on does not warm up again.
+        of_epoch = (self.step - 1) % self.steps_per_epoch / self.steps_per_epoch
+        return kl_weight(len(self.history) - 1 + of_epoch, self.kl_warmup)
+
+    # -- the learning rate ---------------------------------------------------------------------
+
+    def begin_rate(self, lr: float) -> None:
+        """Set the rate at which training goes on; a callback's schedule of that rate goes on, too.
+
+        skorch counts a schedule's epochs by the history; the optimiser holds the rate it reached.
+        """
+        for group in self.optimizer_.param_groups:
+            if not (self._is_scheduled() and group.get("initial_lr") == lr):
+                group["lr"] = group["initial_lr"] = lr
+
+    def _is_scheduled(self) -> bool:
+        return any(isinstance(callback, LRScheduler) for _, callback in self.callbacks_)
 
     def _apply_schedule(self) -> None:
         if self.lr_schedule == "constant":

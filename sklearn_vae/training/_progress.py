@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from skorch.callbacks import Callback
-from skorch.utils import noop
 from tqdm.auto import tqdm
 
 SHOWN = (
@@ -26,25 +25,27 @@ def tell(line: str) -> None:
 class AroundEpochs(Callback):
     """Calls two functions around each epoch; the second says whether it is the last."""
 
-    def __init__(self, begin: Callable[[], None], end: Callable[[Any], bool]) -> None:
-        self.begin, self.end = begin, end
+    def __init__(self, begin: Callable[[], None] | None, end: Callable[[Any], bool] | None) -> None:
+        self.begin = begin
+        self.end = end
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the functions, which hold the data of a running fit."""
-        return {"begin": noop, "end": noop}
+        return {"begin": None, "end": None}
 
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
         """Call the first."""
-        self.begin()
+        if self.begin is not None:
+            self.begin()
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Call the second, and end the training as skorch's callbacks do where it says so."""
-        if self.end(net):
+        if self.end is not None and self.end(net):
             raise KeyboardInterrupt
 
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
         """Forget the functions."""
-        self.begin = self.end = noop
+        self.begin = self.end = None
 
 
 class ProgressBar(Callback):
