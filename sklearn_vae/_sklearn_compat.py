@@ -27,23 +27,6 @@ except ImportError:  # scikit-learn before 1.9
         """Nothing: there are no callbacks to support."""
 
 
-__all__ = [
-    "CallbackSupportMixin",
-    "FitTasks",
-    "HasMethods",
-    "Hidden",
-    "Interval",
-    "StrOptions",
-    "as_arrays",
-    "check_feature_names",
-    "check_params",
-    "fit_context",
-    "fit_tasks",
-    "get_output_config",
-    "safe_indexing",
-    "validate_params",
-]
-
 as_arrays = config_context(array_api_dispatch=False, transform_output="default")
 """Decorator of functions that use scikit-learn's estimators on the package's own arrays: arrays in,
 arrays out, whatever the user has set for the user's own estimators. Under ``array_api_dispatch``

@@ -85,15 +85,14 @@ class Batches:
         dataset, self.rows = without_subsets(dataset)
         classes = getattr(dataset, "classes", None)
         classes = None if classes is None else classes[self.rows]
-        known = torch.zeros(0) if classes is None else classes >= 0
-        self.n_labelled = 0
-        if labelled_share and known.any():
-            share = float(known.double().mean())
-            self.n_labelled = max(0, round((labelled_share - share) * batch_size))
         self.dataset = _resident(dataset, self.rows, self.device)
         if self.dataset is not dataset:  # the rows themselves moved
             self.rows = torch.arange(len(self.rows), device=self.device)
-        if classes is not None and self.n_labelled:
+        self.n_labelled = 0
+        if labelled_share and classes is not None and (classes >= 0).any():
+            known = classes >= 0
+            share = float(known.double().mean())
+            self.n_labelled = max(0, round((labelled_share - share) * batch_size))
             self.labelled_rows = self.rows[known.to(self.rows.device)]
             self.labels = classes[known].to(self.device)
         self.classes = None if classes is None else classes.to(self.device)
@@ -111,8 +110,8 @@ class Batches:
         for start, stop in self.bounds:
             index, y = rows[start:stop], None if classes is None else classes[start:stop]
             if self.n_labelled and y is not None:
-                size, device = (self.n_labelled,), self.labelled_rows.device
-                draws = torch.randint(len(self.labelled_rows), size, device=device)
+                n = len(self.labelled_rows)
+                draws = torch.randint(n, (self.n_labelled,), device=index.device)
                 index = torch.cat([index, self.labelled_rows[draws]])
                 y = torch.cat([y, self.labels[draws.to(self.labels.device)]])
             yield Batch(to_device(self.dataset.take(index), self.device), y, stop - start)

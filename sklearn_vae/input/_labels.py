@@ -43,15 +43,11 @@ def read_labels(y: Any, *, warn: bool = False, one_hot: bool = True) -> np.ndarr
     kind = type_of_target(typed)
     if kind == "multilabel-indicator" and (array.sum(1) == 1).all():
         if not one_hot:
-            raise ValueError(
-                "y is one-hot, but the classifier is fitted on, and scored by, one label per row. "
-                "Pass the numbers of the columns: np.asarray(y).argmax(1)."
-            )
+            raise ValueError("y is one-hot. Give one label per row: np.asarray(y).argmax(1).")
         return array.argmax(1)
     if kind not in ("binary", "multiclass"):
         raise ValueError(
-            f"Multilabel and multioutput targets are not supported: y is {kind}. Give one class "
-            "per row."
+            f"Multilabel and multioutput targets are not supported: y is {kind}. Give one class."
         )
     array = column_or_1d(array, warn=warn)
     _refuse_cast_marks(array)
@@ -88,8 +84,8 @@ def _refuse_missing(values: np.ndarray) -> None:
         return
     if missing.any():
         raise ValueError(
-            f"y has missing values (NaN, None, pd.NA or NaT) in {np.count_nonzero(missing)} of "
-            f"{missing.size} rows. Mark what has no label by the number -1: {remedy}."
+            f"y has missing values (NaN, None, pd.NA or NaT) in {missing.sum()} of {missing.size} "
+            f"rows. Mark them by the number -1: {remedy}."
         )
 
 
@@ -110,16 +106,13 @@ def _refuse_mixtures(labels: np.ndarray) -> None:
     if marks := set(MARKS).intersection(v for v in values if isinstance(v, str)):
         mark = min(marks)
         raise ValueError(
-            f"y holds the text {mark!r}, which would be a class of its own. What has no label is "
-            "marked by the number -1, beside text in an array of objects: "
-            f"np.array([-1 if v == {mark!r} else v for v in y], dtype=object)."
+            f"y holds the text {mark!r}, which would be a class. Mark what has no label by the "
+            f"number -1: np.array([-1 if v == {mark!r} else v for v in y], dtype=object)."
         )
     is_text = [isinstance(v, str) for v in values if isinstance(v, str) or v != UNLABELLED]
     if any(is_text) and not all(is_text):
-        raise ValueError(
-            "y has classes that are text and others that are not. Make all text: "
-            "[-1 if v == -1 else str(v) for v in y]."
-        )
+        remedy = "[-1 if v == -1 else str(v) for v in y]"
+        raise ValueError(f"y has classes that are text beside others. Make all text: {remedy}.")
 
 
 def _refuse_cast_marks(labels: np.ndarray) -> None:
@@ -135,8 +128,7 @@ def _refuse_cast_marks(labels: np.ndarray) -> None:
     if numbered and others != [0] and largest == np.iinfo(labels.dtype).max:
         raise ValueError(
             f"y is {labels.dtype} and holds {largest}, its largest value, beside {others[0]} to "
-            f"{others[-1]}: what -1, unlabelled, becomes in that dtype. If {largest} is a class, "
-            "give it another number. If it was -1, take a signed dtype: "
+            f"{others[-1]}. If that is a class, give it another number. If it was -1, unlabelled: "
             f"np.where(np.asarray(y) == {largest}, -1, np.asarray(y).astype(int))."
         )
 
@@ -144,15 +136,11 @@ def _refuse_cast_marks(labels: np.ndarray) -> None:
 def check_length(y: np.ndarray, n: int) -> None:
     """Refuse a y that has not one entry for each of n samples."""
     if y.shape[:1] != (n,):
-        raise ValueError(
-            f"X has {n} samples, but y has shape {y.shape}. Give one label for each sample."
-        )
+        raise ValueError(f"X has {n} samples, but y has shape {y.shape}. Give one label each.")
 
 
 def unlabelled_rows(labels: np.ndarray) -> np.ndarray:
     """Return which rows have no label: -1, scikit-learn's convention; shape (n,), bool."""
-    if labels.dtype.kind in "USb":
-        return np.zeros(len(labels), bool)
     return np.asarray(labels == UNLABELLED, bool)
 
 
@@ -182,12 +170,10 @@ def class_numbers(
     found = np.unique(labels[known])
     if classes is None:
         classes = found
-    elif not np.isin(found, classes).all():
-        new = sorted(set(found.tolist()) - set(classes.tolist()))
+    elif new := np.setdiff1d(found, classes).tolist():
         raise ValueError(
             f"y has the classes {new}, but training would go on with a class head for "
-            f"{classes.tolist()}. Begin with all classes, or call fit with warm_start=True, which "
-            "puts a new head on the model."
+            f"{classes.tolist()}. Begin with all classes, or call fit with warm_start=True."
         )
     numbers = np.full(len(labels), -1, np.int64)
     numbers[known] = np.searchsorted(classes, labels[known])

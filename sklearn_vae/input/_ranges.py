@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,8 @@ OVERSHOOT, RARE = 0.25, 0.05
 """How far, as a share of white, and in which share of the pixels resampling leaves the range."""
 AIR, WINDOW = (-4096, -200), (-160, 240)
 """Hounsfield units: where the darkest voxels of a scan lie, and the usual window of soft tissue."""
+IMAGES = "images are uint8 (0 to 255), bool, or float in [0, 1]."
+"""What messages say of the ranges of images."""
 STANDARDISED = 20
 """Standard deviations that no pixel is off its mean."""
 
@@ -41,11 +44,11 @@ class Spelling:
 
     def remedy(self, X: np.ndarray) -> str:
         """Return, as a sentence, how images of numbers X become uint8, bool or float in [0, 1]."""
-        if X.dtype.kind in "iu" and X.min() >= 0 and full_scale(float(X.max())) == 255:
-            return f"Convert 8-bit levels: {self._cast(self.name, 'uint8')}."
-        if X.dtype.kind == "f" and X.dtype.itemsize > 8:
-            return f"Use a narrower float: {self._cast(self.name, 'float64')}."
         why, expression = self._to_unit(X)
+        if X.dtype.kind in "iu" and X.min() >= 0 and full_scale(float(X.max())) == 255:
+            why, expression = "Convert 8-bit levels:", self._cast(self.name, "uint8")
+        elif X.dtype.kind == "f" and X.dtype.itemsize > 8:
+            why, expression = "Use a narrower float:", self._cast(self.name, "float64")
         return f"{why} {expression}."
 
     def like_fitted(self, X: np.ndarray, dtype: str, white: int = 255) -> str:
@@ -59,22 +62,17 @@ class Spelling:
         white : int, default=255
             The highest level of a fitted uint8.
         """
-        levels, mask = dtype == "uint8", dtype == "bool"
-        if X.dtype.kind == "b":
-            cast = self._cast(self.name, "uint8" if levels else "float32")
-            return f"{cast} * {white}" if levels and white > 1 else cast
-        low, high = X.min(), X.max()
+        levels, low, high = dtype == "uint8", X.min(), X.max()
         if levels and X.dtype.kind in "iu" and low >= 0 and high <= white:
-            return self._cast(self.name, "uint8")
-        if X.dtype.kind in "iu" and low >= 0 and high <= 1:
-            return self._cast(self.name, "bool" if mask else "float32")
+            return self._cast(self.name, dtype)
+        if X.dtype.kind in "biu" and low >= 0 and high <= 1:
+            cast = self._cast(self.name, dtype if dtype in ("uint8", "bool") else "float32")
+            return f"{cast} * {white}" if levels and white > 1 else cast
         if X.dtype == np.uint8 and high > DARK:
             unit = f"{self.name} / 255"
-        elif X.dtype.kind == "f" and low >= 0 and high <= 1:
-            unit = self.name
         else:
-            _, unit = self._to_unit(X)
-        if mask:
+            unit = self.name if low >= 0 and high <= 1 else self._to_unit(X)[1]
+        if dtype == "bool":
             return f"({unit}) > 0.5"
         return self._cast(f"({white} * ({unit})).round()", "uint8") if levels else unit
 
@@ -116,13 +114,11 @@ class Spelling:
             return "Take a window of Hounsfield units, for example", self._mapped(name, *WINDOW)
         if not whole and low >= -1 - ROUNDING and high <= 1 + ROUNDING:
             return "Undo the normalisation:", f"({name} + 1) / 2"
-        why = "Map the range:"
-        if not whole and max(-low, high) < STANDARDISED:
-            why = (
-                "They look standardised: leave that step out (Normalize, StandardScaler), or map "
-                "the range:"
-            )
-        return why, self._mapped(name, low, high)
+        standardised = not whole and max(-low, high) < STANDARDISED
+        why = (
+            "If standardised, leave that step out (Normalize, StandardScaler), else map the range:"
+        )
+        return why if standardised else "Map the range:", self._mapped(name, low, high)
 
     def _cast(self, expression: str, dtype: str) -> str:
         if self.tensors:
@@ -140,6 +136,23 @@ OF_ARRAY = Spelling()
 """For an array, X itself."""
 OF_ITEMS = Spelling("x", tensors=True)
 """For the items of a torch Dataset."""
+
+
+def in_unit_range(low: float, high: float) -> bool:
+    """Return whether values from low to high are in [0, 1], but for rounding."""
+    return low >= -ROUNDING and high <= 1 + ROUNDING
+
+
+def check_values(
+    X: np.ndarray, *, bounded: bool, remedy: str | Callable[[np.ndarray], str]
+) -> None:
+    """Refuse values outside [0, 1] where ``bounded``; uint8 and bool always fit."""
+    if not bounded or X.dtype in (np.uint8, np.bool_):
+        return
+    low, high = X.min(), X.max()
+    if not in_unit_range(low, high):
+        remedy = remedy if isinstance(remedy, str) else remedy(X)
+        raise ValueError(f"X has values from {low:.8g} to {high:.8g}; {remedy}")
 
 
 def full_scale(high: float) -> float:

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import isfinite
+from math import isfinite, prod
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from ..nn._scaling import ROUNDING
 from ..utils._memory import memory_explained
-from ._ranges import OF_ITEMS, Spelling
+from ._ranges import IMAGES, OF_ITEMS, Spelling, check_values, in_unit_range
 from ._rows import ArrayDataset, ItemDataset, ResidentDataset, Rows
 from ._samples import spelling, to_array
 from ._spec import (
     WHITE,
     InputSpec,
-    check_not_one,
     check_same,
-    check_values,
+    check_shape,
     read_array,
     read_spec,
     warn_of_darkness,
@@ -80,11 +78,9 @@ def read_first(
     def check(bounding: str | None) -> None:
         def remedy(X: np.ndarray) -> str:
             if spec.is_image:
-                return f"images are uint8 (0 to 255) or float in [0, 1]. {spelled.remedy(X)}"
-            return (
-                f"likelihood={bounding} needs [0, 1]. Scale X with MinMaxScaler(clip=True)"
-                ", or set likelihood='gaussian', which takes any range."
-            )
+                return f"{IMAGES} {spelled.remedy(X)}"
+            needed = f"likelihood={bounding} needs [0, 1], for example of MinMaxScaler(clip=True)"
+            return f"{needed}. Or set likelihood='gaussian', which takes any range."
 
         check_values(checked, bounded=bounding is not None, remedy=remedy)
         warn_of_darkness(checked, spec, spelled)
@@ -96,17 +92,19 @@ def read_in_place(
     X: Any, names_of: Any, spec: InputSpec, device: torch.device, *, bounded: bool
 ) -> Rows:
     """Return what :func:`read` does; samples on a GPU, if it is ``device``, do not leave it."""
-    if not isinstance(X, torch.Tensor) or X.device.type == "cpu" or len(X) == 0:
-        return read(X, names_of, spec, bounded=bounded)
-    levels = X.dtype == torch.bool or (X.dtype == torch.uint8 and spec.white == WHITE)
-    if X.device != device or not (levels or X.is_floating_point()):
-        return read(X, names_of, spec, bounded=bounded)
-    read(X[:1], names_of, spec, bounded=bounded)  # its form
-    X = X.detach()
-    low, high = (0.0, 1.0) if levels else torch.stack([X.min(), X.max()]).cpu().tolist()
-    if not isfinite(high - low) or (bounded and (low < -ROUNDING or high > 1 + ROUNDING)):
-        return read(X, names_of, spec, bounded=bounded)  # which says what is wrong
-    return ResidentDataset(X)
+    if isinstance(X, torch.Tensor) and X.device.type != "cpu" and X.device == device and len(X):
+        read(X[:1], names_of, spec, bounded=bounded)  # its form
+        if _has_range(X.detach(), spec, bounded=bounded):
+            return ResidentDataset(X.detach())
+    return read(X, names_of, spec, bounded=bounded)  # which says what is wrong
+
+
+def _has_range(X: torch.Tensor, spec: InputSpec, *, bounded: bool) -> bool:
+    """Return whether values may be as they are; False for types that are not taken in place."""
+    if not X.is_floating_point():
+        return X.dtype == torch.bool or (X.dtype == torch.uint8 and spec.white == WHITE)
+    low, high = torch.stack([X.min(), X.max()]).cpu().tolist()
+    return isfinite(high - low) and (not bounded or in_unit_range(low, high))
 
 
 def with_checks(data: Rows, spec: InputSpec, *, bounded: bool) -> Rows:
@@ -130,17 +128,15 @@ def _rows(
     with memory_explained(lambda: _to_read(X)):
         array = to_array(X)
         spelled = spelling(X, array)
-        if spec is not None and spec.is_image and np.ndim(array) > 1:
-            check_not_one(np.shape(array), spec, spelled)
+        shape = np.shape(array)
+        if spec is not None and spec.is_image and len(shape) > 1 and prod(shape) == spec.n_features:
+            check_shape(shape, spec, spelled)  # one image, which would be taken for rows
         checked = read_array(names_of, array, reset=spec is None, at_least=at_least)
     return ArrayDataset(checked), checked, spelled
 
 
 def _to_read(X: Any) -> str:
     """Return what was asked for when there was no memory to read X, and a remedy."""
-    shape = getattr(X, "shape", None)
-    of_shape = "" if shape is None else f" of shape {tuple(shape)}"
-    return (
-        f"reading X, a {type(X).__name__}{of_shape}. Pass fewer samples at once, values of a "
-        "smaller dtype (uint8 for images), or a torch Dataset, which is read by the batch"
-    )
+    of_shape = f" of shape {tuple(X.shape)}" if hasattr(X, "shape") else ""
+    remedy = "Pass fewer samples at once, a smaller dtype (uint8 for images), or a torch Dataset"
+    return f"reading X, a {type(X).__name__}{of_shape}. {remedy}"

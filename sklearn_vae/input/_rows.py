@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from math import isfinite
 from os import PathLike
@@ -15,14 +15,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, Subset
 
-from ..nn._scaling import ROUNDING
 from ..utils._memory import memory_explained
-from ._ranges import OF_ARRAY, OF_ITEMS, Spelling
-
-COPY = (
-    "copying a part of X, such as half of it for one of a detector's two VAEs. Pass fewer samples, "
-    "values of a smaller dtype (uint8 for images), or a torch Dataset, of which no copy is made."
-)
+from ._ranges import OF_ARRAY, OF_ITEMS, Spelling, check_values
 
 
 class ArrayDataset(Dataset):
@@ -57,12 +51,9 @@ class ArrayDataset(Dataset):
         """The whole array as a tensor, or None for a memory-mapped one."""
         if _is_mapped(self.X):
             return None
-        with memory_explained(
-            lambda: (
-                f"copying X, of shape {self.X.shape} and dtype {self.X.dtype}, for torch. Pass "
-                "fewer samples at once, or float32 or uint8 in memory that can be written to"
-            )
-        ):
+        what = f"copying X, of shape {self.X.shape} and dtype {self.X.dtype}, for torch"
+        remedy = "Pass fewer samples at once, or float32 or uint8 in memory that can be written to"
+        with memory_explained(lambda: f"{what}. {remedy}"):
             return to_tensor(self.X)
 
     def take(self, index: Tensor) -> Tensor:
@@ -134,38 +125,31 @@ class ItemDataset(Dataset):
 
     def take(self, index: Tensor) -> Tensor:
         """Return the items at ``index`` as one tensor, shape (k, ...)."""
-        with memory_explained(
-            lambda: (
-                f"reading {len(index)} items of X, a {type(self.data).__name__:.100}, at once. "
-                "Let it return smaller items, for example resized ones, or uint8"
-            )
-        ):
+        what = f"reading {len(index)} items of X, a {type(self.data).__name__:.100}, at once"
+        remedy = "Let it return smaller items, for example resized ones, or uint8"
+        with memory_explained(lambda: f"{what}. {remedy}"):
             x = self._stack(index.tolist())
-        if x.is_floating_point():
-            self._check(x)
-        elif x.dtype == torch.uint8 and self.white < 255 and x.max() > self.white:
-            raise ValueError(
-                f"X has items with values up to {int(x.max())}, but the first were masks, of 0 and "
-                "1 alone. Return bool for masks, and else uint8 of 0 to 255, x * 255."
-            )
-        elif x.dim() == 2 and x.dtype not in (torch.uint8, torch.bool):
-            x = to_tensor(x.numpy())  # as an array's rows
-        return x.float() if x.dtype == torch.bfloat16 else x  # NumPy has no bfloat16
+        self._check(x.numpy())
+        return to_tensor(x.numpy()) if x.dim() == 2 else x  # as an array's rows
 
     def _stack(self, rows: list[int]) -> Tensor:
         many = getattr(self.data, "__getitems__", None)
-        items = many(rows) if many is not None else [self.data[i] for i in rows]
-        return _stacked([_image_of(item) for item in items]).cpu()
+        images = [_image_of(x) for x in (many(rows) if many else map(self.data.__getitem__, rows))]
+        remedy = "Add torchvision.transforms.v2.Resize((height, width)) to its transforms."
+        check_one_shape(images, lambda _: remedy)
+        x = torch.stack(images).cpu()
+        return x.float() if x.dtype == torch.bfloat16 else x  # NumPy has no bfloat16
 
-    def _check(self, x: Tensor) -> None:
-        low, high = float(x.min()), float(x.max())
-        if not isfinite(low + high):
+    def _check(self, x: np.ndarray) -> None:
+        if x.dtype.kind == "f" and not isfinite(float(x.min()) + float(x.max())):
             raise ValueError("X has items with NaN or inf. Mend or drop them in the Dataset.")
-        if self.bounded and (low < -ROUNDING or high > 1 + ROUNDING):
+        if x.dtype == np.uint8 and self.white < x.max():
             raise ValueError(
-                f"X has items with values from {low:.8g} to {high:.8g}; [0, 1] is needed. Scale "
-                f"them in the Dataset's transforms. {OF_ITEMS.remedy(x.numpy())}"
+                f"X has items with values up to {x.max()}, but the first were masks, of 0 and 1. "
+                "Return bool for masks, and else uint8 of 0 to 255, x * 255."
             )
+        remedy = "[0, 1] is needed, of the Dataset's transforms."
+        check_values(x, bounded=self.bounded, remedy=lambda x: f"{remedy} {OF_ITEMS.remedy(x)}")
 
     def rows(self, start: int, stop: int) -> Tensor:
         """Return consecutive items."""
@@ -179,8 +163,7 @@ def _image_of(item: Any) -> Tensor:
         return torch.from_numpy(np.array(x, x.dtype.newbyteorder("=")))  # torch takes no other
     if isinstance(x, Tensor):
         return x.detach()
-    kind = type(x).__name__
-    remedy = "Return one of these, (c, h, w) or (h, w), or a tuple that begins with it."
+    kind, remedy = type(x).__name__, "Return one of these, or a tuple that begins with it."
     if isinstance(x, Mapping):
         kind += f" with the keys {reprlib.repr(list(x))}"
         remedy = "Wrap it in a Dataset whose __getitem__ returns what is under the images' key."
@@ -205,15 +188,12 @@ def as_array_of(name: str, first: Any = None) -> str:
     return f"np.stack([np.asarray({x}) for x in {name}])"
 
 
-def _stacked(images: list[Tensor]) -> Tensor:
-    """Return images of one size as one tensor."""
-    sizes = sorted({tuple(x.shape) for x in images})
-    if len(sizes) > 1:
-        raise ValueError(
-            f"X has items of several sizes: {', '.join(map(str, sizes[:3]))}. Resize them to one: "
-            "add torchvision.transforms.v2.Resize((height, width)) to the Dataset's transforms."
-        )
-    return torch.stack(images)
+def check_one_shape(samples: Iterable[Any], remedy: Callable[[list[tuple[int, ...]]], str]) -> None:
+    """Refuse samples of several shapes; ``remedy`` gets these, sorted."""
+    shapes = sorted({tuple(x.shape) for x in samples})
+    if len(shapes) > 1:
+        found = ", ".join(map(str, shapes[:3]))
+        raise ValueError(f"X has samples of several sizes: {found}. {remedy(shapes)}")
 
 
 class ResidentDataset(Dataset):
@@ -245,9 +225,8 @@ def rows_of(data: Rows, chosen: np.ndarray) -> Dataset:
     What is on disk stays there.
     """
     index = np.flatnonzero(chosen)
-    if isinstance(data, ItemDataset):
-        return Subset(data.data, index)  # type: ignore[arg-type]
     if isinstance(data, ArrayDataset) and data.tensor is not None:
-        with memory_explained(lambda: COPY):
+        remedy = "Pass fewer samples, a smaller dtype (uint8 for images), or a torch Dataset"
+        with memory_explained(lambda: f"copying a part of X. {remedy}"):
             return ArrayDataset(data.X[index], spelling=data.spelling)
-    return Subset(data, index)  # type: ignore[arg-type]
+    return Subset(getattr(data, "data", data), index)  # type: ignore[arg-type]

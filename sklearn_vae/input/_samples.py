@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.data import DataLoader, Dataset
 
 from ._ranges import OF_ITEMS, Spelling
-from ._rows import as_array_of
+from ._rows import as_array_of, check_one_shape
 
 PIXEL_MODES = ("1", "L", "LA", "RGB", "RGBA", "F", "I", "I;16", "I;16B", "I;16L")
 """Modes of Pillow's images whose numbers are levels of grey, or of red, green and blue."""
@@ -28,9 +28,8 @@ def from_torch(X: Any) -> Any:
         raise ValueError("X has samples of several sizes. Resize them to one.")
     if X.layout != torch.strided:
         raise TypeError(f"X is a tensor of layout {X.layout}. Pass a dense one: X.to_dense().")
-    X = X.detach().cpu()
-    numpy_has_it = X.dtype in (torch.float16, torch.float32, torch.float64)
-    return X.numpy() if numpy_has_it or not X.is_floating_point() else X.float().numpy()
+    held = X.dtype in (torch.float16, torch.float32, torch.float64) or not X.is_floating_point()
+    return (X if held else X.float()).numpy(force=True)  # NumPy has no bfloat16
 
 
 def to_array(X: Any) -> Any:
@@ -64,18 +63,14 @@ def to_array(X: Any) -> Any:
     if head.size == 1:
         return _stacked(np.asarray(X).ravel()) if _is_sample(head.flat[0]) else X
     for name, cell in zip(names or range(head.size), head.flat, strict=False):
+        column = f"Column {name!r} of X holds"
         if isinstance(cell, np.ndarray | list) or is_pil(cell):
-            raise ValueError(
-                f"Column {name!r} of X holds images, and others are beside it. Pass the images "
-                f"alone: X[{name!r}]."
-            )
+            raise ValueError(f"{column} images, not alone. Pass them alone: X[{name!r}].")
+        if isinstance(cell, date | time | timedelta):
+            kind = type(cell).__name__
+            raise ValueError(f"{column} {kind}. Pass numbers: each column as a float.")
         if isinstance(cell, str | bytes | PathLike):
             _refuse_sample(cell)
-        if isinstance(cell, date | time | timedelta):
-            raise ValueError(
-                f"Column {name!r} of X holds {type(cell).__name__}. Pass numbers: each column as "
-                "a float."
-            )
     return X
 
 
@@ -118,30 +113,23 @@ def _refuse_container(X: Any) -> None:
     if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
         raise ValueError("X has masked values. Fill them: X.filled(0).")
     if isinstance(X, DataLoader):
-        if isinstance(X.dataset, IterableDataset):
-            raise TypeError(f"X loads a stream. Pass an array: {as_array_of('X.dataset')}.")
         raise TypeError(
-            "X is a DataLoader. Pass the Dataset that it loads, loader.dataset, here X.dataset: "
-            "batches and their order are the estimator's."
+            "X is a DataLoader. Pass what it loads, loader.dataset, here X.dataset; of a stream "
+            f"its items: {as_array_of('X.dataset')}."
         )
-    if _is_sample(X) and not isinstance(X, np.ndarray | list | tuple):
-        _refuse_sample(X)
+    _refuse_sample(X)
     if isinstance(X, Iterator):
-        raise TypeError(
-            f"X is of type {kind}, which is read only once. Pass an array: {as_array_of('X')}."
-        )
+        raise TypeError(f"X, a {kind}, can be read only once. Pass an array: {as_array_of('X')}.")
     if hasattr(X, "shape") and (hasattr(X, "chunks") or hasattr(X, "compute")):
         raise TypeError(
-            f"X is of type {type(X).__module__.partition('.')[0]}.{kind}, which would be read as a "
-            "whole. If it fits into memory, pass np.asarray(X); if not, save it as a .npy file and "
-            "pass np.load(path, mmap_mode='r')."
+            f"X, a {type(X).__module__.partition('.')[0]}.{kind}, would be read as a whole. Pass "
+            "np.asarray(X) if memory holds it, else np.load(path, mmap_mode='r') of a .npy file."
         )
     if kind == "LazyFrame":
         raise TypeError("X is a LazyFrame, without rows. Pass X.collect().")
     known = ("__array__", "__array_interface__", "__dataframe__")
-    if isinstance(X, type) or not (
-        isinstance(X, Sequence) or any(hasattr(X, name) for name in known)
-    ):
+    is_read = isinstance(X, Sequence) or any(hasattr(X, name) for name in known)
+    if isinstance(X, type) or not is_read:
         raise TypeError(
             f"X is of type {kind}. Pass an array, a tensor, a data frame, a list of images, or a "
             "map-style data set of a class that derives from torch.utils.data.Dataset."
@@ -165,25 +153,17 @@ def _refuse_sample(x: Any) -> None:
         raise ValueError("X is None, or has None among its samples. Pass images or rows.")
     if isinstance(x, str | PathLike):
         raise ValueError(
-            f"X holds text, such as {reprlib.repr(str(x))}. If these are paths of images, let "
-            "sklearn_vae.datasets.ImageReader read them, before: "
-            "ImageReader(size=32).fit_transform(X)."
+            f"X holds text, such as {reprlib.repr(str(x))}. Of paths, pass "
+            "sklearn_vae.datasets.ImageReader(size=32).fit_transform(X)."
         )
     if isinstance(x, bytes):
-        raise ValueError(
-            "X holds bytes. If these are image files, decode each: "
-            "np.asarray(PIL.Image.open(io.BytesIO(x)))."
-        )
+        raise ValueError("X holds bytes. Decode each: np.asarray(PIL.Image.open(io.BytesIO(x))).")
+    kind = type(x).__name__
     if isinstance(x, Mapping):
-        raise TypeError(
-            f"X holds {type(x).__name__} with the keys {reprlib.repr(list(x))}. Pass what is under "
-            "one key alone, the images."
-        )
+        keys = reprlib.repr(list(x))
+        raise TypeError(f"X holds {kind} with the keys {keys}. Pass the images under one key.")
     if isinstance(x, Dataset | DataLoader):
-        raise TypeError(
-            f"X is a list that holds {type(x).__name__}. Pass one Dataset, for example "
-            "torch.utils.data.ConcatDataset."
-        )
+        raise TypeError(f"X is a list of {kind}. Pass one Dataset: torch.utils.data.ConcatDataset.")
 
 
 def _stacked(samples: Any) -> np.ndarray:
@@ -192,17 +172,7 @@ def _stacked(samples: Any) -> np.ndarray:
         _refuse_sample(x)
     _refuse_pairs(samples)
     arrays = [_as_array(x) for x in samples]
-    shapes = sorted({a.shape for a in arrays})
-    if () in shapes and len(shapes) > 1:
-        raise ValueError(
-            "X has numbers, or missing values, among its samples. Pass images or rows alone."
-        )
-    if len(shapes) > 1:
-        remedy = _to_one_shape(samples[0], arrays[0], shapes)
-        raise ValueError(
-            f"X has samples of several sizes: {', '.join(map(str, shapes[:3]))}"
-            f"{', ...' if len(shapes) > 3 else ''}. {remedy}"
-        )
+    check_one_shape(arrays, lambda shapes: _to_one_shape(samples[0], arrays[0], shapes))
     array = np.stack(arrays)
     if array.dtype.kind in "US":
         _refuse_sample(array.flat[0].item())
@@ -215,25 +185,21 @@ def _refuse_pairs(samples: Any) -> None:
     if not isinstance(x, list | tuple) or not 1 < len(x) < 4:
         return
     if (np.ndim(x[0]) > 1 or is_pil(x[0])) and not (np.ndim(x[-1]) or is_pil(x[-1])):
-        raise ValueError(
-            "X holds pairs of an image and something else, such as its label. Pass the images "
-            "alone: [x[0] for x in X]."
-        )
+        raise ValueError("X holds pairs of image and label. Pass images: [x[0] for x in X].")
 
 
 def _to_one_shape(x: Any, array: np.ndarray, shapes: list[tuple[int, ...]]) -> str:
     """Return, as a sentence, how samples like x, read as the array, come to have one shape."""
+    if () in shapes:
+        return "There are numbers, or missing values, among its samples: pass images or rows alone."
     if len(shapes[-1]) < 2:
         return "Rows need one length: pad or cut them."
     if len({shape[:2] for shape in shapes}) == 1:
-        return "Give each as many channels" + (
-            ": PIL.Image.fromarray(x).convert('RGB')." if array.dtype == np.uint8 else "."
-        )
+        return "Give each as many channels, for example x.convert('RGB') of Pillow's."
     if is_pil(x):
         return "Resize each: x.resize((width, height))."
     if array.ndim == 2 or (array.dtype == np.uint8 and array.shape[-1] in (3, 4)):
-        casts = {"f": "np.float32(x)", "i": "np.int32(x)"}  # Pillow's wide ones
-        name = casts.get(array.dtype.kind, "x" if isinstance(x, np.ndarray) else "np.asarray(x)")
+        name = "np.float32(x)" if array.dtype.kind in "if" else "np.asarray(x)"  # Pillow's types
         return f"Resize each: PIL.Image.fromarray({name}).resize((width, height))."
     name = "torch.as_tensor(x)" + (".movedim(-1, 0)" if array.shape[-1] <= 4 else "")
     return f"Resize each: torchvision.transforms.v2.functional.resize({name}, [height, width])."
@@ -241,10 +207,7 @@ def _to_one_shape(x: Any, array: np.ndarray, shapes: list[tuple[int, ...]]) -> s
 
 def _as_array(x: Any) -> np.ndarray:
     if is_pil(x) and x.mode not in PIXEL_MODES:
-        raise ValueError(
-            f"X holds images of mode {x.mode!r}, whose numbers are no levels of red, green and "
-            "blue. Convert each: x.convert('RGB')."
-        )
+        raise ValueError(f"X has images of mode {x.mode!r}. Convert each: x.convert('RGB').")
     nested = isinstance(x, list | tuple) and len(x) and _is_sample(x[0])
     if nested or (isinstance(x, np.ndarray) and x.dtype == object and _is_sample(x.flat[0])):
         return _stacked(x)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -13,8 +12,8 @@ import torch
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
-from ..nn._scaling import ROUNDING, Scaling
-from ._ranges import OF_ARRAY, OF_ITEMS, Spelling, darkness
+from ..nn._scaling import Scaling
+from ._ranges import IMAGES, OF_ARRAY, OF_ITEMS, Spelling, check_values, darkness
 from ._samples import dense
 
 MIN_SIDE = 8
@@ -83,7 +82,7 @@ class InputSpec:
     @property
     def n_features(self) -> int:
         """Number of values in one sample."""
-        return int(np.prod(self.raw_shape))
+        return prod(self.raw_shape)
 
     def scaling(self, X: Array | None = None, *, standardise: bool) -> Scaling:
         """Return the model's first step; with ``standardise``, vectors get the scale of X."""
@@ -91,19 +90,9 @@ class InputSpec:
         if standardise and X is None:  # rebuilt from a file: the state dict brings the values
             loc, scale = torch.zeros(self.shape), torch.ones(self.shape)
         elif standardise and X is not None:
-            mean, std = X.mean(0, dtype=np.float64), X.std(0, dtype=np.float64)
-            rounding = len(X) * np.finfo(np.float64).eps * np.abs(mean)  # of a constant column
-            scale = torch.from_numpy(np.where(std > rounding, std, 1.0))
-            loc = torch.from_numpy(mean)
-            _check_scale(loc, scale)
-        return Scaling(
-            self.shape,
-            self.raw_shape,
-            channels_last=self.channels_last,
-            maximum=self.maximum,
-            loc=loc,
-            scale=scale,
-        )
+            loc, scale = _loc_and_scale(X)
+        how = {"channels_last": self.channels_last, "maximum": self.maximum}
+        return Scaling(self.shape, self.raw_shape, loc=loc, scale=scale, **how)
 
     def restore(self, x: Array) -> Array:
         """Return decoded values (raw range; uint8 or float) in the dtype of the fitted X.
@@ -122,15 +111,20 @@ class InputSpec:
         return x.astype(dtype, copy=False)
 
 
-def _check_scale(loc: torch.Tensor, scale: torch.Tensor) -> None:
-    """Refuse columns that cannot be standardised in float32."""
+def _loc_and_scale(X: Array) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what standardises columns; refuse those that float32 cannot hold."""
+    mean, std = X.mean(0, dtype=np.float64), X.std(0, dtype=np.float64)
+    rounding = len(X) * np.finfo(np.float64).eps * np.abs(mean)  # of a constant column
+    scale = torch.from_numpy(np.where(std > rounding, std, 1.0))
+    loc = torch.from_numpy(mean)
     held = loc.float().isfinite() & scale.float().isfinite() & (scale.float() > 0)
     if not held.all():
-        i = int((~held).nonzero()[0, 0])
+        i = int(held.int().argmin())
         raise ValueError(
             f"Column {i} of X has mean {loc[i]:.3g} and standard deviation {scale[i]:.3g}, which "
             "float32 cannot hold. Scale X, for example with StandardScaler."
         )
+    return loc, scale
 
 
 def read_array(estimator: Any, X: Any, *, reset: bool, at_least: int = 1) -> Array:
@@ -139,9 +133,7 @@ def read_array(estimator: Any, X: Any, *, reset: bool, at_least: int = 1) -> Arr
     Rows set or check the feature names.
     """
     if getattr(getattr(X, "dtype", None), "kind", "") == "c":
-        raise ValueError(
-            f"Complex data not supported: X has dtype {X.dtype}. Pass X.real, or np.abs(X)."
-        )
+        raise ValueError(f"Complex data not supported: X is {X.dtype}. Pass X.real or np.abs(X).")
     checks = {"dtype": "numeric", "ensure_min_samples": at_least, "allow_nd": True}
     X = dense(X)
     try:
@@ -152,48 +144,42 @@ def read_array(estimator: Any, X: Any, *, reset: bool, at_least: int = 1) -> Arr
         what, _, _ = str(error).partition("\n")  # what follows names estimators for tables
         if "NaN" not in what and "infinity" not in what:
             raise
-        raise ValueError(
-            f"{what} Replace such values, for example by np.nan_to_num(X, posinf=1, neginf=0), or "
-            "drop the samples."
-        ) from error
+        remedy = "Replace such values, for example by np.nan_to_num(X, posinf=1, neginf=0)."
+        raise ValueError(f"{what} {remedy}") from error
 
 
 def read_spec(
     X: Array, image_shape: tuple[int, ...] | None, spelling: Spelling = OF_ARRAY
 ) -> InputSpec:
     """Work out the layout of X, shape (n, ...), or say which parameter resolves it."""
-    dtype = X.dtype.name
-    sample = X.shape[1:]
+    dtype, sample = X.dtype.name, X.shape[1:]
     if len(sample) == 1 and image_shape is None:
         return InputSpec(sample, sample, False, dtype)
-    shape = sample if len(sample) > 1 else tuple(int(s) for s in image_shape or ())
-    if image_shape is not None and X.shape == tuple(image_shape):
+    given = sample if image_shape is None else tuple(int(s) for s in image_shape)
+    if X.shape == given:
         name = spelling.array or spelling.name
         raise ValueError(
             f"X has the shape {X.shape} of image_shape: it is one image. A set of images has a "
             f"leading axis, for one {name}[None], and a fit takes two or more."
         )
-    if image_shape is not None and len(sample) > 1 and tuple(image_shape) != sample:
+    if len(sample) > 1 and given != sample:
         raise ValueError(
-            f"image_shape={tuple(image_shape)} does not match X of shape {X.shape}: one image of "
-            f"X has shape {sample}. Leave image_shape=None for arrays that are not flattened."
+            f"image_shape={given} does not match X, which has images of shape {sample}. Leave "
+            "image_shape=None for arrays that are not flattened."
         )
-    if np.prod(shape) != np.prod(sample):
+    if prod(given) != prod(sample):
         raise ValueError(
-            f"image_shape={shape} has {int(np.prod(shape))} values, but the rows of X have "
-            f"{int(np.prod(sample))}. Set image_shape to the (height, width), (height, width, "
-            "channels) or (channels, height, width) that the images had before they were flattened."
+            f"image_shape={given} has {prod(given)} values, but the rows of X have {prod(sample)}. "
+            "Set image_shape to what images had before they were flattened: (height, width), "
+            "(height, width, channels) or (channels, height, width)."
         )
-    channels_last, c, h, w = _layout(shape, flattened=len(sample) == 1)
+    channels_last, shape = _layout(given, flattened=len(sample) == 1)
     if dtype not in ("uint8", "bool", "float16", "float32", "float64"):
-        real = X.dtype.kind in "iuf" and X.size
-        values = f", from {X.min()} to {X.max()}" if real else ""
-        remedy = spelling.remedy(X) if real else "Convert them."
-        raise ValueError(
-            f"X holds images of dtype {dtype}{values}; images are uint8 (0 to 255), bool, or float "
-            f"in [0, 1]. {remedy}"
-        )
-    return InputSpec((c, h, w), sample, channels_last, dtype)
+        values = remedy = ""
+        if X.dtype.kind in "iuf" and X.size:
+            values, remedy = f", from {X.min()} to {X.max()}", f" {spelling.remedy(X)}"
+        raise ValueError(f"X holds images of dtype {dtype}{values}; {IMAGES}{remedy}")
+    return InputSpec(shape, sample, channels_last, dtype)
 
 
 def check_spec(spec: InputSpec) -> None:
@@ -216,44 +202,31 @@ def with_white(spec: InputSpec, X: Array) -> InputSpec:
     return replace(spec, white=1) if spec.dtype == "uint8" and darkness(X) == 1 else spec
 
 
-def _layout(shape: tuple[int, ...], *, flattened: bool) -> tuple[bool, int, int, int]:
-    """Return (channels_last, c, h, w) of one image's shape."""
+def _layout(shape: tuple[int, ...], *, flattened: bool) -> tuple[bool, tuple[int, int, int]]:
+    """Return channels_last and (c, h, w) of one image's shape."""
     what = f"image_shape={shape}" if flattened else f"X of shape (n, {', '.join(map(str, shape))})"
     if len(shape) not in (2, 3):
         raise ValueError(
             f"{what} is not a set of images: use (n, height, width), (n, height, width, channels), "
             "(n, channels, height, width), or rows (n, n_values) with image_shape."
         )
-    if len(shape) == 2:
-        channels_last, (c, h, w) = False, (1, *shape)
-    else:
-        last, first = shape[2] <= MAX_CHANNELS, shape[0] <= MAX_CHANNELS
-        if last == first:
-            why = "both ends look like channels" if last else "neither end has 1 to 4 channels"
-            raise ValueError(
-                f"{what} is ambiguous: {why}. Pass (height, width, channels) or (channels, height, "
-                "width) with 1 to 4 channels and at least 8 pixels a side; for flattened rows set "
-                "image_shape to one of these."
-            )
-        channels_last = last
-        c, h, w = (shape[2], *shape[:2]) if last else shape
+    a, b, c = shape if len(shape) == 3 else (1, *shape)
+    first, last = a <= MAX_CHANNELS, len(shape) == 3 and c <= MAX_CHANNELS
+    if first == last:
+        why = "both ends look like channels" if last else "neither end has 1 to 4 channels"
+        raise ValueError(
+            f"{what} is ambiguous: {why}. Pass (height, width, channels) or (channels, height, "
+            "width), 1 to 4 channels of 8x8 pixels or more; for rows set image_shape to one of "
+            "these."
+        )
+    c, h, w = (c, a, b) if last else (a, b, c)
     if min(h, w) < MIN_SIDE:
         hint = " A single image needs a leading axis: X[None]." if not flattened else ""
         raise ValueError(
             f"{what} gives images of {h}x{w} pixels; at least {MIN_SIDE}x{MIN_SIDE} is needed. "
             f"Enlarge them, or pass rows (n, n_values) with network='mlp'.{hint}"
         )
-    return channels_last, c, h, w
-
-
-def check_values(X: Array, *, bounded: bool, remedy: str | Callable[[Array], str]) -> None:
-    """Refuse values outside [0, 1] where ``bounded``; uint8 and bool always fit."""
-    if not bounded or X.dtype.kind in "b" or X.dtype == np.uint8:
-        return
-    low, high = X.min(), X.max()
-    if low < -ROUNDING or high > 1 + ROUNDING:
-        remedy = remedy if isinstance(remedy, str) else remedy(X)
-        raise ValueError(f"X has values from {low:.8g} to {high:.8g}; {remedy}")
+    return last, (c, h, w)
 
 
 def warn_of_darkness(X: Array, spec: InputSpec, spelling: Spelling) -> None:
@@ -261,38 +234,36 @@ def warn_of_darkness(X: Array, spec: InputSpec, spelling: Spelling) -> None:
     if not spec.is_intensity or X.dtype.kind == "b" or (high := darkness(X)) is None:
         return
     levels = X.dtype == np.uint8
+    read = f"white is {spec.maximum:g}, so that these are almost black"
     if spec.maximum == high:
         read = "uint8 of 0 and 1 alone is taken for masks, with 1 as white"
-    elif levels:
-        read = "uint8 is taken for 0 to 255, so that all is almost black"
-    else:
-        read = "float images are in [0, 1], so that these are almost black"
-    warnings.warn(
-        f"{DARK_WARNING} {high:.6g}; {read}. {spelling.brighter(high, levels=levels)}",
-        UserWarning,
-        stacklevel=6,
-    )
+    remedy = spelling.brighter(high, levels=levels)
+    warnings.warn(f"{DARK_WARNING} {high:.6g}; {read}. {remedy}", UserWarning, stacklevel=6)
 
 
 def check_same(X: Array, spec: InputSpec, *, bounded: bool, spelling: Spelling = OF_ARRAY) -> None:
     """Refuse an X that differs from the fitted one in shape, kind of dtype or range."""
-    check_shape(X.shape, spec, spelling)
-    if spec.is_intensity and X.dtype.name != spec.dtype:
-        both_float = X.dtype.kind == "f" and np.dtype(spec.dtype).kind == "f"
-        if not both_float:
-            raise ValueError(
-                f"X has dtype {X.dtype.name}, but the estimator was fitted on {spec.dtype}, and "
-                "the two mean different ranges (uint8: 0 to 255, float: 0 to 1). Fit again, or "
-                "convert X as the fitted data were, for example by "
-                f"{spelling.like_fitted(X, spec.dtype, spec.white)}."
-            )
-    check_masks(X, spec, spelling)
 
-    def remedy(X: Array) -> str:
-        same = "the estimator was fitted on values in [0, 1]. Scale X as the fitted data were"
-        if not spec.is_image:
-            return f"{same}."
-        return f"{same}, for example by {spelling.like_fitted(X, spec.dtype, spec.white)}."
+    def as_fitted() -> str:
+        example = spelling.like_fitted(X, spec.dtype, spec.white)
+        return f"as the fitted data were, for example by {example}."
+
+    check_shape(X.shape, spec, spelling)
+    both_float = X.dtype.kind == np.dtype(spec.dtype).kind == "f"
+    if spec.is_intensity and X.dtype.name != spec.dtype and not both_float:
+        raise ValueError(
+            f"X has dtype {X.dtype.name}, but the estimator was fitted on {spec.dtype}, which has "
+            f"another range (uint8: 0 to 255, float: 0 to 1). Fit again, or convert X {as_fitted()}"
+        )
+    if spec.white < WHITE and (high := X.max()) > spec.white:
+        raise ValueError(
+            f"X has values up to {high}, but the estimator was fitted on masks, uint8 of 0 and 1. "
+            f"Fit again, or make masks of X, {as_fitted()}"
+        )
+
+    def remedy(_: Array) -> str:
+        how = as_fitted() if spec.is_image else "as the fitted data were."
+        return f"the estimator was fitted on values in [0, 1]. Scale X {how}"
 
     check_values(X, bounded=bounded, remedy=remedy)
 
@@ -306,13 +277,11 @@ def check_shape(shape: tuple[int, ...], spec: InputSpec, spelling: Spelling) -> 
         remedy = "Resize or reshape them in the Dataset's transforms, or fit again."
     elif shape == fitted:
         remedy = f"It is one image, which needs a leading axis: {name}[None]."
-    elif prod(shape) == prod(fitted):
-        remedy = f"If it is one sample: {name}.reshape{(1, *fitted)}."
-    elif len(fitted) == len(sample) == 3 and (*sample[1:], sample[0]) == fitted:
+    elif len(fitted) == 3 and (*sample[1:], *sample[:1]) == fitted:
         remedy = f"Put the channels last: {spelling.permuted(0, 2, 3, 1)}."
-    elif len(fitted) == len(sample) == 3 and (sample[2], *sample[:2]) == fitted:
+    elif len(fitted) == 3 and (*sample[2:], *sample[:2]) == fitted:
         remedy = f"Put the channels first: {spelling.permuted(0, 3, 1, 2)}."
-    elif prod(sample) == prod(fitted):
+    elif prod(fitted) in (prod(sample), prod(shape)):
         remedy = f"Reshape it: {name}.reshape{(-1, *fitted)}."
     else:
         remedy = "Resize or reshape X, or fit again."
@@ -320,22 +289,6 @@ def check_shape(shape: tuple[int, ...], spec: InputSpec, spelling: Spelling) -> 
         f"X has samples of shape {sample}, but the estimator was fitted on samples of shape "
         f"{fitted}. {remedy}"
     )
-
-
-def check_masks(X: Array, spec: InputSpec, spelling: Spelling) -> None:
-    """Refuse levels where masks of 0 and 1 were fitted."""
-    if spec.dtype == "uint8" and spec.white < WHITE and (high := X.max()) > spec.white:
-        raise ValueError(
-            f"X has values up to {high}, but the estimator was fitted on masks, uint8 of 0 and 1. "
-            "Fit again, or make masks of X, for example by "
-            f"{spelling.like_fitted(X, spec.dtype, spec.white)}."
-        )
-
-
-def check_not_one(shape: tuple[int, ...], spec: InputSpec, spelling: Spelling) -> None:
-    """Refuse one image in place of many, which would be taken for rows."""
-    if prod(shape) == spec.n_features:
-        check_shape(shape, spec, spelling)
 
 
 def chunk_rows(spec: InputSpec) -> int:

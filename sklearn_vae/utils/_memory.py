@@ -26,6 +26,14 @@ MOST_WORDS = 200
 class OutOfMemory(MemoryError):  # noqa: N818 (its kinds are also what the library raised)
     """What was asked for, what asks for less, and the library's own words."""
 
+    def __init__(self, message: str) -> None:
+        Exception.__init__(self, message)  # what it also is may want other arguments
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made, (type(self).__bases__[-1], str(self))
+
+    __str__ = Exception.__str__
+
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error, of whatever type, says that there was not enough memory."""
@@ -39,18 +47,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 @functools.cache
 def _kind(base: Any) -> type[OutOfMemory]:
     """Return the type of error that is also a ``base``, which callers may wait for."""
-
-    def __init__(self: Any, message: str) -> None:  # noqa: N807
-        Exception.__init__(self, message)
-
-    body = {
-        "__doc__": OutOfMemory.__doc__,
-        "__init__": __init__,
-        "__str__": Exception.__str__,
-        "__reduce__": lambda self: (_made, (base, str(self))),
-    }
     bases = (OutOfMemory,) if issubclass(OutOfMemory, base) else (OutOfMemory, base)
-    return type("OutOfMemory", bases, body)
+    return type("OutOfMemory", bases, {})
 
 
 def _made(base: Any, message: str) -> OutOfMemory:

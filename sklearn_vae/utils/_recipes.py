@@ -21,13 +21,11 @@ class Recipe:
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the settings; with ``deep`` those of recipes inside, too, as ``name__setting``."""
-        names = (name for name in param_names(type(self)) if hasattr(self, name))
-        settings = {name: getattr(self, name) for name in names}
-        parts = {k: v for k, v in settings.items() if deep and isinstance(v, Recipe)}
-        inner = {
-            f"{k}__{name}": v for k, part in parts.items() for name, v in part.get_params().items()
-        }
-        return {**settings, **inner}
+        settings = {k: getattr(self, k) for k in param_names(type(self)) if hasattr(self, k)}
+        for name, part in list(settings.items()) if deep else ():
+            if isinstance(part, Recipe):
+                settings |= {f"{name}__{k}": v for k, v in part.get_params().items()}
+        return settings
 
     def changed(self: Self, **changes: Any) -> Self:
         """Return a copy with other settings, or the recipe itself where all are as they were.
@@ -46,20 +44,16 @@ class Recipe:
         new, nested = _by_depth(changes)
         for name in (*new, *nested):
             if name not in old:
-                raise ValueError(
-                    f"Invalid parameter {name!r} for {self!r:.200}. Valid parameters are: "
-                    f"{list(old)!r}."
-                )
+                what = f"Invalid parameter {name!r} for {self!r:.200}"
+                raise ValueError(f"{what}. Valid parameters are: {list(old)!r}.")
         for name, inner in nested.items():
             new[name] = _changed(name, new.get(name, old[name]), inner, {})
         if all(value is old[name] for name, value in new.items()):
             return self
         lost = [name for name in param_names(type(self)) if name not in old]
         if lost:
-            raise ValueError(
-                f"{type(self).__name__} does not keep its arguments {lost!r} under their names, so "
-                "that no changed copy of it can be made. Assign them in its constructor."
-            )
+            what = f"{type(self).__name__} does not keep its arguments {lost!r} under their names"
+            raise ValueError(f"{what}, which a changed copy needs. Assign them in its constructor.")
         return type(self)(**{**old, **new})
 
     def __sklearn_clone__(self: Self) -> Self:
@@ -112,14 +106,12 @@ def param_names(cls: type) -> list[str]:
 
 def _by_depth(params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """Return the values of plain names, and for each part those of ``part__name``."""
-    plain: dict[str, Any] = {}
+    plain = {key: value for key, value in params.items() if "__" not in key}
     nested: dict[str, dict[str, Any]] = defaultdict(dict)
     for key, value in params.items():
-        name, inside, rest = key.partition("__")
-        if inside:
+        if key not in plain:
+            name, _, rest = key.partition("__")
             nested[name][rest] = value
-        else:
-            plain[name] = value
     return plain, nested
 
 
@@ -137,10 +129,8 @@ def _changed(name: str, value: Any, changes: dict[str, Any], kinds: Mapping[Any,
         remedy = f"Give an object in its place: {name}={example}."
     else:
         remedy = f"Valid parameters are, by the object in its place: {known!r}."
-    raise ValueError(
-        f"Invalid parameter {name}__{wanted}: {name}={value!r:.100} has no {wanted!r} to set. "
-        f"{remedy}"
-    )
+    what = f"{name}={value!r:.100} has no {wanted!r} to set"
+    raise ValueError(f"Invalid parameter {name}__{wanted}: {what}. {remedy}")
 
 
 def _example(kinds: Iterable[type], wanted: str) -> str:
