@@ -111,25 +111,17 @@ class Spelling:
             divisor = f"{full_scale(high):.8g}"
             return f"Divide by {divisor}:", f"{name} / {divisor}"
         if AIR[0] <= low <= AIR[1] and high > WINDOW[1]:
-            return "Take a window of Hounsfield units, for example", self._mapped(name, *WINDOW)
+            return "Take a window of Hounsfield units, for example", _mapped(name, *WINDOW)
         if not whole and low >= -1 - ROUNDING and high <= 1 + ROUNDING:
             return "Undo the normalisation:", f"({name} + 1) / 2"
         standardised = not whole and max(-low, high) < STANDARDISED
-        why = (
-            "If standardised, leave that step out (Normalize, StandardScaler), else map the range:"
-        )
-        return why if standardised else "Map the range:", self._mapped(name, low, high)
+        step = "If standardised, leave that step out (Normalize, StandardScaler). " * standardised
+        return f"{step}Map the range:", _mapped(name, low, high)
 
     def _cast(self, expression: str, dtype: str) -> str:
         if self.tensors:
             return f"{expression}.to(torch.{dtype})"
         return f"{expression}.astype({'bool' if dtype == 'bool' else f'np.{dtype}'})"
-
-    def _mapped(self, name: str, low: float, high: float) -> str:
-        """Return the expression that maps [low, high] to [0, 1] and clips."""
-        if self.tensors:
-            return f"(({name} - {low:.6g}) / {high - low:.6g}).clip(0, 1)".replace("- -", "+ ")
-        return f"np.interp({self.name}, ({low:.6g}, {high:.6g}), (0, 1))"
 
 
 OF_ARRAY = Spelling()
@@ -153,6 +145,11 @@ def check_values(
     if not in_unit_range(low, high):
         remedy = remedy if isinstance(remedy, str) else remedy(X)
         raise ValueError(f"X has values from {low:.8g} to {high:.8g}; {remedy}")
+
+
+def _mapped(name: str, low: float, high: float) -> str:
+    """Return the expression that maps [low, high] to [0, 1] and clips."""
+    return f"(({name} - {low:.6g}) / {high - low:.6g}).clip(0, 1)".replace("- -", "+ ")
 
 
 def full_scale(high: float) -> float:

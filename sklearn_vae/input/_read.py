@@ -92,15 +92,17 @@ def read_in_place(
     X: Any, names_of: Any, spec: InputSpec, device: torch.device, *, bounded: bool
 ) -> Rows:
     """Return what :func:`read` does; samples on a GPU, if it is ``device``, do not leave it."""
-    if isinstance(X, torch.Tensor) and X.device.type != "cpu" and X.device == device and len(X):
+    is_there = isinstance(X, torch.Tensor) and X.device == device and device.type != "cpu"
+    if is_there and len(X) and _has_range(X.detach(), spec, bounded=bounded):
         read(X[:1], names_of, spec, bounded=bounded)  # its form
-        if _has_range(X.detach(), spec, bounded=bounded):
-            return ResidentDataset(X.detach())
+        return ResidentDataset(X.detach())
     return read(X, names_of, spec, bounded=bounded)  # which says what is wrong
 
 
 def _has_range(X: torch.Tensor, spec: InputSpec, *, bounded: bool) -> bool:
     """Return whether values may be as they are; False for types that are not taken in place."""
+    if X.layout != torch.strided:
+        return False
     if not X.is_floating_point():
         return X.dtype == torch.bool or (X.dtype == torch.uint8 and spec.white == WHITE)
     low, high = torch.stack([X.min(), X.max()]).cpu().tolist()

@@ -24,11 +24,8 @@ def row_keys(raw: torch.Tensor) -> np.ndarray:
     rows = raw.detach().cpu().numpy().reshape(len(raw), -1)
     if rows.dtype.kind == "f":
         rows = rows.astype(np.float64) + 0.0  # -0.0 is 0.0
-    rows = np.ascontiguousarray(rows)
-    return np.array(
-        [int.from_bytes(blake2b(row.data, digest_size=8).digest(), "little") for row in rows],
-        np.uint64,
-    )
+    hashes = (blake2b(row.data, digest_size=8).digest() for row in np.ascontiguousarray(rows))
+    return np.frombuffer(b"".join(hashes), "<u8")
 
 
 def remembered(data: Any, before: np.ndarray, *, partial: bool) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from ._ranges import OF_ITEMS, Spelling
+from ._ranges import Spelling
 from ._rows import as_array_of, check_one_shape
 
 PIXEL_MODES = ("1", "L", "LA", "RGB", "RGBA", "F", "I", "I;16", "I;16B", "I;16L")
@@ -64,13 +64,12 @@ def to_array(X: Any) -> Any:
         return _stacked(np.asarray(X).ravel()) if _is_sample(head.flat[0]) else X
     for name, cell in zip(names or range(head.size), head.flat, strict=False):
         column = f"Column {name!r} of X holds"
-        if isinstance(cell, np.ndarray | list) or is_pil(cell):
-            raise ValueError(f"{column} images, not alone. Pass them alone: X[{name!r}].")
         if isinstance(cell, date | time | timedelta):
             kind = type(cell).__name__
             raise ValueError(f"{column} {kind}. Pass numbers: each column as a float.")
-        if isinstance(cell, str | bytes | PathLike):
+        if cell is not None and _is_sample(cell):
             _refuse_sample(cell)
+            raise ValueError(f"{column} images, not alone. Pass them alone: X[{name!r}].")
     return X
 
 
@@ -90,19 +89,16 @@ def _column_names(X: Any) -> list[Any] | None:
 
 def spelling(X: Any, array: Any) -> Spelling:
     """Return how messages are to write down the user's X, of which :func:`to_array` made array."""
-    if isinstance(X, Dataset):
-        return OF_ITEMS
     if isinstance(X, torch.Tensor):
         return Spelling(tensors=True)
-    if array is X:
-        if hasattr(X, "iloc"):
-            return Spelling(array="np.asarray(X)")
-        if not isinstance(X, np.ndarray):
-            return Spelling("np.asarray(X)")
-        return Spelling("X.astype(float)" if X.dtype == object else "X")
-    if names := _column_names(X):
-        return Spelling(f"np.stack(X[{names[0]!r}])")
-    return Spelling("np.stack(X)")
+    if array is not X:
+        names = _column_names(X)
+        return Spelling(f"np.stack(X[{names[0]!r}])" if names else "np.stack(X)")
+    if hasattr(X, "iloc"):
+        return Spelling(array="np.asarray(X)")
+    if not isinstance(X, np.ndarray):
+        return Spelling("np.asarray(X)")
+    return Spelling("X.astype(float)" if X.dtype == object else "X")
 
 
 def _refuse_container(X: Any) -> None:

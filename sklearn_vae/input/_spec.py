@@ -86,13 +86,15 @@ class InputSpec:
 
     def scaling(self, X: Array | None = None, *, standardise: bool) -> Scaling:
         """Return the model's first step; with ``standardise``, vectors get the scale of X."""
-        loc = scale = None
-        if standardise and X is None:  # rebuilt from a file: the state dict brings the values
-            loc, scale = torch.zeros(self.shape), torch.ones(self.shape)
-        elif standardise and X is not None:
-            loc, scale = _loc_and_scale(X)
-        how = {"channels_last": self.channels_last, "maximum": self.maximum}
-        return Scaling(self.shape, self.raw_shape, loc=loc, scale=scale, **how)
+        loc, scale = _loc_and_scale(X, self.shape) if standardise else (None, None)
+        return Scaling(
+            self.shape,
+            self.raw_shape,
+            channels_last=self.channels_last,
+            maximum=self.maximum,
+            loc=loc,
+            scale=scale,
+        )
 
     def restore(self, x: Array) -> Array:
         """Return decoded values (raw range; uint8 or float) in the dtype of the fitted X.
@@ -111,8 +113,10 @@ class InputSpec:
         return x.astype(dtype, copy=False)
 
 
-def _loc_and_scale(X: Array) -> tuple[torch.Tensor, torch.Tensor]:
+def _loc_and_scale(X: Array | None, shape: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
     """Return what standardises columns; refuse those that float32 cannot hold."""
+    if X is None:  # rebuilt from a file: the state dict brings the values
+        return torch.zeros(shape), torch.ones(shape)
     mean, std = X.mean(0, dtype=np.float64), X.std(0, dtype=np.float64)
     rounding = len(X) * np.finfo(np.float64).eps * np.abs(mean)  # of a constant column
     scale = torch.from_numpy(np.where(std > rounding, std, 1.0))
@@ -170,8 +174,7 @@ def read_spec(
     if prod(given) != prod(sample):
         raise ValueError(
             f"image_shape={given} has {prod(given)} values, but the rows of X have {prod(sample)}. "
-            "Set image_shape to what images had before they were flattened: (height, width), "
-            "(height, width, channels) or (channels, height, width)."
+            "Set image_shape to (height, width), (height, width, channels) or (channels, height, width)."
         )
     channels_last, shape = _layout(given, flattened=len(sample) == 1)
     if dtype not in ("uint8", "bool", "float16", "float32", "float64"):
@@ -208,7 +211,7 @@ def _layout(shape: tuple[int, ...], *, flattened: bool) -> tuple[bool, tuple[int
     if len(shape) not in (2, 3):
         raise ValueError(
             f"{what} is not a set of images: use (n, height, width), (n, height, width, channels), "
-            "(n, channels, height, width), or rows (n, n_values) with image_shape."
+            "(n, channels, height, width), or rows with image_shape."
         )
     a, b, c = shape if len(shape) == 3 else (1, *shape)
     first, last = a <= MAX_CHANNELS, len(shape) == 3 and c <= MAX_CHANNELS
@@ -216,8 +219,7 @@ def _layout(shape: tuple[int, ...], *, flattened: bool) -> tuple[bool, tuple[int
         why = "both ends look like channels" if last else "neither end has 1 to 4 channels"
         raise ValueError(
             f"{what} is ambiguous: {why}. Pass (height, width, channels) or (channels, height, "
-            "width), 1 to 4 channels of 8x8 pixels or more; for rows set image_shape to one of "
-            "these."
+            "width) with 1 to 4 channels; for flattened rows set image_shape to one of these."
         )
     c, h, w = (c, a, b) if last else (a, b, c)
     if min(h, w) < MIN_SIDE:
@@ -233,11 +235,10 @@ def warn_of_darkness(X: Array, spec: InputSpec, spelling: Spelling) -> None:
     """Warn of intensities that look like ones of another range: 0 to 16 as levels of 255."""
     if not spec.is_intensity or X.dtype.kind == "b" or (high := darkness(X)) is None:
         return
-    levels = X.dtype == np.uint8
     read = f"white is {spec.maximum:g}, so that these are almost black"
     if spec.maximum == high:
         read = "uint8 of 0 and 1 alone is taken for masks, with 1 as white"
-    remedy = spelling.brighter(high, levels=levels)
+    remedy = spelling.brighter(high, levels=X.dtype == np.uint8)
     warnings.warn(f"{DARK_WARNING} {high:.6g}; {read}. {remedy}", UserWarning, stacklevel=6)
 
 

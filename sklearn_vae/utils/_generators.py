@@ -6,6 +6,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 
@@ -48,15 +49,11 @@ def usual_dtype() -> Iterator[None]:
             torch.set_default_dtype(before)
 
 
-@contextlib.contextmanager
-def _usual_device() -> Iterator[None]:
+def _usual_device() -> contextlib.AbstractContextManager[Any]:
     """Let tensors be on the CPU where nothing else is said, whatever the caller has set."""
     # A context costs time in every operation. Before 2.7, torch does not tell of one of the caller.
-    if torch.empty(0).device.type == "cpu":
-        yield
-        return
-    with torch.device("cpu"):
-        yield
+    is_usual = torch.empty(0).device.type == "cpu"
+    return contextlib.nullcontext() if is_usual else torch.device("cpu")
 
 
 @contextlib.contextmanager

@@ -47,8 +47,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 @functools.cache
 def _kind(base: Any) -> type[OutOfMemory]:
     """Return the type of error that is also a ``base``, which callers may wait for."""
-    bases = (OutOfMemory,) if issubclass(OutOfMemory, base) else (OutOfMemory, base)
-    return type("OutOfMemory", bases, {})
+    return type("OutOfMemory", (OutOfMemory, base), {})
 
 
 def _made(base: Any, message: str) -> OutOfMemory:

@@ -27,16 +27,9 @@ def fit_mixture(
     n, d = X.shape
     k = int(np.clip(n // (2 * d), 1, n_components))
     return GaussianMixture(
-        n_components=min(k, _count_different(X, k)),
+        n_components=min(k, len(np.unique(X, axis=0))),
         covariance_type="full" if n >= full_from * d else "diag",
         reg_covar=reg_covar,
         tol=0.01,  # nats per row
         random_state=0,
     ).fit(X)
-
-
-def _count_different(X: np.ndarray, enough: int) -> int:
-    """Return how many different rows X has, or that there are enough."""
-    if len(np.unique(X[:, 0])) >= enough:  # as nearly always, and in a fraction of the time
-        return enough
-    return len(np.unique(X, axis=0))

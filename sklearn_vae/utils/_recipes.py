@@ -93,10 +93,11 @@ class NestedParamsMixin:
             return super().set_params(**unknown)  # type: ignore[misc]
         for name, changes in nested.items():
             value = new.get(name, known[name])
-            if not hasattr(value, "set_params"):
+            if hasattr(value, "set_params"):  # scikit-learn hands them on
+                new |= {f"{name}__{inside}": v for inside, v in changes.items()}
+            else:
                 new[name] = _changed(name, value, changes, self._kinds.get(name, {}))
-                params = {k: v for k, v in params.items() if not k.startswith(f"{name}__")}
-        return super().set_params(**{**params, **new})  # type: ignore[misc]
+        return super().set_params(**new)  # type: ignore[misc]
 
 
 def param_names(cls: type) -> list[str]:
