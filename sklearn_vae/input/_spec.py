@@ -174,7 +174,7 @@ def read_spec(
     if prod(given) != prod(sample):
         raise ValueError(
             f"image_shape={given} has {prod(given)} values, but the rows of X have {prod(sample)}. "
-            "Set image_shape to (height, width), (height, width, channels) or (channels, height, width)."
+            "Set image_shape to (height, width), (height, width, channels) or channels first."
         )
     channels_last, shape = _layout(given, flattened=len(sample) == 1)
     if dtype not in ("uint8", "bool", "float16", "float32", "float64"):
