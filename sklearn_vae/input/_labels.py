@@ -74,18 +74,15 @@ def _as_values(y: Any) -> np.ndarray:
 
 def _refuse_missing(values: np.ndarray) -> None:
     """Refuse NaN, None, pd.NA and NaT: what has no label is marked by -1."""
-    if values.dtype == object:
-        missing = np.array([_is_missing(v) for v in values.ravel()])
-        remedy = "np.array([-1 if pd.isna(v) else v for v in y], dtype=object)"
-    elif values.dtype.kind in "fcmM":
-        missing = values != values
-        remedy = "np.where(np.isnan(np.asarray(y)), -1, np.asarray(y))"
-    else:
+    if values.dtype.kind not in "OfcmM":
         return
-    if missing.any():
+    if n := sum(map(_is_missing, values.ravel().tolist())):
+        remedy = "np.where(np.isnan(np.asarray(y)), -1, np.asarray(y))"
+        if values.dtype == object:
+            remedy = "np.array([-1 if pd.isna(v) else v for v in y], dtype=object)"
         raise ValueError(
-            f"y has missing values (NaN, None, pd.NA or NaT) in {missing.sum()} of {missing.size} "
-            f"rows. Mark them by the number -1: {remedy}."
+            f"y has missing values (NaN, None, pd.NA or NaT) in {n} of {values.size} rows. Mark "
+            f"them by the number -1: {remedy}."
         )
 
 

@@ -235,7 +235,7 @@ def warn_of_darkness(X: Array, spec: InputSpec, spelling: Spelling) -> None:
     """Warn of intensities that look like ones of another range: 0 to 16 as levels of 255."""
     if not spec.is_intensity or X.dtype.kind == "b" or (high := darkness(X)) is None:
         return
-    read = f"white is {spec.maximum:g}, so that these are almost black"
+    read = f"white is {spec.maximum:g}, so that they are almost black"
     if spec.maximum == high:
         read = "uint8 of 0 and 1 alone is taken for masks, with 1 as white"
     remedy = spelling.brighter(high, levels=X.dtype == np.uint8)
