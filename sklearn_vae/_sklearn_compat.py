@@ -74,9 +74,8 @@ class FitTasks:
 
         ``fitted`` returns the attributes as they are now, where a callback asks for them.
         """
-        return bool(
-            self._epoch.call_on_fit_task_end(**self._task, reconstruction_attributes=fitted)
-        )
+        asks = self._epoch.call_on_fit_task_end(**self._task, reconstruction_attributes=fitted)
+        return bool(asks)
 
     @contextlib.contextmanager
     def part(self, name: str, estimator: Any) -> Iterator[None]:
