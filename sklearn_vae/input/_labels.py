@@ -133,7 +133,8 @@ def _refuse_cast_marks(labels: np.ndarray) -> None:
 def check_length(y: np.ndarray, n: int) -> None:
     """Refuse a y that has not one entry for each of n samples."""
     if y.shape[:1] != (n,):
-        raise ValueError(f"X has {n} samples, but y has shape {y.shape}. Give one label each.")
+        what = f"X has {n} samples, but y has shape {y.shape}"
+        raise ValueError(f"{what}. Give one label for each sample.")
 
 
 def unlabelled_rows(labels: np.ndarray) -> np.ndarray:
