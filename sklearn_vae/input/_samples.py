@@ -28,8 +28,9 @@ def from_torch(X: Any) -> Any:
         raise ValueError("X has samples of several sizes. Resize them to one.")
     if X.layout != torch.strided:
         raise TypeError(f"X is a tensor of layout {X.layout}. Pass a dense one: X.to_dense().")
+    X = X.detach().cpu()
     held = X.dtype in (torch.float16, torch.float32, torch.float64) or not X.is_floating_point()
-    return (X if held else X.float()).numpy(force=True)  # NumPy has no bfloat16
+    return (X if held else X.float()).numpy()  # NumPy has no bfloat16
 
 
 def to_array(X: Any) -> Any:
