@@ -38,6 +38,8 @@ from .utils._generators import generators_restored
 
 BESIDE_TRAINING = {"features": "mean", "symmetry": None, "memory": None, "verbose": 0}
 """Parameters that training does not depend on, at their defaults: a cache does not look at them."""
+NOT_ALWAYS = ("classes_", "n_unlabelled_", "feature_names_in_", "net_", "_loaded_optimizer")
+"""What a training leaves or not: where it is recalled, that of another one has to go."""
 
 
 class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
@@ -105,7 +107,9 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
             if self.memory is None or again:
                 BaseVAE._fit(unseen, X, y, self, again=again)
             else:
-                unseen.__dict__.update(self._recalled(X, y))
+                found = self._recalled(X, y)
+                kept = {k: v for k, v in vars(unseen).items() if k not in NOT_ALWAYS}
+                unseen.__dict__ = kept | found
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
