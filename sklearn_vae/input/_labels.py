@@ -81,8 +81,8 @@ def _refuse_missing(values: np.ndarray) -> None:
         if values.dtype == object:
             remedy = "np.array([-1 if pd.isna(v) else v for v in y], dtype=object)"
         raise ValueError(
-            f"y has missing values (NaN, None, pd.NA or NaT) in {n} of {values.size} rows. Mark "
-            f"them by the number -1: {remedy}."
+            f"y has missing values (NaN, None, pd.NA or NaT) in {n} of {values.size} rows. Give "
+            f"them the number -1: {remedy}."
         )
 
 

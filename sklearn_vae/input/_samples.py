@@ -68,8 +68,9 @@ def to_array(X: Any) -> Any:
         if isinstance(cell, date | time | timedelta):
             kind = type(cell).__name__
             raise ValueError(f"{column} {kind}. Pass numbers: each column as a float.")
-        if cell is not None and _is_sample(cell):
+        if isinstance(cell, str | bytes | PathLike):
             _refuse_sample(cell)
+        if isinstance(cell, np.ndarray | list) or is_pil(cell):
             raise ValueError(f"{column} images, not alone. Pass them alone: X[{name!r}].")
     return X
 
