@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -199,7 +200,8 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
             clone(self).read_training(X)  # refuses it for rows
         untrained = clone(self).set_params(**BESIDE_TRAINING)
         train = check_memory(self.memory).cache(_trained, ignore=["verbose"])
-        found: dict[str, Any] = train(untrained, X, y, self.verbose)
+        versions = tuple(version(name) for name in ("sklearn-vae", "torch"))
+        found: dict[str, Any] = train(untrained, X, y, self.verbose, versions)
         return found
 
     def _fit(self, X: Any, y: Any, seen: Any, *, again: bool, partial: bool = False) -> None:
@@ -454,8 +456,8 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
             self.__dict__.setdefault("row_keys_", NO_KEYS)  # from_pretrained brings none
 
 
-def _trained(vae: BaseVAE, X: Any, y: Any, verbose: int) -> dict[str, Any]:
-    """Return the attributes of the fitted VAE."""
+def _trained(vae: BaseVAE, X: Any, y: Any, verbose: int, versions: Any) -> dict[str, Any]:
+    """Return the attributes of the fitted VAE; other versions train others."""
     state = vae.set_params(verbose=verbose).fit(X, y).__getstate__()
     parameters = vae.get_params(deep=False)
     return {k: v for k, v in state.items() if k not in parameters and k != "_sklearn_version"}

@@ -178,8 +178,10 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     memory : str or joblib.Memory, default=None
         Where to keep trainings: a folder, or an object with joblib's interface. ``fit`` then looks
         for one of the same X, y and parameters but ``features``, ``symmetry`` and ``verbose``, on
-        which training does not depend, so that a search over these trains once. ``net_`` is
-        not kept. ``save_pretrained`` writes None.
+        which training does not depend, so that a search over these trains once. A fit from there is
+        as after a pickle, without ``net_``; callbacks are called in the training that is kept, on
+        copies; of ``random_state=None`` the first draw is kept. ``VAEAugmenter(method=...)`` of
+        "conditional" and "deformation" trains without. ``save_pretrained`` writes None.
 
     random_state : int, RandomState instance or None, default=None
         Weights, shuffling, posterior noise, augmentation and samples. The same int gives the

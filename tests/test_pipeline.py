@@ -27,7 +27,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.svm import SVC
 from torch import nn
 
-from sklearn_vae import VAETransformer
+from sklearn_vae import VAETransformer, _base
 from sklearn_vae.model import BCEMSE, Gaussian
 from sklearn_vae.nn import MLP, Conv
 
@@ -87,7 +87,9 @@ def test_a_cached_pipeline_trains_once_per_fold_and_latent_dimension(
     assert fits == expected
 
 
-def test_the_memory_of_a_vae_trains_once_whatever_is_made_of_it(images, labels, tmp_path):
+def test_the_memory_of_a_vae_trains_once_whatever_is_made_of_it(
+    images, labels, tmp_path, monkeypatch
+):
     vae = tiny(callbacks=[CountFits(str(tmp_path / "fits"))], memory=str(tmp_path / "cache"))
     grid = {
         "vae__features": ["mean", "mean+std", "hidden"],
@@ -110,6 +112,9 @@ def test_the_memory_of_a_vae_trains_once_whatever_is_made_of_it(images, labels, 
     assert (tmp_path / "fits").read_text().split() == ["3"] * 3
     vae.set_params(beta=2.0).fit(images, labels)  # another training
     assert (tmp_path / "fits").read_text().split() == ["3"] * 4
+    monkeypatch.setattr(_base, "version", lambda name: "9.9")
+    vae.fit(images, labels)  # of another version
+    assert (tmp_path / "fits").read_text().split() == ["3"] * 5
 
 
 def test_a_vae_out_of_its_memory_goes_on(images, rows, tmp_path):

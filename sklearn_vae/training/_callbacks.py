@@ -95,7 +95,7 @@ def with_params(callbacks: Any, params: dict[str, Any]) -> list[Any]:
     for key in sorted(params):  # a callback before its parameters
         name, _, parameter = key.partition("__")
         if name not in names:
-            raise ValueError(f"callbacks has no {name!r}; it has {names}.")
+            raise ValueError(f"callbacks has no {name!r}; it has {names or 'none'}.")
         i, value = names.index(name), params[key]
         if parameter:
             old = named(items)[i][1]
