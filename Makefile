@@ -9,7 +9,8 @@
 #                                                             interrupts, inputs that nobody thought of
 #   make lowest                                               the tests on the oldest versions that pyproject.toml
 #                                                             allows (Python 3.10 or 3.11)
-#   make nightly                                              the tests on tonight's builds of what the package rests on
+#   make nightly                                              the tests on pre-releases of what the package rests on, and
+#                                                             on builds of the night from PIP_EXTRA_INDEX_URL
 #   make dist [TAG=v1.2.3]                                    what a release publishes, in dist; of that version
 DATA ?= digits
 FUZZ ?= 20
@@ -22,10 +23,8 @@ PYTHON ?= python3
 BIN := bin
 endif
 PY := .venv/$(BIN)/python
-NIGHTLY := --pre --extra-index-url https://pypi.anaconda.org/scientific-python-nightly-wheels/simple \
-	--extra-index-url https://download.pytorch.org/whl/nightly/cpu
 
-.PHONY: demo test pytest coverage fuzz docs lint limits sizes layers  types lowest nightly dist clean
+.PHONY: demo test pytest coverage fuzz docs lint limits sizes layers types lowest nightly dist clean
 
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -84,7 +83,7 @@ lowest:
 nightly:
 	$(PYTHON) -m venv --clear .venv-nightly
 	.venv-nightly/$(BIN)/python -m pip install --quiet --upgrade pip
-	.venv-nightly/$(BIN)/python -m pip install --quiet $(NIGHTLY) --editable ".[test]"
+	.venv-nightly/$(BIN)/python -m pip install --quiet --pre --editable ".[test]"
 	.venv-nightly/$(BIN)/python -m pytest -n $(JOBS)
 
 dist: .venv/.installed

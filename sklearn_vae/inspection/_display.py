@@ -80,7 +80,7 @@ class TileDisplay(Display):
 
     def _grid(self) -> Grid:
         """Return what is drawn; refuse arrays that cannot be."""
-        raise NotImplementedError
+        raise NotImplementedError  # each display has its own
 
     def plot(self, *, ax: Axes | None = None, **kwargs: Any) -> Self:
         """Draw the images.
