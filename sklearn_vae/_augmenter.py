@@ -17,18 +17,6 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from ._inner_vae import seeded_clone, unfrozen
-from ._sklearn_compat import (
-    CallbackSupportMixin,
-    FitTasks,
-    HasMethods,
-    Interval,
-    StrOptions,
-    check_feature_names,
-    check_params,
-    fit_context,
-    part_tasks,
-    safe_indexing,
-)
 from ._transformer import VAETransformer
 from .augmentation._augment import AUGMENTATIONS, Augment, AugmentationName
 from .input._labels import tell_unlabelled
@@ -54,6 +42,18 @@ from .utils._counts import check_count
 from .utils._doc_link import DocLinkMixin
 from .utils._memory import memory_explained
 from .utils._recipes import NestedParamsMixin
+from .utils._sklearn_compat import (
+    CallbackSupportMixin,
+    FitTasks,
+    HasMethods,
+    Interval,
+    StrOptions,
+    check_feature_names,
+    check_params,
+    fit_context,
+    part_tasks,
+    safe_indexing,
+)
 
 TRAINED = {"vae": PlainVAE, "conditional": ConditionalVAE, "deformation": DeformationVAE}
 """The kind of VAE that a method's ``model`` stands for."""

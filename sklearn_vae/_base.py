@@ -11,9 +11,7 @@ import torch
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted, check_memory
 
-from ._codec import SYMMETRIES, Codec, learn_feature_scale
 from ._parameters import VAEParameters
-from ._sklearn_compat import CallbackSupportMixin, FitTasks, fit_context, fit_tasks
 from .input._labels import (
     are_among,
     check_length,
@@ -27,6 +25,7 @@ from .input._row_keys import NO_KEYS, remembered
 from .input._rows import Rows
 from .input._spec import InputSpec, read_spec
 from .model import VAE, Likelihood, PosteriorFamily, Prior, VAERecipe
+from .model._codec import SYMMETRIES, Codec, learn_feature_scale
 from .nn import Network
 from .training._callbacks import check_picklable
 from .training._net import VAENet
@@ -36,6 +35,7 @@ from .utils._at_once import fitted_at_once
 from .utils._counts import check_count
 from .utils._doc_link import DocLinkMixin
 from .utils._generators import generators_restored
+from .utils._sklearn_compat import CallbackSupportMixin, FitTasks, fit_context, fit_tasks
 
 BESIDE_TRAINING = {"features": "mean", "symmetry": None, "memory": None, "verbose": 0}
 """Parameters that training does not depend on, at their defaults: a cache does not look at them."""

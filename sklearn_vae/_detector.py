@@ -14,15 +14,6 @@ from sklearn.utils import Tags, check_random_state, get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from ._inner_vae import seeded_clone, unfrozen
-from ._sklearn_compat import (
-    CallbackSupportMixin,
-    FitTasks,
-    Interval,
-    StrOptions,
-    check_params,
-    fit_context,
-    part_tasks,
-)
 from ._transformer import VAETransformer
 from .detection import (
     STATISTICS,
@@ -39,6 +30,15 @@ from .input._spec import DARK_WARNING
 from .training._trainer import resolve_epochs
 from .utils._doc_link import DocLinkMixin
 from .utils._recipes import NestedParamsMixin
+from .utils._sklearn_compat import (
+    CallbackSupportMixin,
+    FitTasks,
+    Interval,
+    StrOptions,
+    check_params,
+    fit_context,
+    part_tasks,
+)
 
 N_VAES, N_FOLDS = 2, 4
 """Two VAEs, of half the rows each, train as long as one of all rows; densities, which cost little,

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 
-from ._sklearn_compat import HasMethods, Hidden, Interval, StrOptions
 from .augmentation._augment import AUGMENTATIONS, Augment, AugmentationName
 from .model import LIKELIHOODS, POSTERIORS, PRIORS, Likelihood, PosteriorFamily, Prior
 from .model._likelihoods import LikelihoodName
@@ -23,6 +22,7 @@ from .training._callbacks import nested_params, with_params
 from .training._schedules import LR_SCHEDULES, LRSchedule
 from .training._trainer import OPTIMIZERS, OptimizerName
 from .utils._recipes import NestedParamsMixin
+from .utils._sklearn_compat import HasMethods, Hidden, Interval, StrOptions
 
 CompileMode = Literal["reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"]
 """Modes of ``torch.compile`` beside its default."""

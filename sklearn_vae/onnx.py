@@ -15,10 +15,10 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ._augmenter import VAEAugmenter
-from ._codec import Codec
 from ._detector import VAEDetector
 from ._transformer import VAETransformer
 from .input._spec import check_same
+from .model._codec import Codec
 
 EXTRA = 'pip install "sklearn-vae[onnx]"'
 try:

@@ -17,8 +17,8 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.utils import Bunch
 
-from .._sklearn_compat import StrOptions, validate_params
 from ..utils._memory import memory_explained
+from ..utils._sklearn_compat import StrOptions, validate_params
 
 SOURCES = {
     "digits": "UCI handwritten digits, test part, 8 x 8 (Alpaydin, Kaynak, 1998), of scikit-learn; "

@@ -16,7 +16,7 @@ from typing import Any, Literal, overload
 import numpy as np
 from sklearn.utils import Bunch
 
-from .._sklearn_compat import HasMethods, validate_params
+from ..utils._sklearn_compat import HasMethods, validate_params
 from ._reader import check_files
 
 MARKS = {  # UTF-32's begins with UTF-16's

@@ -17,9 +17,9 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 from tqdm.auto import tqdm
 
-from .._sklearn_compat import Interval, StrOptions, fit_context, get_output_config
 from ..utils._doc_link import DocLinkMixin
 from ..utils._memory import memory_explained
+from ..utils._sklearn_compat import Interval, StrOptions, fit_context, get_output_config
 
 Aspect = Literal["crop", "pad", "stretch"]
 Mode = Literal["L", "RGB", "RGBA"]

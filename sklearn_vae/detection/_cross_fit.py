@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from .._codec import Codec
 from ..input._row_keys import row_keys
 from ..input._rows import Rows, rows_of
+from ..model._codec import Codec
 from ._density import StandardisedDensity
 from ._statistics import STATISTICS
 

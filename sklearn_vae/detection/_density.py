@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._sklearn_compat import as_arrays
 from ..utils._mixture import fit_mixture
+from ..utils._sklearn_compat import as_arrays
 from ..utils._spread import spread
 
 DENSITY_ROWS, N_COMPONENTS, REG_COVAR = 20_000, 10, 1e-3

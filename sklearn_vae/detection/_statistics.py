@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple
 import torch
 import torch.nn.functional as F
 
-from .._codec import Codec
 from ..model import VAE
+from ..model._codec import Codec
 
 DetectorMethod = Literal["path", "elbo", "reconstruction", "latent"]
 TINY = 1e-8

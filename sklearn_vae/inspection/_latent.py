@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_array, check_consistent_length
 
-from .._sklearn_compat import as_arrays
 from .._transformer import VAETransformer
 from ..input._samples import from_torch
+from ..utils._sklearn_compat import as_arrays
 from ._display import Axes, Display
 from ._estimators import latent_means
 from ._plotting import as_labels, merged

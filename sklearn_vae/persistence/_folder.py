@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from .._codec import Codec, arrays_of
+from ..model._codec import Codec, arrays_of
 from ..utils._recipes import param_names
 from ._config import Config, check_keys, from_text, named, to_dict
 from ._weights import from_file, no_larger_than, to_parts

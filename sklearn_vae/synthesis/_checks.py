@@ -9,8 +9,8 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils import get_tags
 
-from .._sklearn_compat import check_params
 from ..input._spec import InputSpec
+from ..utils._sklearn_compat import check_params
 from ._gate import QualityGate
 from ._labelled import Labelled
 from ._methods import Method

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from .._codec import Codec
 from ..input._rows import ArrayDataset
 from ..model import VAE
+from ..model._codec import Codec
 from ..training._trainer import Trainer, resolve_epochs
 from ._labelled import Labelled
 from ._methods import Method

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from .._codec import Codec
 from ..input._rows import ArrayDataset
 from ..input._spec import InputSpec
+from ..model._codec import Codec
 from ..model._deformation_model import DeformationModel
 from ..nn import Network
 from ..nn._device import to_device

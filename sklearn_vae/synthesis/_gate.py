@@ -10,8 +10,8 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 
-from .._sklearn_compat import HasMethods, Interval
 from ..utils._recipes import NestedParamsMixin
+from ..utils._sklearn_compat import HasMethods, Interval
 
 ROUNDING = 1e-6
 """Distances below this share of the largest are zero but for rounding."""

@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from .._sklearn_compat import Interval
 from ..utils._mixture import fit_mixture
+from ..utils._sklearn_compat import Interval
 from ..utils._spread import spread
 
 FEW_ROWS = 50

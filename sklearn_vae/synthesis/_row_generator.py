@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import clone
 
-from .._sklearn_compat import FitTasks
 from ..input._spec import InputSpec
 from ..utils._memory import explains_memory
+from ..utils._sklearn_compat import FitTasks
 from ._augment_rows import augment_rows
 from ._gate import Drawn, QualityGate, draw_through
 from ._labelled import Labelled

@@ -19,11 +19,11 @@ from skorch.utils import noop
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import Subset
 
-from .._codec import Codec
 from ..augmentation._augment import resolve_augment
 from ..input._rows import Rows
 from ..input._spec import InputSpec
 from ..model import VAE
+from ..model._codec import Codec
 from ..nn._device import resolve_device
 from ..utils._generators import seeded
 from ..utils._memory import explains_memory, megabytes

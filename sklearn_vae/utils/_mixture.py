@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._sklearn_compat import as_arrays
+from ._sklearn_compat import as_arrays
 
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture

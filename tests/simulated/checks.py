@@ -15,8 +15,8 @@ from helpers import some_labels, synthetic_images, tiny
 from torch import nn
 from torch.utils.data import TensorDataset
 
-import sklearn_vae._codec
 import sklearn_vae.input._batches
+import sklearn_vae.model._codec
 import sklearn_vae.nn._mps
 import sklearn_vae.training._trainer
 from sklearn_vae import VAEAugmenter, VAEDetector
@@ -57,7 +57,7 @@ def simulation(monkeypatch, request):
     def resolve(device, **how):
         return torch.device(DEVICE.type) if device == "auto" else CPU  # no index, as "cuda"
 
-    for module in (sklearn_vae._codec, sklearn_vae.training._trainer):
+    for module in (sklearn_vae.model._codec, sklearn_vae.training._trainer):
         monkeypatch.setattr(module, "resolve_device", resolve)
     # torch's Python tensors cannot be views in inference mode.
     no_grad = {True: torch.no_grad, False: contextlib.nullcontext}
@@ -255,10 +255,10 @@ def test_uint8_travels_as_uint8(simulation, resident, monkeypatch):
 @pytest.fixture
 def asynchronous(simulation, monkeypatch):
     """The device copies from and to pinned memory while the host goes on."""
-    monkeypatch.setattr(sklearn_vae._codec, "ASYNCHRONOUS", {DEVICE.type})
+    monkeypatch.setattr(sklearn_vae.model._codec, "ASYNCHRONOUS", {DEVICE.type})
     monkeypatch.setattr(sklearn_vae.nn._device, "ASYNCHRONOUS", {DEVICE.type})
-    monkeypatch.setattr(sklearn_vae._codec, "chunk_rows", lambda spec: 13)
-    monkeypatch.setattr(sklearn_vae._codec, "GPU_CHUNKS", 1)
+    monkeypatch.setattr(sklearn_vae.model._codec, "chunk_rows", lambda spec: 13)
+    monkeypatch.setattr(sklearn_vae.model._codec, "GPU_CHUNKS", 1)
 
     def pinned(self):
         assert self.device == CPU, "only host memory can be pinned"

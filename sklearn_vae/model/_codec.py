@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from .input._read import read, read_in_place
-from .input._rows import ArrayDataset, Rows
-from .input._spec import InputSpec, chunk_rows
-from .model._row_noise import row_noise
-from .nn._device import ASYNCHRONOUS, exact_inference, resolve_device, to_device, to_host
-from .utils._generators import generators_restored, usual_dtype
-from .utils._memory import explains_memory
-from .utils._spread import spread_rows
+from ..input._read import read, read_in_place
+from ..input._rows import ArrayDataset, Rows
+from ..input._spec import InputSpec, chunk_rows
+from ..nn._device import ASYNCHRONOUS, exact_inference, resolve_device, to_device, to_host
+from ..utils._generators import generators_restored, usual_dtype
+from ..utils._memory import explains_memory
+from ..utils._spread import spread_rows
+from ._row_noise import row_noise
 
 SYMMETRIES: dict[str | None, tuple[tuple[int, ...], ...]] = {
     None: (),

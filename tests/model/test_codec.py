@@ -8,9 +8,9 @@ import pytest
 import torch
 from helpers import synthetic_images, tiny
 
-from sklearn_vae._codec import Codec, arrays_of
 from sklearn_vae.input._rows import ArrayDataset
 from sklearn_vae.model import VAERecipe
+from sklearn_vae.model._codec import Codec, arrays_of
 from sklearn_vae.nn import Conv
 
 
