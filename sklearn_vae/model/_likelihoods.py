@@ -21,6 +21,8 @@ from ..utils._recipes import Recipe, param_names
 
 MIN_LOG_SCALE = -6.0
 """Floor of learnt log standard deviations: a constant image must not make the density infinite."""
+MARGIN = 0.01
+"""How far from 0 and 1 a mean of [0, 1] values stays whose logit is taken."""
 
 
 class Likelihood(Recipe, nn.Module):
@@ -83,6 +85,20 @@ class Likelihood(Recipe, nn.Module):
             Of independent values: ``mean`` and ``log_prob(x)`` have the shape of x.
         """
         raise TypeError(f"{type(self).__name__} must define forward(params) -> Distribution.")
+
+    def link(self, mean: Tensor) -> Tensor:
+        """Return the decoder's output, without a non-linearity, that stands for a mean of x."""
+        return mean.clamp(MARGIN, 1 - MARGIN).logit() if self.bounded else mean
+
+    def start_at(self, variance: float) -> float:
+        """Start from the variance that a model leaves of each value of x at first.
+
+        Returns
+        -------
+        variance : float
+            What the likelihood then has for noise: what it is given, where it cannot tell.
+        """
+        return variance
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse to change a setting: estimators and caches rely on it."""
@@ -175,6 +191,13 @@ class Gaussian(Likelihood):
         if self.scale == "learned":
             new.log_scale = nn.Parameter(torch.tensor(log(0.2) if bounded else 0.0))
         return new
+
+    @torch.no_grad()
+    def start_at(self, variance: float) -> float:
+        """Start a learnt scale at the variance; return that of the noise."""
+        if self.log_scale is not None:
+            self.log_scale.fill_(max(0.5 * log(variance), MIN_LOG_SCALE))
+        return variance if isinstance(self.scale, str) else float(self.scale) ** 2
 
     def forward(self, params: Tensor) -> td.Distribution:
         """Return Normal(mean, scale)."""

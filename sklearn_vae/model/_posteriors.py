@@ -185,6 +185,18 @@ class PosteriorHead(nn.Linear):
     def __init__(self, n_activations: int, z_dim: int) -> None:
         super().__init__(n_activations, 2 * z_dim)
 
+    @torch.no_grad()
+    def start_at(self, weight: Tensor, variance: Tensor) -> None:
+        """Make code i the i-th but ``z_dim``-th last activation times ``weight[i]``.
+
+        For the first ``len(weight)`` codes, with these variances; the others stay as they are.
+        """
+        z_dim, n = self.out_features // 2, len(weight)
+        self.weight[:n] = self.bias[:n] = 0
+        self.weight[:n, -z_dim:][:, :n] = weight.diag()
+        self.weight[z_dim : z_dim + n] = 0
+        self.bias[z_dim : z_dim + n] = variance.log()
+
     def normal(self, activations: Tensor) -> NormalPosterior:
         """Return independent normals (n, z_dim)."""
         loc, log_var = super().forward(activations).float().chunk(2, dim=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,13 @@ import numpy as np
 import torch
 
 from ..input._rows import to_tensor
-from ..input._spec import InputSpec
+from ..input._spec import InputSpec, chunk_rows
 from ..nn import MLP, NETWORKS, Conv, Custom, Network
 from ..utils._generators import generators_restored
 from ..utils._memory import explains_memory
 from ._likelihoods import LIKELIHOODS, Likelihood
 from ._posteriors import POSTERIORS, PosteriorFamily
+from ._ppca import start_at_ppca
 from ._priors import PRIORS, Prior
 from ._vae import VAE
 
@@ -79,6 +80,12 @@ class VAERecipe:
             rows = np.linspace(0, len(X) - 1, k).round().astype(int)
             return scaling(to_tensor(X[rows]))
 
+        def batches(k: int) -> Iterator[torch.Tensor]:
+            assert X is not None
+            step = -(-len(X) // k)
+            for start in range(0, len(X), step * (n := chunk_rows(spec))):
+                yield scaling(to_tensor(X[start : start + step * n : step]))
+
         try:
             model = VAE(
                 scaling,
@@ -101,6 +108,8 @@ class VAERecipe:
             with generators_restored():  # training is what it would be without them
                 model.check_parts(examples(2))
                 self.network.prepare(model.encoder, lambda k: examples(min(len(X), k)))
+                if model.base is not None:
+                    start_at_ppca(model, batches)
         return model
 
 

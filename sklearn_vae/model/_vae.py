@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..nn._mps import adaptive_avg_pool2d
+from ..nn._linear_base import PCABase
 from ..nn._network import Network, stage_activations
 from ..nn._scaling import Scaling
 from ._dry_run import narrowest_map, runnable, zeros
@@ -102,9 +103,13 @@ class VAE(nn.Module):
         self.decoder = network.decoder(z_dim + n_classes, decoded)
         self.likelihood = likelihood
         self.prior_recipe, self.prior = prior, p_z
+        self.base: PCABase | None = None
+        if network.has_base:
+            self.base = PCABase(shape, z_dim, z_dim + n_classes)
         n_activations, self._n_pooled = self._check_sizes(shape)
         n_features = sum(self._n_pooled)
         self.posterior_recipe = posterior
+        n_activations += 0 if self.base is None else z_dim
         self.posterior_head = posterior.build(n_activations, z_dim)
         self.class_head: nn.Linear | None = None
         self.register_buffer("feature_loc", torch.zeros(n_features))
@@ -123,8 +128,10 @@ class VAE(nn.Module):
         mean and ``scale`` their standard deviations by the flow's own scales there. ``x`` is
         scaled, as ``scaling`` returns it: (n, c, h, w) in [0, 1], or (n, d).
         """
-        q = self.posterior_head(self.encoder(x).flatten(1))
-        return as_posterior(q, self.posterior_recipe)
+        activations = self.encoder(x).flatten(1)
+        if self.base is not None:
+            activations = torch.cat([activations, self.base(x)], 1)
+        return as_posterior(self.posterior_head(activations), self.posterior_recipe)
 
     def conditional(self, z: Tensor, y: Tensor | None = None) -> td.Distribution:
         """Return p(x|z) over scaled x, for z of shape (n, z_dim); p(x|z, y) with ``n_classes``.
@@ -135,7 +142,11 @@ class VAE(nn.Module):
             # F.one_hot would refuse -1, an unknown class, which has zeros here.
             one_hot = y[:, None] == torch.arange(self.n_classes, device=y.device)
             z = torch.cat([z, one_hot.to(z.dtype)], 1)
-        return self.likelihood(self.decoder(z).float())
+        params = self.decoder(z).float()
+        if self.base is not None:
+            means, c = self.base.decode(z, self.likelihood.link), self.scaling.shape[0]
+            params = torch.cat([params[:, :c] + means, params[:, c:]], 1)
+        return self.likelihood(params)
 
     def forward(
         self, x: Tensor, target: Tensor, y: Tensor | None = None, n_draws: int = 1

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from ._conv import Conv, ConvBN
+from ._linear_base import LinearBase
 from ._mlp import MLP
 from ._network import Custom, Network, Stages
 from ._patches import Patches
@@ -17,4 +18,15 @@ NETWORKS: dict[str, type[Network]] = {
 }
 """Networks by the name that ``VAETransformer(network=...)`` takes."""
 
-__all__ = ["MLP", "NETWORKS", "Conv", "ConvBN", "Custom", "Network", "Patches", "ResNet", "Stages"]
+__all__ = [
+    "MLP",
+    "NETWORKS",
+    "Conv",
+    "ConvBN",
+    "Custom",
+    "LinearBase",
+    "Network",
+    "Patches",
+    "ResNet",
+    "Stages",
+]

@@ -19,14 +19,14 @@ class MLP(Network):
     Parameters
     ----------
     hidden : tuple of int, default=(512, 256)
-        Widths, each 1 or more, of the encoder's hidden layers, at least one; the decoder has them
-        in reverse. ``(400,)`` with ``z_dim=40`` is the 784-400-40 net on which many MNIST
+        Widths, each 1 or more, of the encoder's hidden layers; the decoder has them in reverse. None,
+        ``()``, is a linear encoder and decoder. ``(400,)`` with ``z_dim=40`` is the 784-400-40 net on which many MNIST
         likelihoods are published.
 
     Raises
     ------
     ValueError
-        Without layers, and for widths that are not ints of 1 or more.
+        For widths that are not ints of 1 or more.
 
     Examples
     --------
@@ -39,10 +39,10 @@ class MLP(Network):
     takes_vectors = True
 
     def __post_init__(self) -> None:
-        if not are_counts(self.hidden):
+        if self.hidden != () and not are_counts(self.hidden):
             raise ValueError(
-                f"MLP(hidden={self.hidden!r}): give a tuple of at least one int, each of 1 or "
-                "more, such as (512, 256)."
+                f"MLP(hidden={self.hidden!r}): give a tuple of ints, each of 1 or more, such as "
+                "(512, 256), or () for a linear encoder and decoder."
             )
         as_tuple(self, "hidden")
 

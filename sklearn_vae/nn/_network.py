@@ -47,6 +47,8 @@ class Network(Recipe, ABC):
 
     takes_vectors: bool = False
     """Whether the encoder accepts shape ``(d,)``; images only when False."""
+    has_base: bool = False
+    """Whether the model gets a linear encoder and decoder beside: see :class:`LinearBase`."""
 
     @abstractmethod
     def encoder(self, shape: Shape) -> nn.Module:

@@ -98,6 +98,11 @@ class Patches(Network):
                 f"Patches(network={self.network!r}): give a network such as Conv(batch_norm=True)."
             )
 
+    @property
+    def has_base(self) -> bool:  # type: ignore[override]
+        """Whether the network has a linear encoder and decoder beside it."""
+        return self.network.has_base
+
     def encoder(self, shape: Shape) -> nn.Module:
         """Return the network's encoder with the filters, all zero, beside it."""
         least = self.size + self.grid - 1

@@ -25,7 +25,7 @@ import torch
 from ..augmentation import Augment
 from ..input._spec import InputSpec, check_spec
 from ..model import LIKELIHOODS, POSTERIORS, PRIORS, Likelihood, PosteriorFamily, Prior, VAERecipe
-from ..nn import NETWORKS, Network, Patches
+from ..nn import NETWORKS, LinearBase, Network, Patches
 from ..utils._recipes import VARIADIC
 
 FORMAT, FORMAT_VERSION = "sklearn_vae", 3
@@ -92,7 +92,7 @@ def _array(dtype: str, values: list[float | str | bool]) -> np.ndarray:
     return array
 
 
-KINDS = NETWORKS, LIKELIHOODS, PRIORS, POSTERIORS, {"": Augment}, {"": Patches}
+KINDS = NETWORKS, LIKELIHOODS, PRIORS, POSTERIORS, {"": Augment}, {"": Patches}, {"": LinearBase}
 RECIPES = [cls for kinds in KINDS for cls in kinds.values()]
 OBJECTS: dict[type, tuple[Callable[..., Any], Callable[[Any], dict[str, Any]]]] = {
     tuple: (_tuple, lambda v: {"items": [*v]}),
