@@ -11,8 +11,8 @@ import torch.distributions as td
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..nn._mps import adaptive_avg_pool2d
 from ..nn._linear_base import PCABase
+from ..nn._mps import adaptive_avg_pool2d
 from ..nn._network import Network, stage_activations
 from ..nn._scaling import Scaling
 from ._dry_run import narrowest_map, runnable, zeros

@@ -133,6 +133,11 @@ class PCABase(nn.Module):
         The linear layer's weights become zero. A seed is drawn from torch's generator.
         """
         rows = torch.cat([self._rows(x) for x in batches])
+        self.mean.copy_(rows.mean(0))
+        self.mix.weight.zero_()
+        self.mix.bias.zero_()
+        if torch.equal(rows, rows[:1].expand_as(rows)):  # PCA would divide by no variance
+            return rows.new_zeros(0)
         n = min(len(self.scale), *rows.shape, len(rows) - 1)
         seed = int(torch.randint(2**31 - 1, ()))
         pca = PCA(n, random_state=seed).fit(rows.numpy())
@@ -143,13 +148,12 @@ class PCABase(nn.Module):
         self.mean.copy_(torch.from_numpy(pca.mean_))
         self.components[:n].copy_(axes)
         self.scale[:n].copy_(variance.sqrt())
-        self.mix.weight.zero_()
-        self.mix.bias.zero_()
         return variance
 
     def _rows(self, x: Tensor) -> Tensor:
         if self.small != self.shape:
-            x = adaptive_avg_pool2d(x, self.small[1:])
+            _, h, w = self.small
+            x = adaptive_avg_pool2d(x, (h, w))
         return x.flatten(1)
 
 

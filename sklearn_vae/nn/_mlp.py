@@ -19,9 +19,9 @@ class MLP(Network):
     Parameters
     ----------
     hidden : tuple of int, default=(512, 256)
-        Widths, each 1 or more, of the encoder's hidden layers; the decoder has them in reverse. None,
-        ``()``, is a linear encoder and decoder. ``(400,)`` with ``z_dim=40`` is the 784-400-40 net on which many MNIST
-        likelihoods are published.
+        Widths, each 1 or more, of the encoder's hidden layers; the decoder has them in reverse.
+        ``()`` for a linear encoder and decoder. ``(400,)`` with ``z_dim=40`` is the 784-400-40 net
+        on which many MNIST likelihoods are published.
 
     Raises
     ------
@@ -39,7 +39,7 @@ class MLP(Network):
     takes_vectors = True
 
     def __post_init__(self) -> None:
-        if self.hidden != () and not are_counts(self.hidden):
+        if self.hidden not in ((), []) and not are_counts(self.hidden):
             raise ValueError(
                 f"MLP(hidden={self.hidden!r}): give a tuple of ints, each of 1 or more, such as "
                 "(512, 256), or () for a linear encoder and decoder."
