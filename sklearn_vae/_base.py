@@ -27,10 +27,11 @@ from .input._spec import InputSpec, read_spec
 from .model import VAE, Likelihood, PosteriorFamily, Prior, VAERecipe
 from .model._codec import SYMMETRIES, Codec, learn_feature_scale
 from .nn import Network
+from .training._amount import resolve_epochs
 from .training._callbacks import check_picklable
 from .training._net import VAENet
 from .training._progress import AroundEpochs
-from .training._trainer import Resumption, Trainer, resolve_epochs
+from .training._trainer import Resumption, Trainer
 from .utils._at_once import fitted_at_once
 from .utils._counts import check_count
 from .utils._doc_link import DocLinkMixin
@@ -213,7 +214,7 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
             data, spec, recipe = self.read_training(X)
         self.n_features_in_ = spec.n_features
         labels = None if partial and self.label_weight == 0 else self._read_y(y, len(data))
-        epochs = 1 if partial else resolve_epochs(self.max_epochs, len(data))
+        epochs = 1 if partial else resolve_epochs(self.max_epochs, len(data), spec.shape)
         tasks = fit_tasks(seen, self, X, y, epochs)
         fixed = {"lr_schedule": "constant", "validation_fraction": 0, "patience": None}
         trainer = Trainer.of(self, **(fixed if partial else {}))

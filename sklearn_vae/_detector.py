@@ -27,7 +27,7 @@ from .detection import (
 from .input._row_keys import shared_rows
 from .input._rows import Rows, rows_of
 from .input._spec import DARK_WARNING
-from .training._trainer import resolve_epochs
+from .training._amount import resolve_batch_size, resolve_epochs
 from .utils._doc_link import DocLinkMixin
 from .utils._recipes import NestedParamsMixin
 from .utils._sklearn_compat import (
@@ -367,11 +367,12 @@ class VAEDetector(
         check_params(reader)
         rng = check_random_state(self.random_state)
         vaes = [seeded_clone(template, rng) for _ in range(N_VAES)]
-        data, _, _ = reader.read_training(X, at_least=LEAST_ROWS)
+        data, spec, _ = reader.read_training(X, at_least=LEAST_ROWS)
         folds = draw_folds(len(data), N_FOLDS, check_random_state(vaes[0].random_state))
+        n = resolve_batch_size(reader.batch_size, len(data), spec.shape)
         as_one = {  # as many steps as one VAE of all rows takes, with half the rows in each
-            "max_epochs": resolve_epochs(reader.max_epochs, len(data)),
-            "batch_size": max(-(-reader.batch_size // N_VAES), min(reader.batch_size, 2)),
+            "max_epochs": resolve_epochs(reader.max_epochs, len(data), spec.shape),
+            "batch_size": max(-(-n // N_VAES), min(n, 2)),
         }
         for k, vae in enumerate(vaes):
             with warnings.catch_warnings(), tasks.part("vae", vae):

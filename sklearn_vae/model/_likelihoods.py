@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import FrozenInstanceError
-from math import inf, log
+from math import inf, log, pi
 from typing import Any, Literal
 
 import torch
@@ -207,7 +207,7 @@ class Gaussian(Likelihood):
         else:
             scale = 1.0 if isinstance(self.scale, str) else float(self.scale)
         loc = torch.sigmoid(params) if self.bounded else params
-        return td.Normal(loc, scale, validate_args=False)
+        return _Normal(loc, scale, validate_args=False)
 
 
 class BCEMSE(Likelihood):
@@ -298,6 +298,21 @@ class _BernoulliJoint(torch.autograd.Function):
         grad = grad.view(-1, *[1] * (x.dim() - 1))
         of_x = grad * logits if ctx.needs_input_grad[1] else None
         return (x - logits.sigmoid()).mul_(grad), of_x
+
+
+class _Normal(td.Normal):
+    def __init__(self, loc: Tensor, scale: float | Tensor, validate_args: bool | None = None):
+        super().__init__(loc, scale, validate_args=validate_args)
+        self.common_scale = torch.as_tensor(scale, dtype=loc.dtype, device=loc.device)
+
+    def joint_log_prob(self, x: Tensor) -> Tensor:
+        """Return what log_prob sums to, by one pass over the image each way instead of ten."""
+        if self.common_scale.numel() > 1 or self.loc.shape != x.shape:
+            return _per_sample(self.log_prob(x))
+        squares = _per_sample(F.mse_loss(self.loc, x, reduction="none"))
+        precision = self.common_scale.square().reciprocal()
+        log_norm = 0.5 * x[0].numel() * (precision.log() - log(2 * pi))
+        return log_norm - 0.5 * precision * squares
 
 
 class _BernoulliTimesNormal(_Bernoulli):

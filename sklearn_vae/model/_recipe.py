@@ -134,7 +134,7 @@ def _usual_network(spec: InputSpec) -> Network:
     if not spec.is_image:
         return MLP()
     # A third halving would leave less than 2 x 2 of tiny images, and their code collapses.
-    return Conv((64, 128) if spec.is_tiny else (32, 64, 128), batch_norm=True)
+    return Conv((64, 128) if spec.is_tiny else "auto", batch_norm=True)
 
 
 def _resolve_likelihood(given: Any, spec: InputSpec) -> Likelihood:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor, nn
 
 from ..utils._counts import are_counts, as_tuple, is_count
-from ._conv import Conv
+from ._conv import Conv, channels_for
 from ._network import Network, Shape
 
 
@@ -20,9 +21,10 @@ class ResNet(Network):
 
     Parameters
     ----------
-    channels : tuple of int, default=(64, 128, 256)
+    channels : tuple of int or "auto", default="auto"
         Output channels, each 1 or more, of the stages, at least one; each halves the image (odd
-        sizes round down).
+        sizes round down). ``"auto"`` is (64, 128, 256) for images of up to 45 pixels a side, with
+        more stages before these for larger ones, as of :class:`Conv`.
     blocks : int, default=1
         Residual blocks of two convolutions in each stage, 1 or more.
 
@@ -41,37 +43,43 @@ class ResNet(Network):
     --------
     >>> from sklearn_vae.nn import ResNet
     >>> ResNet(blocks=2)
-    ResNet(channels=(64, 128, 256), blocks=2)
+    ResNet(channels='auto', blocks=2)
     """
 
-    channels: tuple[int, ...] = (64, 128, 256)
+    channels: tuple[int, ...] | Literal["auto"] = "auto"
     blocks: int = 1
 
     def __post_init__(self) -> None:
-        if not are_counts(self.channels) or not is_count(self.blocks):
+        auto = self.channels == "auto"
+        if not (auto or are_counts(self.channels)) or not is_count(self.blocks):
             raise ValueError(
                 f"ResNet(channels={self.channels!r}, blocks={self.blocks!r}): give a tuple of "
-                "at least one int, each of 1 or more, and blocks >= 1 (without blocks it is Conv)."
+                "at least one int, each of 1 or more, or 'auto', and blocks >= 1 (without blocks "
+                "it is Conv)."
             )
-        as_tuple(self, "channels")
+        if not auto:
+            as_tuple(self, "channels")
 
     def encoder(self, shape: Shape) -> nn.Module:
         """Return one stage per entry of ``channels``: ``(n, channels[-1], h', w')``."""
-        first = max(1, self.channels[0] // 2)
-        stages = self._plain.encoder((first, *shape[1:]))
-        for i, channels in enumerate(self.channels):
-            stages[i] = nn.Sequential(stages[i], *(_Residual(channels) for _ in range(self.blocks)))
+        plain, channels = self._plain(shape)
+        first = max(1, channels[0] // 2)
+        stages = plain.encoder((first, *shape[1:]))
+        for i, width in enumerate(channels):
+            stages[i] = nn.Sequential(stages[i], *(_Residual(width) for _ in range(self.blocks)))
         normed = _normed(shape[0], first)
         stages[0] = nn.Sequential(*normed, nn.ReLU(inplace=True), stages[0])
         return stages
 
     def decoder(self, z_dim: int, shape: Shape) -> nn.Module:
         """Return the decoder of ``Conv(channels, batch_norm=True)``."""
-        return self._plain.decoder(z_dim, shape)
+        plain, _ = self._plain(shape)
+        return plain.decoder(z_dim, shape)
 
-    @property
-    def _plain(self) -> Conv:
-        return Conv(self.channels, batch_norm=True)
+    def _plain(self, shape: Shape) -> tuple[Conv, tuple[int, ...]]:
+        """Return the network without residual blocks, and its channels."""
+        channels = channels_for(shape, last=256) if self.channels == "auto" else self.channels
+        return Conv(channels, batch_norm=True), channels
 
 
 class _Residual(nn.Module):

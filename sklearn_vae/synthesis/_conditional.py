@@ -11,7 +11,8 @@ import torch
 from ..input._rows import ArrayDataset
 from ..model import VAE
 from ..model._codec import Codec
-from ..training._trainer import Trainer, resolve_epochs
+from ..training._amount import resolve_epochs
+from ..training._trainer import Trainer
 from ._labelled import Labelled
 from ._methods import Method
 from ._row_model import RowModel
@@ -44,7 +45,7 @@ class ConditionalVAE(RowModel):
         data.classes = torch.from_numpy(np.asarray(codes, dtype=np.int64))
         n = int(codes.max()) + 1
         recipe = replace(recipe, n_classes=n, n_labels=n if vae.label_weight > 0 else 0)
-        epochs = resolve_epochs(vae.max_epochs, len(data))
+        epochs = resolve_epochs(vae.max_epochs, len(data), spec.shape)
         self.codec_, net, _ = Trainer.of(vae).train(recipe, spec, data, codes, epochs=epochs)
         self.history_ = net.rows()
         return self

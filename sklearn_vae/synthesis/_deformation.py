@@ -16,7 +16,8 @@ from ..model._codec import Codec
 from ..model._deformation_model import DeformationModel
 from ..nn import Network
 from ..nn._device import to_device
-from ..training._trainer import Trainer, resolve_epochs
+from ..training._amount import resolve_epochs
+from ..training._trainer import Trainer
 from ._labelled import Labelled
 from ._row_model import RowModel
 
@@ -78,7 +79,7 @@ class DeformationVAE(RowModel):
             DeformationRecipe(recipe.z_dim, recipe.network),
             spec,
             pairs,
-            epochs=resolve_epochs(vae.max_epochs, len(data)),
+            epochs=resolve_epochs(vae.max_epochs, len(data), spec.shape),
         )
         self.history_ = net.rows()
         return self

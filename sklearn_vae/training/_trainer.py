@@ -28,6 +28,7 @@ from ..nn._device import resolve_device
 from ..utils._generators import seeded
 from ..utils._memory import explains_memory, megabytes
 from ..utils._spread import spread_rows
+from ._amount import resolve_batch_size
 from ._callbacks import check_callbacks, history_keys, shallow_copies
 from ._net import VAENet
 from ._precision import resolve_precision
@@ -37,17 +38,8 @@ OptimizerName = Literal["adam", "adamw", "sgd"]
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 FUSED = {"cpu", "cuda"}
 """Types of device on which torch's optimisers make one pass over all weights."""
-AUTO_PASSES, AUTO_EPOCHS = 600_000, (10, 200)
-"""``max_epochs="auto"``: so many sample passes, within these bounds of epochs."""
 NOT_SETTINGS = {"params", "lr", "initial_lr", "fused", "foreach", "capturable"}
 """What of an optimiser's groups may differ when training goes on: rates, and how it is computed."""
-
-
-def resolve_epochs(max_epochs: int | str, n: int) -> int:
-    """Return the number of epochs that ``max_epochs`` stands for with n samples."""
-    if isinstance(max_epochs, str):
-        return int(np.clip(round(AUTO_PASSES / n), *AUTO_EPOCHS))
-    return max_epochs
 
 
 @dataclass(frozen=True)
@@ -76,10 +68,11 @@ def _to_train(
     trainer: Trainer, recipe: Any, spec: InputSpec, data: Rows, *args: Any, **kwargs: Any
 ) -> str:
     """Return what was asked for when there was no memory to train, and a remedy."""
-    n = min(trainer.batch_size, len(data))
+    batch_size = resolve_batch_size(trainer.batch_size, len(data), spec.shape)
+    n = min(batch_size, len(data))
     smaller = ", smaller images" if spec.is_image else ""
     return (
-        f"training with batch_size={trainer.batch_size}: a batch of {n} samples of shape "
+        f"training with batch_size={batch_size}: a batch of {n} samples of shape "
         f"{spec.shape} is {megabytes(n * spec.n_features)}, its activations are many "
         f"times that. Set a smaller batch_size{smaller} or a smaller network."
     )
@@ -95,7 +88,7 @@ class Trainer:
     importance_samples: int
     label_weight: float
     augment: Any
-    batch_size: int
+    batch_size: int | str
     lr: float
     lr_schedule: str
     optimizer: Any
@@ -162,7 +155,8 @@ class Trainer:
                 if resume.new_labels:
                     model.add_class_head(resume.new_labels)
             self._check(model)
-            net = self._make_net(model.to(device), spec, device, valid, first)
+            n = resolve_batch_size(self.batch_size, len(data), spec.shape)
+            net = self._make_net(model.to(device), spec, device, n, valid, first)
             if resume is not None:
                 self._resume(net, resume)
             net.train(train, epochs)
@@ -196,6 +190,7 @@ class Trainer:
         model: VAE,
         spec: InputSpec,
         device: torch.device,
+        batch_size: int,
         valid: Subset | None,
         first: Sequence[Callback],
     ) -> VAENet:
@@ -219,7 +214,7 @@ class Trainer:
             optimizer=optimizer,
             **settings,
             lr=self.lr,
-            batch_size=self.batch_size,
+            batch_size=batch_size,
             train_split=None if valid is None else predefined_split(valid),
             callbacks=[*first, *self._make_callbacks(validation=valid is not None)],
             device=device,
