@@ -368,15 +368,16 @@ def test_two_vaes_take_the_steps_of_one(images, monkeypatch):
     template = tiny(batch_size=60, max_epochs="auto")
     asked = []
 
-    def few(max_epochs, n):
-        asked.append((max_epochs, n))
+    def few(max_epochs, n, shape):
+        asked.append((max_epochs, n, shape))
         return 2
 
     monkeypatch.setattr(_detector, "resolve_epochs", few)
     VAEDetector(template).fit(images)
-    assert asked == [("auto", 120)]
-    fitted = VAEDetector(tiny(batch_size=60)).fit(images)
-    assert [(vae.batch_size, vae.n_iter_) for vae in fitted.vaes_] == [(30, 2)] * 2
+    assert asked == [("auto", 120, images[:1].shape)]
+    for batch_size, half in ((60, 30), ("auto", 8)):
+        fitted = VAEDetector(tiny(batch_size=batch_size)).fit(images)
+        assert [(vae.batch_size, vae.n_iter_) for vae in fitted.vaes_] == [(half, 2)] * 2
     assert [vae.n_samples_seen_ for vae in fitted.vaes_] == [120] * 2
     assert fitted.vae_ is fitted.vaes_[0]
 

@@ -26,7 +26,7 @@ from ..utils._spread import spread_rows
 from ._batch_norm import refresh_batch_norm
 from ._callbacks import TERMS, check_picklable
 from ._interrupts import Interrupts
-from ._progress import ProgressBar
+from ._progress import Progress
 from ._schedules import kl_weight, learning_rate_factor
 
 LABELLED_SHARE = 0.25
@@ -133,7 +133,7 @@ class VAENet(NeuralNet):
         self.step = 0
         self._training_pass = super().torch_compile(self.module_.__call__, "module")
         callbacks = [callback for _, callback in self.callbacks_]
-        self._bars = [cb for cb in callbacks if isinstance(cb, ProgressBar)]
+        self._progress = [cb for cb in callbacks if isinstance(cb, Progress)]
         self._batchwise = any(  # whether any callback acts on single batches
             getattr(type(cb), event) is not getattr(Callback, event)
             for cb in callbacks
@@ -245,8 +245,8 @@ class VAENet(NeuralNet):
         """Make one step of the optimiser, at the schedule's rate."""
         self._apply_schedule()
         self.step += 1
-        for bar in self._bars:
-            bar.advance()
+        for progress in self._progress:
+            progress.advance(self)
         if self._batchwise:
             return super().train_step(batch, **fit_params)
         for group in self.optimizer_.param_groups:

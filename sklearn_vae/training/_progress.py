@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,8 @@ SHOWN = (
     *("train_label_loss", "valid_label_loss", "lr"),
 )
 """What of an epoch's row a line tells, where it is there."""
+MEASURED, LONG = 5.0, 60.0
+"""Seconds of steps from which the rest is known, and seconds that are long to wait."""
 
 
 def tell(line: str) -> None:
@@ -48,7 +51,34 @@ class AroundEpochs(Callback):
         self.begin = self.end = None
 
 
-class ProgressBar(Callback):
+class Progress(Callback):
+    """What prints: it is told of each step, and says once how long a long training will take."""
+
+    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
+        """Start the clock."""
+        self.begun_ = time.perf_counter()
+        self.first_step_: float | None = None
+        self.forecast_ = False
+
+    def advance(self, net: Any) -> None:
+        """Count one step."""
+        if self.forecast_:
+            return
+        now = time.perf_counter()
+        if self.first_step_ is None:  # it prepares what the others need not
+            self.first_step_ = now
+        elif now - self.begun_ > MEASURED:
+            self.forecast_ = True
+            left = (now - self.first_step_) * (net.n_steps - net.step + 1) / (net.step - 1)
+            if left > LONG:
+                self.say(f"VAE: about {left / 60:.0f} min to go, {net.n_steps} steps")
+
+    def say(self, line: str) -> None:
+        """Print a line."""
+        tell(line)
+
+
+class ProgressBar(Progress):
     """A tqdm bar over all steps of a fit, with the losses of the last epoch beside it."""
 
     def __getstate__(self) -> dict[str, Any]:
@@ -57,6 +87,7 @@ class ProgressBar(Callback):
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         """Open a bar as long as the planned training."""
+        super().on_train_begin(net, **kwargs)
         self.bar_ = tqdm(total=net.n_steps, desc=f"VAE ({_where(net)})", unit="step", leave=True)
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
@@ -65,21 +96,26 @@ class ProgressBar(Callback):
         shown = {k: f"{row[k]:.4g}" for k in ("train_loss", "valid_loss") if k in row}
         self.bar_.set_postfix(epoch=row["epoch"], **shown)
 
-    def advance(self) -> None:
+    def advance(self, net: Any) -> None:
         """Count one step."""
+        super().advance(net)
         self.bar_.update()
+
+    def say(self, line: str) -> None:
+        """Print a line above the bar, where the bar is."""
+        self.bar_.write(line, file=sys.stderr)
 
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
         """Close the bar, finished or not."""
         self.bar_.close()
 
 
-class EpochLog(Callback):
+class EpochLog(Progress):
     """One line per epoch: losses in nats, their terms, learning rate, seconds taken and left."""
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         """Say once where and how training runs."""
-        self.begun_ = time.perf_counter()
+        super().on_train_begin(net, **kwargs)
         tell(f"VAE: {_where(net)}, {net.n_steps} steps")
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:

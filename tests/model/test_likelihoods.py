@@ -257,3 +257,21 @@ def test_one_density_for_all_samples_is_refused_before_training():
     with pytest.raises(ValueError, match=message):
         vae.fit(np.full((5, 8, 8), 0.5))
     assert not hasattr(vae, "module_")
+
+
+@pytest.mark.parametrize("scale", ["learned", 0.3])
+@pytest.mark.parametrize("bounded", [False, True])
+def test_the_gaussian_sums_to_its_density_with_its_gradients(scale, bounded):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(3, 2, 5, 4, generator=generator).contiguous(memory_format=torch.channels_last)
+    gradients = []
+    for joint in (joint_log_prob, lambda p, x: p.log_prob(x).sum((1, 2, 3))):
+        likelihood = Gaussian(scale).for_data(bounded=bounded)
+        params = torch.linspace(-2, 2, x.numel()).view_as(x).requires_grad_()
+        log_p = joint(likelihood(params), x)
+        assert log_p.shape == (3,)
+        (log_p * torch.tensor([1.0, 2.0, -0.5])).sum().backward()
+        learnt = [likelihood.log_scale.grad] if scale == "learned" else []
+        gradients.append([log_p.detach(), params.grad, *learnt])
+    for ours, torchs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, torchs, rtol=1e-5, atol=1e-4)

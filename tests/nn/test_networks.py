@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from sklearn_vae.nn import MLP, NETWORKS, Conv, ConvBN, Custom, Patches, ResNet
+from sklearn_vae.nn._conv import channels_for
 from sklearn_vae.nn._resnet import _Residual
 
 SIZES = [(side, 48 - side) for side in range(8, 41)]  # every remainder, on either axis
@@ -74,6 +75,33 @@ def test_conv_is_the_network_asked_for():
     assert [m.out_channels for m in layers] == [64, 32, 3]
     assert all((m.kernel_size, m.stride, m.padding) == ((4, 4), (2, 2), (1, 1)) for m in layers)
     assert isinstance(list(decoder.modules())[-1], nn.ConvTranspose2d)  # the sigmoid comes later
+
+
+@pytest.mark.parametrize(
+    ("size", "channels"),
+    [
+        *[((8, 8), (32, 64, 128)), ((32, 32), (32, 64, 128)), ((45, 45), (32, 64, 128))],
+        *[((64, 64), (16, 32, 64, 128)), ((64, 1000), (16, 32, 64, 128))],
+        *[((128, 160), (8, 16, 32, 64, 128)), ((224, 224), (8, 8, 16, 32, 64, 128))],
+    ],
+)
+def test_larger_images_get_stages_until_the_last_map_is_about_4_x_4(size, channels):
+    assert channels_for((3, *size), last=128) == channels
+    for conv in (Conv(), Conv(batch_norm=True)):
+        explicit = Conv(channels, conv.batch_norm)
+        assert on_meta(conv, (3, *size)) == on_meta(explicit, (3, *size))
+        assert repr(conv.encoder((3, *size))) == repr(explicit.encoder((3, *size)))
+    resnet, twice = ResNet(), tuple(max(8, 2 * c) for c in channels)
+    if min(size) < 200:
+        assert repr(resnet.encoder((1, *size))) == repr(ResNet(twice).encoder((1, *size)))
+
+
+@pytest.mark.parametrize("network", [Conv(), ConvBN(), ResNet()])
+@pytest.mark.parametrize("side", [46, 63, 64, 100, 181, 224, 512])
+def test_any_size_ends_in_a_small_map_and_comes_back(network, side):
+    activations, decoded = on_meta(network, (3, side, side + 3))
+    assert 2 <= activations[2] <= 6
+    assert decoded == (2, 3, side, side + 3)
 
 
 def test_conv_bn_is_the_network_asked_for():

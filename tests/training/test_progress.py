@@ -52,11 +52,25 @@ def test_one_line_per_epoch(images, capsys, validation_fraction):
     assert lines[-1].endswith(" 0 s left")
 
 
+@pytest.mark.parametrize("verbose", [0, 1, 2])
+def test_a_long_training_says_once_how_long_it_takes(images, capsys, monkeypatch, verbose):
+    steps = iter(range(0, 10**6, 10))  # a step takes ten seconds, if nobody else reads the clock
+    monkeypatch.setattr("sklearn_vae.training._progress.time.perf_counter", lambda: next(steps))
+    tiny(verbose=verbose, batch_size=30, max_epochs=12).fit(images)
+    told = re.findall(r"VAE: about (\d+) min to go, 84 steps", "".join(capsys.readouterr()))
+    assert told == (["14"] if verbose else [])  # 83 steps of 10 s
+
+
+def test_a_short_training_does_not(images, capsys):
+    tiny(verbose=2, max_epochs=3).fit(images)
+    assert "to go" not in capsys.readouterr().out
+
+
 def test_lines_tell_how_long_it_takes(images, capsys, monkeypatch):
     clock = iter(range(0, 10**6, 10))
     monkeypatch.setattr("sklearn_vae.training._progress.time.perf_counter", lambda: next(clock))
     tiny(verbose=2, max_epochs=4, label_weight=1).fit(images, np.arange(len(images)) % 2)
-    lines = capsys.readouterr().out.splitlines()[1:]
+    lines = [line for line in capsys.readouterr().out.splitlines() if "epoch" in line]
     # The clock is read elsewhere, too: what is left is what was spent, by the epochs to come.
     left = [int(re.search(r"(\d+) s left$", line)[1]) for line in lines]
     assert left[1] > 0
