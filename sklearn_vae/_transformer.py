@@ -40,7 +40,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         - ``"conv-bn"``: six convolutions up to 1024 channels with BatchNorm and LeakyReLU;
           the largest.
         - ``"resnet"``: three stages of 64, 128 and 256 channels with a residual block each; for
-          ``label_weight`` with many labels.
+          ``label_weight`` with many labels. All three get more stages for large images.
         - ``"auto"``: see Notes.
         - a :class:`~sklearn_vae.nn.Network` such as ``nn.MLP(hidden=(400,))``; a search then tunes
           ``network__hidden``, and likewise ``likelihood__scale``, ``prior__n_components``,
@@ -128,11 +128,11 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         ``set_params``.
 
     max_epochs : int or "auto", default="auto"
-        Passes over X, 1 or more. ``"auto"`` follows the size of X: 600,000 samples are shown, in
-        no fewer than 10 epochs and no more than 200.
+        Passes over X, 1 or more. ``"auto"`` follows the size of X and of its images: see Notes.
 
-    batch_size : int, default=256
-        Samples per step, 1 or more.
+    batch_size : int or "auto", default="auto"
+        Samples per step, 1 or more. ``"auto"`` is 256, and fewer where X is small or its images
+        are large: see Notes.
 
     lr : float, default=2e-3
         Learning rate of the optimiser, above 0; the peak of the schedule.
@@ -189,7 +189,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         left as it was; None draws one number from NumPy's, as everywhere in scikit-learn.
 
     verbose : int, default=0
-        1: a progress bar. 2: one line per epoch.
+        1: a progress bar. 2: a line per epoch. Either soon says how many minutes it will take.
 
     Attributes
     ----------
@@ -233,9 +233,12 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     other rows             mlp                               gaussian    None
     =====================  ================================  ==========  ===========
 
+    ``max_epochs="auto"`` shows 600,000 samples, of images above 32 x 32 pixels 7,680,000 by the
+    side, in 10 epochs (2 of these) to 200. ``batch_size="auto"`` is the power of two, 16 to 256,
+    that makes 2,000 steps or a few more of these passes. Rows count as small images.
+
     Rows of any range are standardised inside the model; their scores are log-densities in the
     units of X nevertheless.
-
     References
     ----------
     .. [1] Kingma, Welling, "Auto-Encoding Variational Bayes", ICLR 2014,

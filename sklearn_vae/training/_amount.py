@@ -43,7 +43,7 @@ def resolve_batch_size(batch_size: int | str, n: int, shape: tuple[int, ...]) ->
 
 def _auto_epochs(n: int, shape: tuple[int, ...]) -> int:
     side = sqrt(prod(shape[1:])) if len(shape) == 3 else 0
-    passes, (least, most) = PASSES, EPOCHS
-    if side > SIDE:
-        passes, least = PASSES_BY_SIDE / side, LEAST_EPOCHS
-    return int(np.clip(round(passes / n), least, most))
+    least, most = EPOCHS
+    if side <= SIDE:
+        return int(np.clip(round(PASSES / n), least, most))
+    return int(np.clip(round(PASSES_BY_SIDE / side / n), LEAST_EPOCHS, most))
