@@ -239,6 +239,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
 
     Rows of any range are standardised inside the model; their scores are log-densities in the
     units of X nevertheless.
+
     References
     ----------
     .. [1] Kingma, Welling, "Auto-Encoding Variational Bayes", ICLR 2014,
