@@ -26,6 +26,7 @@ SETS = {
     **{"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10_jpeg": "CIFAR-10 (JPEG)"},
     **{"svhn": "SVHN", "pneumoniamnist": "X-rays", "neu_surface": "steel"},
     **{"magnetic_tile": "tiles", "sign_digits": "sign digits"},
+    **{"magnetic_tile_192": "tiles", "elpv_128": "solar cells"},
 }
 MNIST, FASHION, CIFAR = list(SETS.values())[:3]
 LR, SVC, MLP, SPREADING = "LogisticRegression", "SVC(RBF)", "MLP(256)", "LabelSpreading"
@@ -412,6 +413,34 @@ def speed_train(rows: Records) -> Records:
     return out
 
 
+def sizes_time(rows: Records) -> Records:
+    """Minutes and memory of a fit to large pictures, by the defaults and by those before."""
+    was = "before: minutes"
+    return formatted(
+        [{**row, was: row["minutes before"]} for row in rows],
+        **{"pixels": "", "images": ",", "epochs": "", "batch": "", "minutes": ".1f", was: ",.0f"},
+        **{"memory, GiB": ".2f"},
+    )
+
+
+def sizes_error(rows: Records) -> Records:
+    """Squared errors of reconstructions, times 1,000, and how many times that of PCA."""
+    cells = [
+        {
+            **row,
+            "data": f"{SETS.get(row['data'], row['data'])}, {row['pixels']}",
+            "what": title,
+            "value": value,
+        }
+        for row in rows
+        for title, value in (
+            (row["contender"], 1000 * row["error"]),
+            *([(f"{row['contender']} / PCA", row["ratio"])] if "seed" in row else []),
+        )
+    ]
+    return pivot(cells, ("data", "z_dim"), "what", "value")
+
+
 def speed_encode(rows: Records) -> Records:
     """Images a second in encoding and decoding, beside the raw loop's."""
     out = []
@@ -512,6 +541,8 @@ TIMED: dict[str, Callable[[Records], Records]] = {
         **{"images": ",", "epochs": "", "fit seconds": ".3g"},
         **{"us per image and epoch": ".1f", "share outside batches, %": ".2f"},
     ),
+    "sizes_time": sizes_time,
+    "sizes_error": sizes_error,
     "search": lambda rows: pivot(
         rows, ("data",), "what", "value", lambda values: f"{values[0]:.3g}"
     ),

@@ -1,0 +1,141 @@
+"""Pictures of 64 to 512 pixels: time, memory and error of a fit by defaults.
+
+    python benchmarks/sizes.py --part time --threads 2
+    python benchmarks/sizes.py --part error
+
+``time``: 2,000 pictures of the CIFAR-10 subset, enlarged to 64, 128 and 224 pixels, and 300 of 512:
+minutes of one fit by defaults and its highest memory beyond the data, each in a fresh process;
+beside it what the defaults before would take, by the time of a few steps: three stages, 256 images
+a step, 600,000 images in 10 to 200 epochs. ``error``: squared error of ``reconstruct`` on the test
+part at native sizes, in [0, 1], beside PCA of the same rows and as many dimensions; with
+``--before`` the defaults before, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from _common import Record, pivot, run, spread, watch
+from _shared import as_rows, load
+from scaling import MemoryWatch
+from sklearn.decomposition import PCA
+
+from sklearn_vae import VAETransformer
+from sklearn_vae.nn import Conv
+
+CASES = ((64, 2000), (128, 2000), (224, 2000), (512, 300))
+SETS = ("sign_digits", "elpv_128", "magnetic_tile_192")
+STEPS = 3
+"""Steps of the defaults before that are timed, of which the first does not count."""
+
+
+def before(n: int) -> dict[str, Any]:
+    """Return the settings that were the defaults, for n images above 32 pixels."""
+    epochs = int(np.clip(round(600_000 / n), 10, 200))
+    network = Conv((32, 64, 128), batch_norm=True)
+    return {"network": network, "batch_size": 256, "max_epochs": epochs}
+
+
+def enlarged(n: int, side: int) -> np.ndarray:
+    """Return n pictures of the CIFAR-10 subset at so many pixels a side."""
+    X = torch.from_numpy(load("cifar10")[0][:n]).permute(0, 3, 1, 2)
+    out = np.empty((n, side, side, 3), np.uint8)
+    for i in range(0, n, 100):
+        part = F.interpolate(X[i : i + 100].float(), side, mode="bilinear", align_corners=False)
+        out[i : i + 100] = part.round().byte().permute(0, 2, 3, 1).numpy()
+    return out
+
+
+def fit_by_defaults(side: int, n: int, threads: int) -> Record:
+    """Return minutes and memory of a fit. Runs in its own process."""
+    torch.set_num_threads(threads)
+    X = enlarged(n, side)
+    small = X[:32].copy()
+    VAETransformer(max_epochs=1, batch_size=16, random_state=0).fit(small)  # fills torch's caches
+    memory, spent = MemoryWatch(), watch()
+    vae = VAETransformer(random_state=0).fit(X)
+    minutes = spent() / 60
+    return {
+        "minutes": minutes,
+        "memory, GiB": memory.stop() / 2**30,
+        "data, GiB": X.nbytes / 2**30,
+        "epochs": vae.n_iter_,
+        "batch": vae.net_.batch_size,
+    }
+
+
+def fit_as_before(side: int, n: int, threads: int) -> Record:
+    """Return the minutes that the defaults before would take. Runs in its own process."""
+    torch.set_num_threads(threads)
+    settings = before(n)
+    batch = min(settings["batch_size"], n)
+    X = enlarged(batch, side)
+    vae = VAETransformer(**{**settings, "max_epochs": STEPS}, random_state=0)
+    memory = MemoryWatch()
+    vae.fit(X)
+    per_image = sum(row["dur"] for row in vae.history_[1:]) / (STEPS - 1) / batch
+    return {
+        "minutes before": per_image * n * settings["max_epochs"] / 60,
+        "memory before, GiB": memory.stop() / 2**30,
+    }
+
+
+def part_time(args: argparse.Namespace) -> Iterator[Record]:
+    """Yield a record per size."""
+    for side, n in CASES:
+        record: Record = {"pixels": side, "images": n}
+        for work in (fit_by_defaults, fit_as_before):
+            with get_context("spawn").Pool(1) as pool:
+                record |= pool.apply(work, (side, n, args.threads))
+        yield record
+
+
+def part_error(args: argparse.Namespace) -> Iterator[Record]:
+    """Yield a record per set, number of dimensions and contender."""
+    for data in args.data:
+        (X, _), (X_test, _) = load(data), load(data, "test")
+        rows, test = as_rows(X), as_rows(X_test)
+        for z_dim in args.z_dim:
+            pca = PCA(z_dim, random_state=0).fit(rows)
+            found = pca.inverse_transform(pca.transform(test))
+            base = float(np.square(found - test).mean())
+            common = {"data": data, "pixels": X.shape[1], "z_dim": z_dim}
+            yield {**common, "contender": "PCA", "error": base, "ratio": 1.0}
+            contenders: dict[str, dict[str, Any]] = {"VAE": {}}
+            if args.before:
+                contenders["VAE, before"] = before(len(X))
+            for name, settings in contenders.items():
+                for seed in range(args.seeds):
+                    spent = watch()
+                    vae = VAETransformer(z_dim, **settings, random_state=seed).fit(X)
+                    seconds = spent()
+                    error = float(np.square(as_rows(vae.reconstruct(X_test)) - test).mean())
+                    record = {**common, "contender": name, "seed": seed, "error": error}
+                    yield {**record, "ratio": error / base, "seconds": seconds}
+
+
+def show_error(records: list[Record]) -> list[Record]:
+    """Return a row for each set and number of dimensions."""
+    thousand = [{**r, "error": 1000 * r["error"]} for r in records]
+    return pivot(thousand, ("data", "z_dim"), "contender", "error", spread)
+
+
+PARTS = {"time": (part_time, lambda records: records), "error": (part_error, show_error)}
+
+if __name__ == "__main__":
+    run(
+        __doc__,
+        "sizes",
+        PARTS,
+        threads=(2, "threads of torch"),
+        data=(list(SETS), "sets of the errors"),
+        z_dim=([32, 64], "dimensions"),
+        seeds=(3, "seeds of each VAE"),
+        before=(False, "also the defaults before, which take hours"),
+    )
