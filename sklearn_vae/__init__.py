@@ -1,9 +1,16 @@
 """Variational autoencoders as scikit-learn estimators."""
 
 from ._augmenter import VAEAugmenter
+from ._backbone import BackboneTransformer
 from ._detector import VAEDetector
 from ._show_versions import show_versions
 from ._transformer import VAETransformer
 
-__all__ = ["VAEAugmenter", "VAEDetector", "VAETransformer", "show_versions"]
+__all__ = [
+    "BackboneTransformer",
+    "VAEAugmenter",
+    "VAEDetector",
+    "VAETransformer",
+    "show_versions",
+]
 __version__ = "0.1.0"

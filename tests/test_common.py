@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from math import prod
 
 import pytest
+import torch
 from imblearn.utils.estimator_checks import estimator_checks_generator
 from sklearn.svm import SVC, LinearSVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch import nn
 
-from sklearn_vae import VAEAugmenter, VAEDetector, VAETransformer
+from sklearn_vae import BackboneTransformer, VAEAugmenter, VAEDetector, VAETransformer
 from sklearn_vae.detection import STATISTICS as DETECTING
 from sklearn_vae.nn import MLP, Network
 from sklearn_vae.synthesis import METHODS
@@ -28,6 +29,14 @@ class Linear(Network):
         return nn.Linear(z_dim, prod(shape))
 
 
+class AnyRows(nn.Module):
+    """A frozen network for rows of any length; without tensors, which joblib cannot compare."""
+
+    def forward(self, x):
+        steps = torch.arange(x.shape[1], dtype=x.dtype)
+        return torch.tanh(x @ torch.stack([(k * steps).cos() for k in range(4)], 1))
+
+
 QUICK = {"z_dim": 2, "max_epochs": 2, "batch_size": 32, "device": "cpu"}
 
 ESTIMATORS = [
@@ -36,6 +45,7 @@ ESTIMATORS = [
     VAETransformer(**QUICK, network=MLP(hidden=(8,)), features="mean+std", patience=1),
     VAETransformer(**QUICK, network=Linear(), lr_schedule="constant", optimizer="sgd"),
     VAETransformer(**QUICK, network=MLP(hidden=(8,)), label_weight=1.0),
+    BackboneTransformer(AnyRows(), device="cpu", precision="float32"),
 ]
 
 VAE = VAETransformer(**QUICK, network=MLP(hidden=(8,)))

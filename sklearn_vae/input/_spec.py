@@ -293,6 +293,17 @@ def check_shape(shape: tuple[int, ...], spec: InputSpec, spelling: Spelling) -> 
 
 
 def chunk_rows(spec: InputSpec) -> int:
-    """Return how many samples to encode or decode at once: little memory, fast caches."""
-    n = CHUNK_PIXELS // prod(spec.shape[1:]) if spec.is_image else CHUNK_VALUES // spec.n_features
+    """Return how many samples to encode or decode at once."""
+    return rows_at_once(spec.shape)
+
+
+def rows_at_once(shape: tuple[int, ...]) -> int:
+    """Return how many samples a network gets at once: little memory, fast caches.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        One sample as the network sees it: ``(c, h, w)`` or ``(d,)``.
+    """
+    n = CHUNK_PIXELS // prod(shape[1:]) if len(shape) == 3 else CHUNK_VALUES // prod(shape)
     return max(16, min(n, 4096))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,10 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..input._chunks import OfChunk, apply_by_chunks
 from ..input._read import read, read_in_place
 from ..input._rows import ArrayDataset, Rows
 from ..input._spec import InputSpec, chunk_rows
-from ..nn._device import ASYNCHRONOUS, exact_inference, resolve_device, to_device, to_host
+from ..nn._device import exact_inference, resolve_device, to_device
 from ..utils._generators import generators_restored, usual_dtype
 from ..utils._memory import explains_memory
 from ..utils._spread import spread_rows
@@ -26,16 +25,8 @@ SYMMETRIES: dict[str | None, tuple[tuple[int, ...], ...]] = {
     "both": ((-1,), (-2,), (-2, -1)),
 }
 """Axes of each flip that an image is averaged over, beside itself."""
-SMALLEST_CHUNK = 16
-"""Rows that an inference pass has at least."""
-GPU_CHUNKS = 4
-"""A CPU's chunks that a GPU takes at once, so that the launch of each operation counts for less: an
-estimate, not measured."""
 SCALE_ROWS = 2000
 """Rows that the scale of hidden features is taken from, at most."""
-
-OfChunk = Callable[[torch.Tensor], torch.Tensor]
-"""From raw samples to a tensor of as many rows."""
 
 
 def _to_infer(codec: Codec, data: Rows, *args: Any, **kwargs: Any) -> str:
@@ -102,39 +93,8 @@ class Codec:
 
     @explains_memory(_to_infer)
     def apply(self, data: Rows, function: OfChunk) -> np.ndarray:
-        """Return ``function`` of all raw samples, computed by the chunk, in one array.
-
-        The function gets raw samples in host memory and returns a tensor of as many rows. Chunks of
-        few rows are filled up with copies: matrix products take another path for them, and a
-        sample's result should not depend, not even by rounding, on how many come with it.
-        """
-        out: torch.Tensor | None = None
-        done = 0
-        with exact_inference():
-            for result in self._results(data, function):
-                if out is None:
-                    shape = (len(data), *result.shape[1:])
-                    out = torch.empty(shape, dtype=result.dtype, device="cpu")
-                out[done : done + len(result)] = result
-                done += len(result)
-        assert out is not None  # validation refuses an empty X
-        return out.numpy()
-
-    def _results(self, data: Rows, function: OfChunk) -> Iterator[torch.Tensor]:
-        """Yield ``function`` of each chunk; a GPU works on the next while the host takes it."""
-        gpu = self.device.type in ASYNCHRONOUS
-        step, ahead = chunk_rows(self.spec) * (GPU_CHUNKS if gpu else 1), int(gpu)
-        under_way: deque[Callable[[], torch.Tensor]] = deque()
-        for start in range(0, len(data), step):
-            raw = data.rows(start, min(start + step, len(data)))
-            n = len(raw)
-            if n < SMALLEST_CHUNK:
-                raw = raw[torch.arange(SMALLEST_CHUNK, device=raw.device) % n]
-            under_way.append(to_host(function(raw)[:n]))
-            if len(under_way) > ahead:
-                yield under_way.popleft()()
-        for arriving in under_way:
-            yield arriving()
+        """Return ``function`` of all raw samples, computed by the chunk, in one array."""
+        return apply_by_chunks(data, function, self.device, chunk_rows(self.spec))
 
     # -- codes, features and scores out ------------------------------------------------------------
 

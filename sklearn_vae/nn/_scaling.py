@@ -62,11 +62,7 @@ class Scaling(nn.Module):
 
         Images come out in the layout in which convolutions are fastest.
         """
-        if self.channels_last or (len(self.shape) == 3 and self.shape[0] == 1):
-            c, h, w = self.shape
-            # The permuted view keeps the memory as it is.
-            x = raw.reshape(-1, h, w, c).permute(0, 3, 1, 2).to(torch.float32)
-        elif self.standardised:
+        if self.standardised:
             # Before the cast: float64 columns with a large offset keep their small differences.
             # Integers that float32 would round are made double; MPS has none.
             if not raw.is_floating_point() and raw.itemsize > 2 and not is_limited(raw.device):
@@ -74,7 +70,7 @@ class Scaling(nn.Module):
             centred = raw.reshape(-1, *self.shape) - self.loc - self.loc_rest
             x = (centred / self.scale).to(torch.float32)
         else:
-            x = raw.to(torch.float32).reshape(-1, *self.shape)
+            x = self.arranged(raw).to(torch.float32)
         # One layout whatever the array's own (a pandas column is a stretch of memory): products
         # with a transposed matrix round differently.
         x = fastest_layout(x) if x.dim() == 4 else x.contiguous()
@@ -83,6 +79,14 @@ class Scaling(nn.Module):
         if torch.compiler.is_compiling():  # torch 2.6 cannot export what works in place
             return x * (1.0 / self.maximum)
         return x.mul_(1.0 / self.maximum)  # only uint8 has a maximum, so that x is a new tensor
+
+    def arranged(self, raw: Tensor) -> Tensor:
+        """Map ``(n, *raw_shape)`` to ``(n, *shape)``, values as they are."""
+        if self.channels_last or (len(self.shape) == 3 and self.shape[0] == 1):
+            c, h, w = self.shape
+            # The permuted view keeps the memory as it is.
+            return raw.reshape(-1, h, w, c).permute(0, 3, 1, 2)
+        return raw.reshape(-1, *self.shape)
 
     def inverse(self, x: Tensor) -> Tensor:
         """Map ``(n, *shape)`` back to ``(n, *raw_shape)``, floats in the raw range."""

@@ -258,7 +258,7 @@ def asynchronous(simulation, monkeypatch):
     monkeypatch.setattr(sklearn_vae.model._codec, "ASYNCHRONOUS", {DEVICE.type})
     monkeypatch.setattr(sklearn_vae.nn._device, "ASYNCHRONOUS", {DEVICE.type})
     monkeypatch.setattr(sklearn_vae.model._codec, "chunk_rows", lambda spec: 13)
-    monkeypatch.setattr(sklearn_vae.model._codec, "GPU_CHUNKS", 1)
+    monkeypatch.setattr(sklearn_vae.input._chunks, "GPU_CHUNKS", 1)
 
     def pinned(self):
         assert self.device == CPU, "only host memory can be pinned"

@@ -1,0 +1,70 @@
+"""A function of all samples, computed by the chunk on a device."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+
+from ..nn._device import ASYNCHRONOUS, exact_inference, to_host
+from ._rows import Rows
+
+SMALLEST_CHUNK = 16
+"""Rows that an inference pass has at least."""
+GPU_CHUNKS = 4
+"""A CPU's chunks that a GPU takes at once, so that the launch of each operation counts for less: an
+estimate, not measured."""
+
+OfChunk = Callable[[torch.Tensor], torch.Tensor]
+"""From raw samples to a tensor of as many rows."""
+
+
+def apply_by_chunks(data: Rows, function: OfChunk, device: torch.device, n_rows: int) -> np.ndarray:
+    """Return ``function`` of all raw samples, computed by the chunk, in one array.
+
+    The function gets raw samples in host memory and returns a tensor of as many rows. Chunks of few
+    rows are filled up with copies: matrix products take another path for them, and a sample's
+    result should not depend, not even by rounding, on how many come with it.
+
+    Parameters
+    ----------
+    data : Rows
+        At least one sample.
+    function : callable
+    device : torch.device
+        Where the function works.
+    n_rows : int
+        How many samples a CPU takes at once.
+    """
+    out: torch.Tensor | None = None
+    done = 0
+    with exact_inference():
+        for result in _results(data, function, device, n_rows):
+            if out is None:
+                shape = (len(data), *result.shape[1:])
+                out = torch.empty(shape, dtype=result.dtype, device="cpu")
+            out[done : done + len(result)] = result
+            done += len(result)
+    assert out is not None  # validation refuses an empty X
+    return out.numpy()
+
+
+def _results(
+    data: Rows, function: OfChunk, device: torch.device, n_rows: int
+) -> Iterator[torch.Tensor]:
+    """Yield ``function`` of each chunk; a GPU works on the next while the host takes it."""
+    gpu = device.type in ASYNCHRONOUS
+    step, ahead = n_rows * (GPU_CHUNKS if gpu else 1), int(gpu)
+    under_way: deque[Callable[[], torch.Tensor]] = deque()
+    for start in range(0, len(data), step):
+        raw = data.rows(start, min(start + step, len(data)))
+        n = len(raw)
+        if n < SMALLEST_CHUNK:
+            raw = raw[torch.arange(SMALLEST_CHUNK, device=raw.device) % n]
+        under_way.append(to_host(function(raw)[:n]))
+        if len(under_way) > ahead:
+            yield under_way.popleft()()
+    for arriving in under_way:
+        yield arriving()
