@@ -38,6 +38,9 @@ from .utils._generators import seeded
 from .utils._memory import explains_memory
 from .utils._sklearn_compat import HasMethods, StrOptions, fit_context, get_output_config
 
+Source = tuple[str, str | None] | Packed | None
+"""What a fitted module is of: a model's name and that of its weights, or itself; None is the
+parameter."""
 PROBED = 16
 """Samples that a backbone is tried on, at most."""
 Pool = Literal["mean"]
@@ -174,6 +177,7 @@ class BackboneTransformer(
     """Shape, layout and dtype of the fitted X."""
     n_features_in_: int
     """Number of values in one sample of the fitted X."""
+    _source: Source
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "backbone": [str, torch.nn.Module],
@@ -244,7 +248,7 @@ class BackboneTransformer(
 
     def _load(self, data: Rows) -> None:
         """Build what the parameters stand for, and try it on the first of the samples."""
-        self._model, preprocessing = None, self.preprocessing
+        self._source, preprocessing = None, self.preprocessing
         if isinstance(self.backbone, str):
             if not self.spec_.is_image:
                 raise ValueError(
@@ -252,10 +256,10 @@ class BackboneTransformer(
                     f"{self.n_features_in_} values. Set image_shape, for example (28, 28)."
                 )
             entry = resolve_weights(self.backbone, self.weights)
-            self._model = self.backbone, None if entry is None else entry.name
+            self._source = self.backbone, None if entry is None else entry.name
             if preprocessing is None:
                 preprocessing = (entry or resolve_weights(self.backbone, "DEFAULT")).transforms()
-        module = _fresh(self._model, self.backbone)
+        module = _fresh(self._source, self.backbone)
         taps = tuple(self._taps(module))
         bfloat16 = self.precision == "bfloat16"
         self._use(module, BackboneSettings(preprocessing, taps, self.pool is None, bfloat16))
@@ -330,7 +334,7 @@ class BackboneTransformer(
         if isinstance(self.backbone, torch.nn.Module):
             state["backbone"] = Packed.of(self.backbone)
         if "module_" in state:
-            fitted, source = state.pop("module_"), self._model
+            fitted, source = state.pop("module_"), self._source
             if source is None and not same_module(fitted.module, self.backbone):
                 source = Packed.of(fitted.unwatched())
             state["module_"] = source, fitted.settings
@@ -357,14 +361,13 @@ class BackboneTransformer(
         return tags
 
 
-def _fresh(
-    source: tuple[str, str | None] | Packed | None, backbone: str | torch.nn.Module
-) -> torch.nn.Module:
-    """Return a backbone's own module: of a model and its weights, packed, or as the parameter."""
+def _fresh(source: Source, backbone: Any) -> torch.nn.Module:
+    """Return a backbone's own module: by name, packed, or a copy of the parameter."""
     with torch.inference_mode(False), seeded(0, torch.device("cpu")):
         if isinstance(source, Packed):
             return source.unpacked()
         if source is None:
-            return copy.deepcopy(backbone)
+            module: torch.nn.Module = copy.deepcopy(backbone)
+            return module
         name, weights = source
         return torchvision_model(name, resolve_weights(name, weights))

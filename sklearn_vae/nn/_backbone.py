@@ -476,12 +476,17 @@ def _filled(bare: Tensor, array: np.ndarray) -> Tensor:
     return nn.Parameter(held, bare.requires_grad) if isinstance(bare, nn.Parameter) else held
 
 
-def same_module(a: nn.Module, b: nn.Module) -> bool:
-    """Whether two modules have the same parts and weights."""
+def same_module(a: nn.Module, b: Any) -> bool:
+    """Whether b is a module of the same parts and weights."""
+    if not isinstance(b, nn.Module):
+        return False
     parts = [[(name, type(part)) for name, part in m.named_modules()] for m in (a, b)]
-    pairs = zip(weights_of(a), weights_of(b), strict=False)
+    weights = weights_of(a), weights_of(b)
     return (
         parts[0] == parts[1]
-        and len(weights_of(a)) == len(weights_of(b))
-        and all(x.dtype == y.dtype and torch.equal(x.cpu(), y.cpu()) for x, y in pairs)
+        and len(weights[0]) == len(weights[1])
+        and all(
+            x.dtype == y.dtype and torch.equal(x.cpu(), y.cpu())
+            for x, y in zip(*weights, strict=True)
+        )
     )
