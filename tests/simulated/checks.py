@@ -16,6 +16,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 import sklearn_vae.input._batches
+import sklearn_vae.input._chunks
 import sklearn_vae.model._codec
 import sklearn_vae.nn._mps
 import sklearn_vae.training._trainer
@@ -255,7 +256,7 @@ def test_uint8_travels_as_uint8(simulation, resident, monkeypatch):
 @pytest.fixture
 def asynchronous(simulation, monkeypatch):
     """The device copies from and to pinned memory while the host goes on."""
-    monkeypatch.setattr(sklearn_vae.model._codec, "ASYNCHRONOUS", {DEVICE.type})
+    monkeypatch.setattr(sklearn_vae.input._chunks, "ASYNCHRONOUS", {DEVICE.type})
     monkeypatch.setattr(sklearn_vae.nn._device, "ASYNCHRONOUS", {DEVICE.type})
     monkeypatch.setattr(sklearn_vae.model._codec, "chunk_rows", lambda spec: 13)
     monkeypatch.setattr(sklearn_vae.input._chunks, "GPU_CHUNKS", 1)
