@@ -441,6 +441,19 @@ def sizes_error(rows: Records) -> Records:
     return pivot(cells, ("data", "z_dim"), "what", "value")
 
 
+def sizes_features(rows: Records) -> Records:
+    """Balanced accuracies in % of an SVC on the mean and on hidden features."""
+    heads = "mean, SVC", "hidden, SVC"
+    where = {"data": lambda r: f"{SETS.get(r['data'], r['data'])}, {r['pixels']}"}
+    cells = [
+        {**row, "what": f"{row['contender']} {head.split(',')[0]}", "value": row[head]}
+        for row in each(rows, **where)
+        for head in heads
+        if head in row
+    ]
+    return pivot(cells, ("data", "z_dim"), "what", "value", one_digit)
+
+
 def speed_encode(rows: Records) -> Records:
     """Images a second in encoding and decoding, beside the raw loop's."""
     out = []

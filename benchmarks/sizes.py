@@ -1,14 +1,14 @@
 """Pictures of 64 to 512 pixels: time, memory and error of a fit by defaults.
 
     python benchmarks/sizes.py --part time --threads 2
-    python benchmarks/sizes.py --part error
+    python benchmarks/sizes.py --part error --before sign_digits neu_surface
 
 ``time``: 2,000 pictures of the CIFAR-10 subset, enlarged to 64, 128 and 224 pixels, and 300 of 512:
 minutes of one fit by defaults and its highest memory beyond the data, each in a fresh process;
 beside it what the defaults before would take, by the time of a few steps: three stages, 256 images
 a step, 600,000 images in 10 to 200 epochs. ``error``: squared error of ``reconstruct`` on the test
-part at native sizes, in [0, 1], beside PCA of the same rows and as many dimensions; with
-``--before`` the defaults before, too.
+part at native sizes, in [0, 1], beside PCA of the same rows and as many dimensions, and what the
+features are worth to an SVC, cross-validated on the training images.
 """
 
 from __future__ import annotations
@@ -22,24 +22,31 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from _common import Record, pivot, run, spread, watch
-from _shared import as_rows, load
+from _shared import as_rows, load, rbf
 from scaling import MemoryWatch
 from sklearn.decomposition import PCA
+from sklearn.model_selection import StratifiedKFold, cross_val_score
+from sklearn.svm import SVC
 
 from sklearn_vae import VAETransformer
 from sklearn_vae.nn import Conv
 
 CASES = ((64, 2000), (128, 2000), (224, 2000), (512, 300))
-SETS = ("sign_digits", "elpv_128", "magnetic_tile_192")
+SETS = ("neu_surface", "sign_digits", "elpv_128", "magnetic_tile_192")
 STEPS = 3
 """Steps of the defaults before that are timed, of which the first does not count."""
 
 
-def before(n: int) -> dict[str, Any]:
-    """Return the settings that were the defaults, for n images above 32 pixels."""
-    epochs = int(np.clip(round(600_000 / n), 10, 200))
-    network = Conv((32, 64, 128), batch_norm=True)
-    return {"network": network, "batch_size": 256, "max_epochs": epochs}
+def before(X: np.ndarray) -> dict[str, Any]:
+    """Return the settings that were the defaults for images above 32 pixels."""
+    grey = X.ndim == 3
+    return {
+        "network": Conv((32, 64, 128), batch_norm=True),
+        "likelihood": "bernoulli" if grey else "gaussian",
+        "augment": "geometric" if grey else "natural",
+        "batch_size": 256,
+        "max_epochs": int(np.clip(round(600_000 / len(X)), 10, 200)),
+    }
 
 
 def enlarged(n: int, side: int) -> np.ndarray:
@@ -73,9 +80,9 @@ def fit_by_defaults(side: int, n: int, threads: int) -> Record:
 def fit_as_before(side: int, n: int, threads: int) -> Record:
     """Return the minutes that the defaults before would take. Runs in its own process."""
     torch.set_num_threads(threads)
-    settings = before(n)
-    batch = min(settings["batch_size"], n)
-    X = enlarged(batch, side)
+    batch = min(256, n)
+    X = enlarged(n, side)
+    settings, X = before(X), X[:batch].copy()
     vae = VAETransformer(**{**settings, "max_epochs": STEPS}, random_state=0)
     memory = MemoryWatch()
     vae.fit(X)
@@ -96,28 +103,50 @@ def part_time(args: argparse.Namespace) -> Iterator[Record]:
         yield record
 
 
+def accuracies(name: str, features: np.ndarray, y: np.ndarray) -> Record:
+    """Return the balanced accuracy in % of an SVC, cross-validated on training images."""
+    folds = StratifiedKFold(4, shuffle=True, random_state=0)
+    how = {"cv": folds, "scoring": "balanced_accuracy"}
+    scores = cross_val_score(SVC(kernel=rbf, C=3), features, y, **how)
+    return {f"{name}, SVC": 100 * float(np.mean(scores))}
+
+
+def of_pca(z_dim: int, X: np.ndarray, y: np.ndarray, X_test: np.ndarray) -> Record:
+    """Return the error of PCA, and what its scores are worth."""
+    rows, test = as_rows(X), as_rows(X_test)
+    pca = PCA(z_dim, random_state=0).fit(rows)
+    found = pca.inverse_transform(pca.transform(test))
+    error = float(np.square(found - test).mean())
+    return {"error": error, **accuracies("mean", pca.transform(rows), y)}
+
+
+def of_vae(vae: VAETransformer, X: np.ndarray, y: np.ndarray, X_test: np.ndarray) -> Record:
+    """Return the error of a VAE, what its features are worth, and the seconds of its fit."""
+    spent = watch()
+    record: Record = {"seconds": vae.fit(X) and spent()}
+    record["error"] = float(np.square(as_rows(vae.reconstruct(X_test)) - as_rows(X_test)).mean())
+    for name in ("mean", "hidden"):
+        record |= accuracies(name, vae.set_params(features=name).transform(X), y)
+    return record
+
+
 def part_error(args: argparse.Namespace) -> Iterator[Record]:
     """Yield a record per set, number of dimensions and contender."""
     for data in args.data:
-        (X, _), (X_test, _) = load(data), load(data, "test")
-        rows, test = as_rows(X), as_rows(X_test)
+        (X, y), (X_test, _) = load(data), load(data, "test")
         for z_dim in args.z_dim:
-            pca = PCA(z_dim, random_state=0).fit(rows)
-            found = pca.inverse_transform(pca.transform(test))
-            base = float(np.square(found - test).mean())
             common = {"data": data, "pixels": X.shape[1], "z_dim": z_dim}
-            yield {**common, "contender": "PCA", "error": base, "ratio": 1.0}
+            pca = of_pca(z_dim, X, y, X_test)
+            yield {**common, "contender": "PCA", **pca}
             contenders: dict[str, dict[str, Any]] = {"VAE": {}}
-            if args.before:
-                contenders["VAE, before"] = before(len(X))
+            if data in (args.before or ()):
+                contenders["before"] = before(X)
             for name, settings in contenders.items():
                 for seed in range(args.seeds):
-                    spent = watch()
-                    vae = VAETransformer(z_dim, **settings, random_state=seed).fit(X)
-                    seconds = spent()
-                    error = float(np.square(as_rows(vae.reconstruct(X_test)) - test).mean())
-                    record = {**common, "contender": name, "seed": seed, "error": error}
-                    yield {**record, "ratio": error / base, "seconds": seconds}
+                    vae = VAETransformer(z_dim, **settings, random_state=seed)
+                    record = {**common, "contender": name, "seed": seed}
+                    found = of_vae(vae, X, y, X_test)
+                    yield {**record, **found, "ratio": found["error"] / pca["error"]}
 
 
 def show_error(records: list[Record]) -> list[Record]:
@@ -137,5 +166,5 @@ if __name__ == "__main__":
         data=(list(SETS), "sets of the errors"),
         z_dim=([32, 64], "dimensions"),
         seeds=(3, "seeds of each VAE"),
-        before=(False, "also the defaults before, which take hours"),
+        before=([str], "sets on which the defaults before run, too"),
     )

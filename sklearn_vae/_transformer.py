@@ -223,19 +223,21 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     -----
     What ``"auto"`` stands for, by kind of data:
 
-    =====================  ================================  ==========  ===========
-    X                      network                           likelihood  augment
-    =====================  ================================  ==========  ===========
-    grey images            Conv(batch_norm=True)             bernoulli   geometric
-    colour images          Conv(batch_norm=True)             gaussian    natural
-    images below 16 x 16   Conv((64, 128), batch_norm=True)  gaussian    by channels
-    uint8 and bool rows    mlp                               bernoulli   None
-    other rows             mlp                               gaussian    None
-    =====================  ================================  ==========  ===========
+    =====================  =================================  ==========  ===========
+    X                      network                            likelihood  augment
+    =====================  =================================  ==========  ===========
+    grey images            Conv(batch_norm=True)              bernoulli   geometric
+    colour images          Conv(batch_norm=True)              gaussian    natural
+    images below 16 x 16   Conv((64, 128), batch_norm=True)   gaussian    by channels
+    images above 32 x 32   LinearBase(Conv(batch_norm=True))  gaussian    natural
+    uint8 and bool rows    mlp                                bernoulli   None
+    other rows             mlp                                gaussian    None
+    =====================  =================================  ==========  ===========
 
-    ``max_epochs="auto"`` shows 600,000 samples, of images above 32 x 32 pixels 7,680,000 by the
-    side, in 10 epochs (2 of these) to 200. ``batch_size="auto"`` is the power of two, 16 to 256,
-    that makes 2,000 steps or a few more of these passes. Rows count as small images.
+    Of images above 32 x 32 pixels the decoder rebuilds the changed image (``Augment(target=)``),
+    and grey ones are neither shifted nor scaled. ``max_epochs="auto"`` shows 600,000 samples, of
+    such images 7,680,000 by the side, in 10 epochs (2 of such) to 200. ``batch_size="auto"`` is the
+    power of two, 16 to 256, that makes 2,000 steps or a few more of these. Rows count as small.
 
     Rows of any range are standardised inside the model; their scores are log-densities in the
     units of X nevertheless.

@@ -11,11 +11,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..input._spec import is_large
 from ..nn._mps import grid_sample
 from ..utils._recipes import Recipe
 
 FILLS = ("zeros", "border", "reflection")
 """What torch's ``grid_sample`` can put outside an image."""
+
+
+TARGETS = ("clean", "changed")
 
 
 def _is_range(field: Field[Any]) -> bool:
@@ -55,11 +59,15 @@ class Augment(Recipe):
         to be seen past, so leave it small beside what tells the classes apart.
     fill : {"zeros", "border", "reflection"}, default="zeros"
         What lies outside the image.
+    target : {"clean", "changed"}, default="clean"
+        What a VAE is to rebuild of an image whose changed copy its encoder sees: the image as it
+        was, so that the code forgets what the changes vary, or the changed copy, so that the code
+        keeps it and there is more to learn from.
 
     Raises
     ------
     ValueError
-        For a range that is no number of 0 or more, and for another ``fill``.
+        For a range that is no number of 0 or more, and for another ``fill`` or ``target``.
 
     References
     ----------
@@ -84,6 +92,7 @@ class Augment(Recipe):
     saturation: float = 0.0
     paste: float = 0.0
     fill: str = "zeros"
+    target: str = "clean"
 
     def __post_init__(self) -> None:
         ranges = {f.name: getattr(self, f.name) for f in fields(self) if _is_range(f)}
@@ -91,6 +100,8 @@ class Augment(Recipe):
             raise ValueError(f"{self!r}: every range is a number >= 0.")
         if self.fill not in FILLS:
             raise ValueError(f"Augment(fill={self.fill!r}): choose one of {', '.join(FILLS)}.")
+        if self.target not in TARGETS:
+            raise ValueError(f"Augment(target={self.target!r}): choose {' or '.join(TARGETS)}.")
 
     def strengthened(self, strength: float) -> Augment:
         """Return the same augmentation with every range times ``strength``, 0 or more."""
@@ -177,8 +188,8 @@ def resolve_augment(
 ) -> Callable[[Tensor], Tensor] | None:
     """Return the batch operation for a name, a strength, a callable or None.
 
-    A number scales the customary augmentation of the kind of image: ``"geometric"`` for one
-    channel, ``"natural"`` for more; 0 is none. Vectors, of ``shape`` (d,), take callables only.
+    A number scales the customary augmentation of the kind of image; 0 is none. Vectors, of
+    ``shape`` (d,), take callables only.
     """
     vectors = len(shape) == 1
     if vectors and augment in ("auto", 0):
@@ -190,7 +201,22 @@ def resolve_augment(
         )
     if augment is None or callable(augment):
         return augment
-    usual = AUGMENTATIONS["geometric" if shape[0] == 1 else "natural"]
-    if isinstance(augment, str):
-        return usual if augment == "auto" else AUGMENTATIONS[augment]
+    if isinstance(augment, str) and augment != "auto":
+        return AUGMENTATIONS[augment]
+    usual = _customary(shape)
+    if augment == "auto":
+        return usual
     return usual.strengthened(float(augment)) if augment > 0 else None
+
+
+def _customary(shape: tuple[int, ...]) -> Augment:
+    """Return the augmentation of images (c, h, w) where none is named.
+
+    Large images keep what it changes, which reconstructions need. Grey ones are surfaces and scans
+    rather than shapes, often taken from one place: they are not moved.
+    """
+    grey = shape[0] == 1
+    if not is_large(shape):
+        return AUGMENTATIONS["geometric" if grey else "natural"]
+    natural = replace(AUGMENTATIONS["natural"], target="changed")
+    return replace(natural, shift=0.0, scale=0.0) if grey else natural

@@ -18,6 +18,8 @@ from ._samples import dense
 
 MIN_SIDE = 8
 MAX_CHANNELS = 4
+SMALL_SIDE = 32
+"""Pixels a side up to which images are small: what "auto" stands for has been so from the first."""
 WHITE = 255
 DTYPES = {np.dtype(code).name for code in "?" + np.typecodes["AllInteger"] + np.typecodes["Float"]}
 """Names of the dtypes that X can have."""
@@ -70,6 +72,11 @@ class InputSpec:
         return self.is_image and min(self.shape[1:]) < 16
 
     @property
+    def is_large(self) -> bool:
+        """Whether samples are images of more than 32 x 32 pixels, or as many in another shape."""
+        return is_large(self.shape)
+
+    @property
     def is_intensity(self) -> bool:
         """Whether values are intensities with a known range: uint8, bool, or any image."""
         return self.is_image or self.dtype in ("uint8", "bool")
@@ -111,6 +118,11 @@ class InputSpec:
         if dtype.kind == "f" and dtype.itemsize < x.dtype.itemsize:
             x = x.clip(np.finfo(dtype).min, np.finfo(dtype).max)
         return x.astype(dtype, copy=False)
+
+
+def is_large(shape: tuple[int, ...]) -> bool:
+    """Whether a shape, (c, h, w) or (d,), is that of images of more pixels than 32 x 32."""
+    return len(shape) == 3 and prod(shape[1:]) > SMALL_SIDE**2
 
 
 def _loc_and_scale(X: Array | None, shape: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:

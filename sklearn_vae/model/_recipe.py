@@ -12,7 +12,7 @@ import torch
 
 from ..input._rows import to_tensor
 from ..input._spec import InputSpec, chunk_rows
-from ..nn import MLP, NETWORKS, Conv, Custom, Network
+from ..nn import MLP, NETWORKS, Conv, Custom, LinearBase, Network
 from ..utils._generators import generators_restored
 from ..utils._memory import explains_memory
 from ._likelihoods import LIKELIHOODS, Likelihood
@@ -134,13 +134,14 @@ def _usual_network(spec: InputSpec) -> Network:
     if not spec.is_image:
         return MLP()
     # A third halving would leave less than 2 x 2 of tiny images, and their code collapses.
-    return Conv((64, 128) if spec.is_tiny else "auto", batch_norm=True)
+    convolutions = Conv((64, 128) if spec.is_tiny else "auto", batch_norm=True)
+    return LinearBase(convolutions) if spec.is_large else convolutions
 
 
 def _resolve_likelihood(given: Any, spec: InputSpec) -> Likelihood:
     likelihood = given
     if isinstance(given, str):
-        gaussian = spec.is_tiny or spec.is_colour or not spec.is_intensity
+        gaussian = spec.is_tiny or spec.is_large or spec.is_colour or not spec.is_intensity
         usual = "gaussian" if gaussian else "bernoulli"
         likelihood = LIKELIHOODS[usual if given == "auto" else given]()
     # Settings only: tensors are made with the model, and skops saves no others.

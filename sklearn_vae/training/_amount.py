@@ -6,10 +6,12 @@ from math import prod, sqrt
 
 import numpy as np
 
+from ..input._spec import is_large
+
 PASSES, EPOCHS = 600_000, (10, 200)
 """``max_epochs="auto"``: so many samples are shown, within these bounds of epochs."""
-SIDE, PASSES_BY_SIDE, LEAST_EPOCHS = 32, 7_680_000, 2
-"""Pictures of more pixels a side than the first: the second by their side, and epochs at least."""
+PASSES_BY_SIDE, LEAST_EPOCHS = 7_680_000, 2
+"""The same of large images: divided by their side, and in so many epochs at least."""
 STEPS, BATCHES = 2000, (16, 256)
 """``batch_size="auto"``: so many steps in all these passes, within these bounds of samples."""
 
@@ -42,8 +44,8 @@ def resolve_batch_size(batch_size: int | str, n: int, shape: tuple[int, ...]) ->
 
 
 def _auto_epochs(n: int, shape: tuple[int, ...]) -> int:
-    side = sqrt(prod(shape[1:])) if len(shape) == 3 else 0
     least, most = EPOCHS
-    if side <= SIDE:
+    if not is_large(shape):
         return int(np.clip(round(PASSES / n), least, most))
-    return int(np.clip(round(PASSES_BY_SIDE / side / n), LEAST_EPOCHS, most))
+    passes = PASSES_BY_SIDE / sqrt(prod(shape[1:]))
+    return int(np.clip(round(passes / n), LEAST_EPOCHS, most))

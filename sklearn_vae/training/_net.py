@@ -272,10 +272,11 @@ class VAENet(NeuralNet):
         module, y, n = self.module_, batch.y, batch.n
         x = module.scaling(batch.x)
         view = self._view(x) if training else x
+        target = view[:n] if self._rebuilds_view else x[:n]
         with self._autocast():
             of_batch = None if y is None else y[:n]
             run = self._training_pass if training and n == self._whole_batch else module
-            terms: ELBOTerms = run(view, x[:n], of_batch, self.importance_samples)
+            terms: ELBOTerms = run(view, target, of_batch, self.importance_samples)
         loss: Tensor = self.criterion_(terms, weight)
         means = [terms.mean_log_likelihood, terms.mean_kl]
         if self.label_weight > 0:
@@ -293,6 +294,11 @@ class VAENet(NeuralNet):
         if self.augment is None:
             return x
         return self.augment(x if isinstance(self.augment, Augment) else x.clone())
+
+    @property
+    def _rebuilds_view(self) -> bool:
+        """Whether the decoder is to rebuild what the encoder sees; without a change it is x."""
+        return isinstance(self.augment, Augment) and self.augment.target == "changed"
 
     def _guesses(self, x: Tensor) -> Tensor:
         """Return the class head's view of clean images."""

@@ -1,5 +1,7 @@
 """Augmentation: an own draw per image, in shape and range, known results where there are any."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -218,3 +220,19 @@ def test_paste_shows_one_rectangle_of_another_image_and_nothing_else(c):
 def test_a_single_image_has_nothing_to_paste():
     x = batch(1)
     torch.testing.assert_close(Augment(paste=0.5)(x), x, rtol=0, atol=1e-5)
+
+
+def test_the_customary_augmentation_of_large_images_is_of_the_target_too():
+    natural = AUGMENTATIONS["natural"]
+    still = replace(natural, shift=0.0, scale=0.0)
+    for c, small, large in ((1, "geometric", still), (3, "natural", natural)):
+        assert resolve_augment("auto", (c, 32, 32)) == AUGMENTATIONS[small]
+        usual = resolve_augment("auto", (c, 33, 33))
+        assert usual == replace(large, target="changed")
+        assert resolve_augment(0.5, (c, 33, 33)) == usual.strengthened(0.5)
+        assert resolve_augment(small, (c, 33, 33)) == AUGMENTATIONS[small]
+
+
+def test_an_unknown_target_is_refused():
+    with pytest.raises(ValueError, match="choose clean or changed"):
+        Augment(target="both")

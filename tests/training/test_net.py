@@ -586,6 +586,14 @@ def test_named_augmentation_changes_every_image(images):
         assert (changed > 0.01).all()
 
 
+def test_the_decoder_rebuilds_the_changed_image_where_that_is_the_target(images):
+    watched_fit(images, Augment(rotate=45, target="changed"))
+    clean = torch.from_numpy(images).float()
+    for view, target in zip(SEEN["views"][:3], SEEN["targets"][:3], strict=True):
+        assert torch.equal(view, target)
+        assert not any(torch.equal(target[0].flatten(), image.flatten()) for image in clean)
+
+
 def test_a_callable_that_works_in_place_leaves_the_target_clean(images):
     a = tiny(augment=lambda x: x * 0.5).fit(images)
     b = tiny(augment=lambda x: x.mul_(0.5)).fit(images)
