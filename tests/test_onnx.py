@@ -34,6 +34,7 @@ SMALL = Conv((4, 8), batch_norm=True)
 
 CASES = {  # maps of 16 x 18 and 8 x 9 do not divide into 4 x 4
     "conv": ((33, 36, 3), "uint8", {"network": "conv", "features": "hidden"}),
+    "large": ((66, 70, 3), "uint8", {"network": "auto", "features": "hidden"}),
     "resnet": ((10, 12), "uint8", {"network": ResNet((4, 8)), "features": "hidden"}),
     "patches": ((12, 13, 3), "uint8", {"network": Patches(SMALL, 5), "features": "hidden"}),
     "symmetric": ((11, 12), "uint8", {"network": SMALL, "symmetry": "both"}),
@@ -91,7 +92,7 @@ def test_the_encoder_is_transform(name, capfd):
         np.testing.assert_allclose(found, Z, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["conv", "conv-bn", "mlp", "bool"])
+@pytest.mark.parametrize("name", ["conv", "large", "conv-bn", "mlp", "bool"])
 def test_the_decoder_is_inverse_transform(name):
     vae, _ = fit(name)
     model = to_onnx(vae, "decoder", target_opset=20)

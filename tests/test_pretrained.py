@@ -57,6 +57,7 @@ CASES = {
     "counts": ((6,), "uint8", {"likelihood": "discretized-logistic", "z_dim": np.int32(2)}),
     "augmented": ((8, 8), "float32", {"augment": Augment(rotate=5, flip=True), "patience": 3}),
     "flow": ((8, 8), "float32", {"posterior": IAF(np.int64(3), 9), "prior": Vamp(3)}),
+    "large": ((40, 66), "uint8", {"network": "auto", "batch_size": "auto", "augment": "auto"}),
     "device": ((8, 8), "float32", {"device": torch.device("cpu"), "random_state": 3}),
 }
 
