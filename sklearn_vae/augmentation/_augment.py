@@ -201,11 +201,9 @@ def resolve_augment(
         )
     if augment is None or callable(augment):
         return augment
-    if isinstance(augment, str) and augment != "auto":
-        return AUGMENTATIONS[augment]
     usual = _customary(shape)
-    if augment == "auto":
-        return usual
+    if isinstance(augment, str):
+        return usual if augment == "auto" else AUGMENTATIONS[augment]
     return usual.strengthened(float(augment)) if augment > 0 else None
 
 

@@ -588,7 +588,7 @@ def test_named_augmentation_changes_every_image(images):
 
 def test_the_decoder_rebuilds_the_changed_image_where_that_is_the_target(images):
     watched_fit(images, Augment(rotate=45, target="changed"))
-    clean = torch.from_numpy(images).float()
+    clean = torch.tensor(images, dtype=torch.float32)
     for view, target in zip(SEEN["views"][:3], SEEN["targets"][:3], strict=True):
         assert torch.equal(view, target)
         assert not any(torch.equal(target[0].flatten(), image.flatten()) for image in clean)
