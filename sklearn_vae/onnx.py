@@ -6,7 +6,6 @@ converts whole pipelines. Needs the extra ``onnx``: ``pip install "sklearn-vae[o
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,10 +14,11 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ._augmenter import VAEAugmenter
+from ._classifier import VAEClassifier
 from ._detector import VAEDetector
 from ._transformer import VAETransformer
 from .input._spec import check_same
-from .model._codec import Codec
+from .model._codec import Codec, OfChunk
 
 EXTRA = 'pip install "sklearn-vae[onnx]"'
 try:
@@ -35,7 +35,7 @@ __all__ = ["register", "to_onnx"]
 
 MIN_OPSET = 18
 """What torch's exporter writes; it converts upward only."""
-ALIAS = "SklearnVAETransformer"
+ALIAS, CLASSIFIER = "SklearnVAETransformer", "SklearnVAEClassifier"
 DETECTOR = "VAEDetector has no ONNX form; its VAEs have: [to_onnx(vae) for vae in detector.vaes_]."
 SAMPLER = "VAEAugmenter as a sampler has no ONNX form. Convert the other steps: make_pipeline(...)."
 
@@ -105,11 +105,11 @@ def to_onnx(
 
 
 def register() -> None:
-    """Teach skl2onnx to convert VAETransformer, and what FrozenEstimator and VAEAugmenter hold.
+    """Teach skl2onnx VAETransformer, VAEClassifier, and what FrozenEstimator and VAEAugmenter hold.
 
     After one call ``skl2onnx.to_onnx(pipeline, X[:1])`` converts any pipeline whose other steps
-    skl2onnx knows. A VAEAugmenter around a classifier becomes its ``estimator_``; a VAEDetector has
-    no ONNX form. It changes skl2onnx's own table, which is why importing does not do it. In a
+    skl2onnx knows. A VAEClassifier returns labels and an array of probabilities. A VAEAugmenter
+    around a classifier becomes its ``estimator_``; a VAEDetector has no ONNX form. It changes skl2onnx's own table, which is why importing does not do it. In a
     FeatureUnion skl2onnx 1.20 takes the type of X for that of the features: convert with
     ``X[:1].astype(np.float32)`` where X is float64.
 
@@ -138,6 +138,9 @@ def register() -> None:
     except ImportError as error:
         raise ImportError(f"register needs skl2onnx: {EXTRA}.") from error
     update_registered_converter(VAETransformer, ALIAS, _set_shape, _convert, parser=_parse)
+    update_registered_converter(
+        VAEClassifier, CLASSIFIER, _set_class_shapes, _convert_classifier, parser=_parse_classifier
+    )
     for kind in (FrozenEstimator, VAEAugmenter):
         alias = f"SklearnInner{kind.__name__}"
         update_registered_converter(
@@ -148,7 +151,7 @@ def register() -> None:
 
 def _remedy(estimator: Any) -> str:
     """Return what to export instead."""
-    name = "pipeline"
+    name = "classifier" if isinstance(estimator, VAEClassifier) else "pipeline"
     if isinstance(estimator, VAEDetector):
         return DETECTOR
     if isinstance(estimator, FrozenEstimator):
@@ -163,15 +166,21 @@ def _remedy(estimator: Any) -> str:
 def _encoder(vae: VAETransformer, dtype: Any, opset: int) -> onnx.ModelProto:
     vae.check_features()
     codec = vae.codec_.on("cpu")
+    return _of_raw(codec, codec.encoder(vae.features, vae.symmetry), dtype, "Z", opset)
+
+
+def _of_raw(
+    codec: Codec, function: OfChunk, dtype: Any, returns: str, opset: int
+) -> onnx.ModelProto:
+    """Return a function of raw samples, input ``X``, as a model."""
     raw = torch.from_numpy(np.zeros((2, *codec.spec.raw_shape), dtype))
-    half = _Half(codec, codec.encoder(vae.features, vae.symmetry))
-    return _exported(half, raw, "X", "Z", opset)
+    return _exported(_Half(codec, function), raw, "X", returns, opset)
 
 
 class _Half(torch.nn.Module):
     """A function of the batch as a module that owns the weights behind it."""
 
-    def __init__(self, codec: Codec, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    def __init__(self, codec: Codec, function: OfChunk) -> None:
         super().__init__()
         self.model = codec.module
         self.function = function
@@ -270,6 +279,12 @@ def _refuse(scope: Scope, model: Any, inputs: list[Any], custom_parsers: Any = N
 def _set_shape(operator: Operator) -> None:
     """Check the input's type and set the output's shape."""
     vae = operator.raw_operator
+    n = _checked_rows(operator, vae)
+    operator.outputs[0].type.shape = [n, len(vae.get_feature_names_out())]
+
+
+def _checked_rows(operator: Operator, vae: VAETransformer) -> Any:
+    """Check that the input's type is what the VAE was fitted on; return its number of rows."""
     if len(operator.inputs) != 1:
         n = len(operator.inputs)
         raise ValueError(f"The VAE takes one input; got {n}: convert with X[:1].to_numpy().")
@@ -281,7 +296,7 @@ def _set_shape(operator: Operator) -> None:
         )
     sample = np.zeros((1, *fitted), _dtype(operator))
     check_same(sample, vae.spec_, bounded=vae.likelihood_.bounded)
-    operator.outputs[0].type.shape = [shape[0], len(vae.get_feature_names_out())]
+    return shape[0]
 
 
 def _dtype(operator: Operator) -> np.dtype:
@@ -292,10 +307,65 @@ def _dtype(operator: Operator) -> np.dtype:
 def _convert(scope: Scope, operator: Operator, container: ModelComponentContainer) -> None:
     """Add the encoder's graph to the pipeline's."""
     model = _encoder(operator.raw_operator, _dtype(operator), container.target_opset)
+    _append(scope, container, model, operator.inputs[0].full_name, operator.outputs[0].full_name)
+
+
+def _append(
+    scope: Scope, container: ModelComponentContainer, model: onnx.ModelProto, takes: str, to: str
+) -> None:
+    """Add a model's graph to the pipeline's, between two names."""
     graph = onnx.compose.add_prefix_graph(model.graph, scope.get_unique_operator_name("VAE") + "/")
     container.nodes.extend(graph.node)
     container.initializers.extend(graph.initializer)
     for opset in model.opset_import:
         container.node_domain_version_pair_sets.add((opset.domain, opset.version))
-    _join(scope, container, operator.inputs[0].full_name, graph.input[0].name)
-    _join(scope, container, graph.output[0].name, operator.outputs[0].full_name)
+    _join(scope, container, takes, graph.input[0].name)
+    _join(scope, container, graph.output[0].name, to)
+
+
+def _parse_classifier(
+    scope: Scope, model: Any, inputs: list[Any], custom_parsers: Any = None
+) -> list[Any]:
+    """Declare labels, of the classes' type, and probabilities."""
+    from skl2onnx.common import data_types
+
+    kind = {"i": "Int64", "u": "Int64", "b": "Int64", "f": "Float"}.get(model.classes_.dtype.kind)
+    operator = scope.declare_local_operator(CLASSIFIER, model)
+    operator.inputs = inputs
+    types = getattr(data_types, f"{kind or 'String'}TensorType"), data_types.FloatTensorType
+    for name, of_type in zip(("label", "probabilities"), types, strict=True):
+        operator.outputs.append(scope.declare_local_variable(name, of_type()))
+    return operator.outputs
+
+
+def _set_class_shapes(operator: Operator) -> None:
+    """Check the input's type and set the shapes of both outputs."""
+    model = operator.raw_operator
+    n = _checked_rows(operator, model.vae_)
+    operator.outputs[0].type.shape = [n]
+    operator.outputs[1].type.shape = [n, len(model.classes_)]
+
+
+def _convert_classifier(
+    scope: Scope, operator: Operator, container: ModelComponentContainer
+) -> None:
+    """Add VAE and heads, and the label of the largest probability."""
+    classifier = operator.raw_operator
+    codec = classifier.vae_.codec_.on("cpu")
+    scores = classifier.scorer(codec)
+    model = _of_raw(
+        codec, lambda raw: scores(raw).softmax(1), _dtype(operator), "P", container.target_opset
+    )
+    label, probabilities = (output.full_name for output in operator.outputs)
+    _append(scope, container, model, operator.inputs[0].full_name, probabilities)
+    classes, largest = (scope.get_unique_variable_name(name) for name in ("classes", "largest"))
+    values = classifier.classes_
+    kind = operator.outputs[0].type.to_onnx_type().tensor_type.elem_type
+    values = values.astype(str).tolist() if values.dtype.kind in "OUS" else values.tolist()
+    container.add_initializer(classes, kind, [len(values)], values)
+    for kind, inputs, output, more in (
+        ("ArgMax", [probabilities], largest, {"axis": 1, "keepdims": 0}),
+        ("Gather", [classes, largest], label, {"axis": 0}),
+    ):
+        name = scope.get_unique_operator_name(kind)
+        container.add_node(kind, inputs, output, name=name, op_version=13, **more)

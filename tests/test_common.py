@@ -10,7 +10,13 @@ from sklearn.svm import SVC, LinearSVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch import nn
 
-from sklearn_vae import BackboneTransformer, VAEAugmenter, VAEDetector, VAETransformer
+from sklearn_vae import (
+    BackboneTransformer,
+    VAEAugmenter,
+    VAEClassifier,
+    VAEDetector,
+    VAETransformer,
+)
 from sklearn_vae.detection import STATISTICS as DETECTING
 from sklearn_vae.nn import MLP, Network
 from sklearn_vae.synthesis import METHODS
@@ -68,6 +74,11 @@ def test_sklearn_checks(estimator, check):
 
 @parametrize_with_checks(AUGMENTED, expected_failed_checks=lambda _: MINUS_ONE)
 def test_sklearn_checks_on_augmented_classifiers(estimator, check):
+    check(estimator)
+
+
+@parametrize_with_checks([VAEClassifier(VAE)], expected_failed_checks=lambda _: MINUS_ONE)
+def test_sklearn_checks_on_the_classifier(estimator, check):
     check(estimator)
 
 

@@ -25,7 +25,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 import sklearn_vae.onnx
-from sklearn_vae import VAEAugmenter, VAEDetector
+from sklearn_vae import VAEAugmenter, VAEClassifier, VAEDetector
 from sklearn_vae.model import IAF
 from sklearn_vae.nn import Conv, Patches, ResNet
 from sklearn_vae.onnx import to_onnx
@@ -223,6 +223,23 @@ def test_frozen_estimators_of_all_kinds_are_converted(inner, rows, labels):
     if not hasattr(model, "predict"):
         model = make_pipeline(model, LogisticRegression()).fit(X, y)
     np.testing.assert_array_equal(run(skl2onnx.to_onnx(model, X[:1]), X)[0], model.predict(X))
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize("classes", [[3, 5, 8], ["a", "b", "c"], [0.5, 1.5, 2.5]])
+@pytest.mark.parametrize("form", ["images", "rows", "behind a step"])
+def test_a_classifier_is_converted(form, classes, rows, labels):
+    X = rows.astype(np.float32)
+    steps = [StandardScaler()] if form == "behind a step" else []
+    vae = tiny(image_shape=(8, 8)) if form == "images" else tiny(**FLAT)
+    y = np.array(classes, dtype=object)[labels % 3]
+    y[::2] = -1
+    model = make_pipeline(*steps, VAEClassifier(vae, random_state=0)).fit(X, y)
+    found, probabilities = run(skl2onnx.to_onnx(model, X[:1]), X)
+    np.testing.assert_allclose(probabilities, model.predict_proba(X), atol=1e-5)
+    np.testing.assert_array_equal(found, model.predict(X))
+    with pytest.raises(TypeError, match=r"register\(\) once, then skl2onnx.to_onnx\(classifier"):
+        to_onnx(model[-1])
 
 
 @pytest.mark.usefixtures("registered")

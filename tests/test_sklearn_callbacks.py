@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 
-from sklearn_vae import VAEAugmenter, VAEDetector
+from sklearn_vae import VAEAugmenter, VAEClassifier, VAEDetector
 from sklearn_vae.nn import Conv
 
 callback = pytest.importorskip("sklearn.callback", reason="scikit-learn before 1.9 has none")
@@ -159,6 +159,17 @@ def test_a_detector_hands_them_on_to_its_vaes(images, labels):
     assert tasks(record) == [("VAEDetector", "fit", 0)]
 
 
+def test_a_classifier_hands_them_on_to_its_vae(images, labels):
+    record = Record()
+    classifier = VAEClassifier(tiny(), random_state=0).set_callbacks(record).fit(images, labels)
+    assert tasks(record) == [("VAEClassifier", "fit", 1), VAE_FIT]
+    assert record.log[-2:] == [("end", "VAEClassifier", "fit", 0), "teardown"]
+    assert not hasattr(classifier.vae_, "_skl_callbacks")
+    record.log.clear()
+    classifier.set_params(vae=FrozenEstimator(classifier.vae_)).fit(1 - images, labels)
+    assert tasks(record) == [("VAEClassifier", "fit", 0)]
+
+
 @pytest.mark.parametrize(
     "method, n_parts, parts",
     [
@@ -198,6 +209,7 @@ BARS = {
     "pipeline": lambda: make_pipeline(tiny(), LogisticRegression(max_iter=500)),
     "search": lambda: GridSearchCV(tiny(), {"lr": [1e-3, 1e-2]}, cv=2),
     "detector": lambda: VAEDetector(tiny(), random_state=0),
+    "classifier": lambda: VAEClassifier(tiny(), random_state=0),
     "augmenter": lambda: VAEAugmenter(LogisticRegression(max_iter=500), vae=tiny(), n_new=1),
 }
 

@@ -190,6 +190,14 @@ def check_not_recoded(classes: np.ndarray, numbers: np.ndarray) -> None:
     )
 
 
+def check_some_known(known: np.ndarray) -> None:
+    """Refuse a y without any class."""
+    if not known.any():
+        raise ValueError(
+            "y has no class: all rows are -1, which means unlabelled. Give some their class."
+        )
+
+
 def tell_unlabelled(numbers: np.ndarray, verbose: int) -> int:
     """Return how many rows have no label; with ``verbose``, say so where there are any."""
     n = int((numbers < 0).sum())

@@ -14,12 +14,12 @@ import numpy as np
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from ..input._labels import check_length, read_labels, unlabelled_rows
+from ..input._labels import check_length, check_some_known, read_labels, unlabelled_rows
 from ..input._samples import spelling, to_array
 from ..input._spec import check_same
 from ..utils._memory import memory_explained
 from ..utils._sklearn_compat import safe_indexing
-from ._labelled import check_some_known, to_read
+from ._labelled import to_read
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

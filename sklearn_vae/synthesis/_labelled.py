@@ -7,7 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from ..input._labels import check_length, check_not_recoded, class_numbers, read_labels
+from ..input._labels import (
+    check_length,
+    check_not_recoded,
+    check_some_known,
+    class_numbers,
+    read_labels,
+)
 from ..input._ranges import Spelling
 from ..input._rows import ArrayDataset, as_array_of
 from ..input._samples import spelling, to_array
@@ -87,14 +93,6 @@ def read_labelled(X: Any, y: Any, *, names_of: Any, for_classifier: bool) -> Lab
     names = getattr(names_of, "feature_names_in_", None)
     given = array if is_table(array) else rows
     return Labelled(rows, labels, classes, codes, given, names, spelling(X, array))
-
-
-def check_some_known(known: np.ndarray) -> None:
-    """Refuse a y without any class."""
-    if not known.any():
-        raise ValueError(
-            "y has no class: all rows are -1, which means unlabelled. Give some their class."
-        )
 
 
 def _refuse_dataset(X: Any) -> None:

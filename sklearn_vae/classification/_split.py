@@ -1,0 +1,97 @@
+"""Cross-validation where only some rows have labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection import BaseCrossValidator, check_cv
+
+from ..input._labels import check_some_known, read_labels, unlabelled_rows
+
+
+class LabelledSplit(BaseCrossValidator):
+    """Splits of the labelled rows; those of -1, unlabelled, are in every training part.
+
+    Such rows are in no test part: there is nothing to score. Searches, ``cross_val_score`` and
+    ``learning_curve`` take it as ``cv``.
+
+    Parameters
+    ----------
+    cv : int or splitter, default=5
+        How the labelled rows are split: folds that keep the classes' shares, or any splitter.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_vae import LabelledSplit
+    >>> y = np.array([0, -1, 1, 0, -1, 1])
+    >>> for train, test in LabelledSplit(2).split(y, y):
+    ...     print(train, test)
+    [1 3 4 5] [0 2]
+    [0 1 2 4] [3 5]
+    """
+
+    def __init__(self, cv: Any = 5) -> None:
+        self.cv = cv
+
+    def split(
+        self, X: Any, y: Any = None, groups: Any = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield the numbers of the training and the test rows of each split.
+
+        Parameters
+        ----------
+        X : object
+            Not used.
+        y : array-like of shape (n,)
+            Labels; the number -1 is unlabelled.
+        groups : array-like of shape (n,), default=None
+            What a splitter by groups takes.
+
+        Yields
+        ------
+        train, test : ndarray of int
+            Sorted.
+
+        Raises
+        ------
+        ValueError
+            For a y without labels, and for what ``cv`` refuses.
+        """
+        known, unlabelled, labels, groups = _labelled(y, groups)
+        inner = check_cv(self.cv, labels, classifier=True)
+        for train, test in inner.split(np.zeros((len(known), 1)), labels, groups):
+            yield np.sort(np.concatenate([known[train], unlabelled])), np.sort(known[test])
+
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+        """Return the number of splits.
+
+        Parameters
+        ----------
+        X : object
+            Not used.
+        y, groups : array-like of shape (n,), default=None
+            For splitters whose number depends on them.
+
+        Returns
+        -------
+        n : int
+        """
+        labels = None
+        if y is not None:
+            X, _, labels, groups = _labelled(y, groups)
+        return int(check_cv(self.cv, labels, classifier=True).get_n_splits(X, labels, groups))
+
+
+def _labelled(y: Any, groups: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, Any]:
+    """Return which rows have a label and which have none, the labels and their groups."""
+    labels = read_labels(y, one_hot=False)
+    has_label = ~unlabelled_rows(labels)
+    check_some_known(has_label)
+    known, labels = np.flatnonzero(has_label), labels[has_label]
+    if labels.dtype == object:  # text, which -1 stood beside
+        labels = np.array(labels.tolist())
+    groups = None if groups is None else np.asarray(groups)[known]
+    return known, np.flatnonzero(~has_label), labels, groups
