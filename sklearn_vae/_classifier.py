@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._inner_vae import seeded_clone, unfrozen
 from ._transformer import VAETransformer
-from .classification import Pool, fit_pool
+from .classification import fit_pool
 from .input._labels import (
     check_length,
     check_not_recoded,
@@ -118,10 +118,11 @@ class VAEClassifier(
     >>> X, y = load_digits(return_X_y=True)
     >>> X = (X / 16).reshape(-1, 8, 8)
     >>> few = np.full(len(y), -1)
-    >>> few[:50] = y[:50]
-    >>> vae = VAETransformer(8, network="mlp", augment=None, max_epochs=30, device="cpu")
+    >>> few[:100] = y[:100]
+    >>> vae = VAETransformer(16, network="mlp", augment=None, batch_size=64, max_epochs=30,
+    ...                      device="cpu")
     >>> classifier = VAEClassifier(vae, random_state=0).fit(X, few)
-    >>> bool(classifier.score(X[50:], y[50:]) > 0.8)
+    >>> bool(classifier.score(X[100:], y[100:]) > 0.8)
     True
     >>> classifier.predict_proba(X[:3]).shape
     (3, 10)
@@ -318,7 +319,9 @@ class VAEClassifier(
         """Return what the plain head sees, and what the mixture does."""
         of_raw = _features_of(vae, vae.codec_)
         n = vae.n_features_in_ if not vae.spec_.is_image else 0
-        both = vae.codec_.apply(data, lambda raw: torch.cat(of_raw(raw), 1) if n else of_raw(raw)[1])
+        both = vae.codec_.apply(
+            data, lambda raw: torch.cat(of_raw(raw), 1) if n else of_raw(raw)[1]
+        )
         return (both[:, :n], both[:, n:]) if n else (both, both)
 
     def __sklearn_tags__(self) -> Tags:

@@ -96,7 +96,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         These are given the class that the head is sure of [5]_, so that few labels go a long way
         where ``augment`` keeps classes apart. 1 weighs the cross-entropy like the ELBO per value
         of a sample. The head behind must not take -1 for a class: fit it on the labelled rows, or
-        use ``SelfTrainingClassifier``.
+        use ``VAEClassifier``.
 
     augment : {"auto", "geometric", "natural"}, float, callable or None, default="auto"
         Changes the images that the encoder sees in training, while the decoder rebuilds the

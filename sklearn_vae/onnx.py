@@ -109,9 +109,10 @@ def register() -> None:
 
     After one call ``skl2onnx.to_onnx(pipeline, X[:1])`` converts any pipeline whose other steps
     skl2onnx knows. A VAEClassifier returns labels and an array of probabilities. A VAEAugmenter
-    around a classifier becomes its ``estimator_``; a VAEDetector has no ONNX form. It changes skl2onnx's own table, which is why importing does not do it. In a
-    FeatureUnion skl2onnx 1.20 takes the type of X for that of the features: convert with
-    ``X[:1].astype(np.float32)`` where X is float64.
+    around a classifier becomes its ``estimator_``; a VAEDetector has no ONNX form. It changes
+    skl2onnx's own table, which is why importing does not do it. In a FeatureUnion skl2onnx 1.20
+    takes the type of X for that of the features: convert with ``X[:1].astype(np.float32)`` where X
+    is float64.
 
     Examples
     --------

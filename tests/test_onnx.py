@@ -226,12 +226,12 @@ def test_frozen_estimators_of_all_kinds_are_converted(inner, rows, labels):
 
 
 @pytest.mark.usefixtures("registered")
-@pytest.mark.parametrize("classes", [[3, 5, 8], ["a", "b", "c"], [0.5, 1.5, 2.5]])
+@pytest.mark.parametrize("classes", [[3, 5, 8], ["a", "b", "c"], [1.0, 2.0, 3.0]])
 @pytest.mark.parametrize("form", ["images", "rows", "behind a step"])
 def test_a_classifier_is_converted(form, classes, rows, labels):
     X = rows.astype(np.float32)
     steps = [StandardScaler()] if form == "behind a step" else []
-    vae = tiny(image_shape=(8, 8)) if form == "images" else tiny(**FLAT)
+    vae = tiny(image_shape=(8, 8)) if form == "images" else tiny()
     y = np.array(classes, dtype=object)[labels % 3]
     y[::2] = -1
     model = make_pipeline(*steps, VAEClassifier(vae, random_state=0)).fit(X, y)

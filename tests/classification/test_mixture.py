@@ -38,9 +38,7 @@ def test_one_m_step_is_bayes_rule_with_gaussians_of_one_covariance():
     coef, intercept = maximised(X, X.T @ X, shares)
     n = shares.sum(0)
     means = [np.average(X, axis=0, weights=s) for s in shares.T]
-    within = sum(
-        (X - m).T @ ((X - m) * s[:, None]) for m, s in zip(means, shares.T, strict=True)
-    )
+    within = sum((X - m).T @ ((X - m) * s[:, None]) for m, s in zip(means, shares.T, strict=True))
     covariance = (1 - SHRINKAGE) * within / 40 + SHRINKAGE * np.trace(within / 40) / 3 * np.eye(3)
     weights = (n / 40 + PRIOR_ROWS / 2) / (1 + PRIOR_ROWS)
     densities = [
