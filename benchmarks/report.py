@@ -428,7 +428,7 @@ def sizes_error(rows: Records) -> Records:
     cells = [
         {
             **row,
-            "data": f"{SETS.get(row['data'], row['data'])}, {row['pixels']}",
+            "data": f"{row['data']}, {row['pixels']}",
             "what": title,
             "value": value,
         }
@@ -444,7 +444,7 @@ def sizes_error(rows: Records) -> Records:
 def sizes_features(rows: Records) -> Records:
     """Balanced accuracies in % of an SVC on the mean and on hidden features."""
     heads = "mean, SVC", "hidden, SVC"
-    where = {"data": lambda r: f"{SETS.get(r['data'], r['data'])}, {r['pixels']}"}
+    where = {"data": lambda r: f"{r['data']}, {r['pixels']}"}
     cells = [
         {**row, "what": f"{row['contender']} {head.split(',')[0]}", "value": row[head]}
         for row in each(rows, **where)
@@ -480,7 +480,10 @@ STAGES = {
     "features: standardised": "all, standardised",
 }
 MODELS = ("default", "prior='mixture'", "prior='vamp'", "posterior='iaf'", "importance_samples=5")
+ERRORS = tuple(f"sizes/{name}" for name in ("error_32", "error_64"))
 TABLES: dict[str, Callable[[], Records]] = {
+    "sizes_error": lambda: sizes_error(take(*ERRORS)),
+    "sizes_features": lambda: sizes_features(take(*ERRORS)),
     "classification_mnist": lambda: few_labels(
         first(MNIST, [*LINEAR, "VAE mean"]),
         take("classification/mnist_100", "classification/mnist_hidden", features=HIDDEN),
@@ -555,7 +558,6 @@ TIMED: dict[str, Callable[[Records], Records]] = {
         **{"us per image and epoch": ".1f", "share outside batches, %": ".2f"},
     ),
     "sizes_time": sizes_time,
-    "sizes_error": sizes_error,
     "search": lambda rows: pivot(
         rows, ("data",), "what", "value", lambda values: f"{values[0]:.3g}"
     ),

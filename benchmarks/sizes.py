@@ -1,7 +1,7 @@
 """Pictures of 64 to 512 pixels: time, memory and error of a fit by defaults.
 
     python benchmarks/sizes.py --part time --threads 2
-    python benchmarks/sizes.py --part error --before sign_digits neu_surface
+    python benchmarks/sizes.py --part error --contenders VAE before
 
 ``time``: 2,000 pictures of the CIFAR-10 subset, enlarged to 64, 128 and 224 pixels, and 300 of 512:
 minutes of one fit by defaults and its highest memory beyond the data, each in a fresh process;
@@ -138,10 +138,8 @@ def part_error(args: argparse.Namespace) -> Iterator[Record]:
             common = {"data": data, "pixels": X.shape[1], "z_dim": z_dim}
             pca = of_pca(z_dim, X, y, X_test)
             yield {**common, "contender": "PCA", **pca}
-            contenders: dict[str, dict[str, Any]] = {"VAE": {}}
-            if data in (args.before or ()):
-                contenders["before"] = before(X)
-            for name, settings in contenders.items():
+            for name in args.contenders:
+                settings = before(X) if name == "before" else {}
                 for seed in range(args.seeds):
                     vae = VAETransformer(z_dim, **settings, random_state=seed)
                     record = {**common, "contender": name, "seed": seed}
@@ -166,5 +164,5 @@ if __name__ == "__main__":
         data=(list(SETS), "sets of the errors"),
         z_dim=([32, 64], "dimensions"),
         seeds=(3, "seeds of each VAE"),
-        before=([str], "sets on which the defaults before run, too"),
+        contenders=(["VAE"], ("VAE", "before")),
     )

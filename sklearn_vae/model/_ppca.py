@@ -39,7 +39,7 @@ def start_at_ppca(model: VAE, batches: Callable[[int], Iterable[Tensor]]) -> Non
     base, shape = model.base, model.scaling.shape
     assert base is not None
     n_rows = min(MAX_ROWS, max(2, MAX_VALUES // prod(base.small)))
-    variance = base.fit(batches(n_rows))
+    variance = base.fit(batches(n_rows), n_rows)
     k = len(variance)
     if not k:  # all samples are the same
         return

@@ -127,12 +127,18 @@ class PCABase(nn.Module):
         return F.interpolate(means, self.shape[1:], mode="bilinear", align_corners=False)
 
     @torch.no_grad()
-    def fit(self, batches: Iterable[Tensor]) -> Tensor:
+    def fit(self, batches: Iterable[Tensor], most: int) -> Tensor:
         """Take the components from samples, and return each one's variance, largest first.
 
-        The linear layer's weights become zero. A seed is drawn from torch's generator.
+        The linear layer's weights become zero. A seed is drawn from torch's generator. There are
+        ``most`` samples at most.
         """
-        rows = torch.cat([self._rows(x) for x in batches])
+        # Made first: among the batches, they would keep the memory of each from the next.
+        rows, n = self.mean.new_empty(most, len(self.mean)), 0
+        for x in batches:
+            rows[n : n + len(x)] = self._rows(x)
+            n += len(x)
+        rows = rows[:n]
         self.mean.copy_(rows.mean(0))
         self.mix.weight.zero_()
         self.mix.bias.zero_()
