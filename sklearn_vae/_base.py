@@ -25,10 +25,11 @@ from .input._row_keys import NO_KEYS, remembered
 from .input._rows import Rows
 from .input._spec import InputSpec, read_spec
 from .model import VAE, Likelihood, PosteriorFamily, Prior, VAERecipe
-from .model._codec import SYMMETRIES, Codec, learn_feature_scale
+from .model._codec import SYMMETRIES, Codec, learn_scales
 from .nn import Network
 from .training._amount import resolve_epochs
 from .training._callbacks import check_picklable
+from .training._collapse import n_active, warn_of_collapse
 from .training._net import VAENet
 from .training._progress import AroundEpochs
 from .training._trainer import Resumption, Trainer
@@ -103,6 +104,11 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
         MemoryError
             When memory runs out; also an instance of what torch or NumPy raised. In all these
             cases, and on Ctrl-C, the estimator is as it was before the call.
+
+        Warns
+        -----
+        UserWarning
+            When after 100 steps or more no latent dimension is in use (``n_active_`` is 0).
         """
         with fitted_at_once(self) as unseen:
             again = self.warm_start and hasattr(self, "codec_")
@@ -156,6 +162,11 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
         return self.codec_.module
 
     @property
+    def n_active_(self) -> int:
+        """Latent dimensions in use: means have more than a hundredth of the codes' variance."""
+        return n_active(self.module_)
+
+    @property
     def device_(self) -> torch.device:
         """Where the module is."""
         return self.codec_.device
@@ -189,10 +200,6 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
         """Return the checked samples of an X after fit."""
         return self.codec_.read(X, names_of=self, in_place=in_place)
 
-    def _recipe(self, spec: InputSpec) -> VAERecipe:
-        """Return what the parameters stand for."""
-        return VAERecipe.resolve(self.get_params(deep=False), spec)
-
     # -- one training ------------------------------------------------------------------------------
 
     def _recalled(self, X: Any, y: Any) -> dict[str, Any]:
@@ -214,7 +221,8 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
             data, spec, recipe = self.read_training(X)
         self.n_features_in_ = spec.n_features
         labels = None if partial and self.label_weight == 0 else self._read_y(y, len(data))
-        epochs = 1 if partial else resolve_epochs(self.max_epochs, len(data), spec.shape)
+        amount = self.max_epochs, len(data), spec.shape
+        epochs = 1 if partial else resolve_epochs(*amount, based=recipe.network.has_base)
         tasks = fit_tasks(seen, self, X, y, epochs)
         fixed = {"lr_schedule": "constant", "validation_fraction": 0, "patience": None}
         trainer = Trainer.of(self, **(fixed if partial else {}))
@@ -249,6 +257,7 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
         self._resumable = partial or self.warm_start
         if tasks is not None:
             tasks.end()
+        warn_of_collapse(self.n_active_, net.step, images=spec.is_image)
 
     def read_training(self, X: Any, *, at_least: int = 2) -> tuple[Rows, InputSpec, VAERecipe]:
         """Return the checked samples of an X to fit to, their form, and what is to be built.
@@ -277,7 +286,7 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
             For what :meth:`fit` refuses.
         """
         data, spec, check = read_first(X, self, self.image_shape, at_least=at_least)
-        recipe = self._recipe(spec)
+        recipe = VAERecipe.resolve(self.get_params(deep=False), spec, len(data))
         self._check_symmetry(spec)
         bounded = recipe.likelihood.bounded
         check(repr(self.likelihood) if bounded else None)
@@ -290,7 +299,8 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
             raise ValueError(f"X has {len(data)} sample(s); at least 2 are needed.")
         fitted, old = self.spec_, self.codec_.recipe
         spec = read_spec(np.empty((1, *fitted.raw_shape), fitted.dtype), self.image_shape)
-        new = self._recipe(fitted)
+        usual = {"network": old.network} if self.network == "auto" else {}  # it depends on X
+        new = VAERecipe.resolve({**self.get_params(deep=False), **usual}, fitted)
         pairs = {"image_shape": (spec.shape, fitted.shape)}
         parts = ("z_dim", "network", "likelihood", "prior", "posterior")
         pairs |= {name: (getattr(new, name), getattr(old, name)) for name in parts}
@@ -303,8 +313,8 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
         return data
 
     def _learn_scale(self, codec: Codec, data: Rows) -> None:
-        """Learn the scale of hidden features."""
-        if not learn_feature_scale(codec, data):
+        """Learn the scales of features."""
+        if not learn_scales(codec, data):
             raise FloatingPointError(
                 "After training the network's activations are infinite or NaN. Use a smaller "
                 f"learning rate (lr={self.lr}), or scale X."

@@ -367,11 +367,13 @@ class VAEDetector(
         check_params(reader)
         rng = check_random_state(self.random_state)
         vaes = [seeded_clone(template, rng) for _ in range(N_VAES)]
-        data, spec, _ = reader.read_training(X, at_least=LEAST_ROWS)
+        data, spec, recipe = reader.read_training(X, at_least=LEAST_ROWS)
         folds = draw_folds(len(data), N_FOLDS, check_random_state(vaes[0].random_state))
         n = resolve_batch_size(reader.batch_size, len(data), spec.shape)
         as_one = {  # as many steps as one VAE of all rows takes, with half the rows in each
-            "max_epochs": resolve_epochs(reader.max_epochs, len(data), spec.shape),
+            "max_epochs": resolve_epochs(
+                reader.max_epochs, len(data), spec.shape, based=recipe.network.has_base
+            ),
             "batch_size": max(-(-n // N_VAES), min(n, 2)),
         }
         for k, vae in enumerate(vaes):

@@ -45,6 +45,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         - a :class:`~sklearn_vae.nn.Network` such as ``nn.MLP(hidden=(400,))``; a search then tunes
           ``network__hidden``, and likewise ``likelihood__scale``, ``prior__n_components``,
           ``posterior__n_steps`` and ``augment__rotate`` where these parameters hold objects.
+          ``nn.LinearBase(network)`` starts at probabilistic PCA.
         - a pair of torch modules: the encoder maps ``(n, c, h, w)`` (or ``(n, d)``) to any
           activations, the decoder ``(n, z_dim)`` to ``(n, c, h, w)`` without a final sigmoid.
           Each fit trains copies. See :class:`~sklearn_vae.nn.Custom`. joblib's caches do not
@@ -105,8 +106,9 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         colours. A number is a strength, 0 or more, 1 being customary for the kind of image. A
         callable, such as any torchvision v2 transform, gets the batch, float (n, c, h, w) in
         [0, 1], on the device (torchvision draws once per batch, the named ones once per image).
-        None for a plain VAE: better likelihoods and sharper reconstructions, mostly weaker
-        features.
+        Rows of any range get normal noise with ``"auto"`` or a strength, at 1 half of each
+        column's scale. None for a plain VAE: mostly weaker features, and on images better
+        likelihoods and sharper reconstructions.
 
     features : {"mean", "mean+std", "hidden"}, default="mean"
         What :meth:`transform` returns: the posterior mean (``z_dim`` columns); mean and standard
@@ -207,6 +209,9 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         The classes of y, sorted; only with ``label_weight`` above 0.
     n_samples_seen_ : int
         Samples shown in training, over all epochs and calls.
+    n_active_ : int
+        Latent dimensions in use: the posterior mean varies by more than a hundredth of the code's
+        variance [8]_. With none :meth:`fit` warns.
     device_ : torch.device
         Where the module is.
     n_features_in_ : int
@@ -223,24 +228,17 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     -----
     What ``"auto"`` stands for, by kind of data:
 
-    =====================  =================================  ==========  ===========
-    X                      network                            likelihood  augment
-    =====================  =================================  ==========  ===========
-    grey images            Conv(batch_norm=True)              bernoulli   geometric
-    colour images          Conv(batch_norm=True)              gaussian    natural
-    images below 16 x 16   Conv((64, 128), batch_norm=True)   gaussian    by channels
-    images above 32 x 32   LinearBase(Conv(batch_norm=True))  gaussian    natural
-    uint8 and bool rows    mlp                                bernoulli   None
-    other rows             mlp                                gaussian    None
-    =====================  =================================  ==========  ===========
-
+    =====================  =================================  ==========  ====
     Of images above 32 x 32 pixels the decoder rebuilds the changed image (``Augment(target=)``),
     and grey ones are neither shifted nor scaled. ``max_epochs="auto"`` shows 600,000 samples, of
     such images 7,680,000 by the side, in 10 epochs (2 of such) to 200. ``batch_size="auto"`` is the
     power of two, 16 to 256, that makes 2,000 steps or a few more of these. Rows count as small.
 
-    Rows of any range are standardised inside the model; their scores are log-densities in the
-    units of X nevertheless.
+    From 20,000 rows on the MLP is the larger one, 512-256. Rows of any range are centred and scaled
+    inside the model: to the columns' standard deviation, and to less where a column is nearly
+    always the same. Their scores are log-densities in the units of X nevertheless. Their codes come
+    in the decoder's units: each dimension counts for what a step in it changes, as in PCA, and
+    :meth:`inverse_transform` takes them so.
 
     References
     ----------
@@ -257,6 +255,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
        SCIA 2005.
     .. [7] Kingma et al., "Improved Variational Inference with Inverse Autoregressive Flow",
        NeurIPS 2016, https://arxiv.org/abs/1606.04934
+    .. [8] Burda et al. [2]_, section 5.2.
 
     Examples
     --------
@@ -349,7 +348,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
                 f"Z has {Z.shape[1]} columns; latent codes have z_dim={model.z_dim}. Only "
                 "features='mean' can be decoded."
             )
-        return self.codec_.decode(Z)
+        return self.codec_.decode(Z / model.latent_scale.cpu().numpy())
 
     def reconstruct(self, X: Any) -> np.ndarray:
         """Encode each sample to its posterior mean and decode it again.

@@ -97,7 +97,7 @@ def to_onnx(
     dtype = torch.from_numpy(codec.spec.restore(np.zeros(1, np.float32))).dtype
 
     def decode(Z: torch.Tensor) -> torch.Tensor:
-        x = codec.decoder(Z)
+        x = codec.decoder(Z / codec.module.latent_scale)
         return x > 0.5 if dtype == torch.bool else x.to(dtype)
 
     codes = torch.zeros(2, codec.module.z_dim, device="cpu")

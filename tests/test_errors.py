@@ -158,7 +158,11 @@ BAD_COMBINATIONS = {
         ["importance_samples=2", "beta=0.5", "Leave them at 1, 0 and 0"],
     ),
     "augmentation of rows": ({"augment": "geometric"}, ROWS, ["'geometric'", "64", "image_shape"]),
-    "strength for rows": ({"augment": 0.5}, ROWS, ["0.5", "image_shape"]),
+    "strength for uint8 rows": (
+        {"augment": 0.5},
+        (255 * ROWS).astype("uint8"),
+        ["0.5", "image_shape"],
+    ),
     "decoder of the wrong size": (
         {"network": modules(decoder_out=72)},
         IMAGES,

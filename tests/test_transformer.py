@@ -14,7 +14,7 @@ from torch.utils.data import TensorDataset
 from sklearn_vae import VAETransformer
 from sklearn_vae.input._spec import chunk_rows
 from sklearn_vae.model import Gaussian
-from sklearn_vae.nn import MLP, Conv, ConvBN, Patches
+from sklearn_vae.nn import MLP, Conv, ConvBN, LinearBase, Patches
 
 # -- chance -------------------------------------------------------------------------------------
 
@@ -409,7 +409,7 @@ def test_uint8_and_bool_rows_are_intensities(dtype):
         ((8, 8), "float32", Conv((64, 128), batch_norm=True), "gaussian", "geometric"),
         ((3, 15, 40), "uint8", Conv((64, 128), batch_norm=True), "gaussian", "natural"),
         ((64,), "uint8", MLP(), "bernoulli", None),
-        ((64,), "float32", MLP(), "gaussian", None),
+        ((64,), "float32", LinearBase(MLP((128,))), "gaussian", "auto"),
     ],
 )
 def test_auto_by_kind_of_data(shape, dtype, network, likelihood, augment):

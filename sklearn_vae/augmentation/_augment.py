@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import Field, dataclass, fields, replace
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -218,3 +219,28 @@ def _customary(shape: tuple[int, ...]) -> Augment:
         return AUGMENTATIONS["geometric" if grey else "natural"]
     natural = replace(AUGMENTATIONS["natural"], target="changed")
     return replace(natural, shift=0.0, scale=0.0) if grey else natural
+
+
+NOISE = 0.5
+"""Standard deviation of the customary noise of vectors, in units of their columns."""
+
+
+def resolve_view(
+    augment: str | float | Callable[[Tensor], Tensor] | None,
+    shape: tuple[int, ...],
+    *,
+    bounded: bool,
+) -> Callable[[Tensor], Tensor] | None:
+    """Return what changes the encoder's view in training: :func:`resolve_augment`, or noise.
+
+    Vectors, which are not ``bounded`` to [0, 1], get normal noise with ``"auto"`` and a strength.
+    """
+    strength = 1.0 if augment == "auto" else augment
+    if bounded or not isinstance(strength, (float, int)) or strength == 0:
+        return resolve_augment(augment, shape)
+    return partial(with_noise, scale=NOISE * strength)
+
+
+def with_noise(x: Tensor, scale: float) -> Tensor:
+    """Return x with normal noise."""
+    return torch.add(x, torch.randn_like(x), alpha=scale)

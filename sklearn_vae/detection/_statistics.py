@@ -93,7 +93,7 @@ STATISTICS: dict[str, Statistics] = {
     "elbo": Statistics(_elbo),
     "reconstruction": Statistics(_reconstruction),
     "latent": Statistics(
-        lambda codec, raw: codec.encoder()(raw),
+        lambda codec, raw: codec.codes(raw),
         lambda z_dim: [slice(None)],
     ),
 }

@@ -66,7 +66,7 @@ def latent_means(vae: VAETransformer, X: Any) -> np.ndarray:
 
 def decode_grid(vae: VAETransformer, Z: np.ndarray) -> np.ndarray:
     """Return what codes Z of shape (n_rows, n_cols, z_dim) decode to, (n_rows, n_cols, ...)."""
-    images = vae.inverse_transform(Z.reshape(-1, Z.shape[2]))
+    images = vae.codec_.decode(Z.reshape(-1, Z.shape[2]))
     return images.reshape(*Z.shape[:2], *images.shape[1:])
 
 

@@ -26,7 +26,7 @@ SYMMETRIES: dict[str | None, tuple[tuple[int, ...], ...]] = {
 }
 """Axes of each flip that an image is averaged over, beside itself."""
 SCALE_ROWS = 2000
-"""Rows that the scale of hidden features is taken from, at most."""
+"""Rows that the scales of features are taken from, at most."""
 
 
 def _to_infer(codec: Codec, data: Rows, *args: Any, **kwargs: Any) -> str:
@@ -99,12 +99,16 @@ class Codec:
     # -- codes, features and scores out ------------------------------------------------------------
 
     def encoder(self, features: str = "mean", symmetry: str | None = None) -> OfChunk:
-        """Return the function from raw samples to features, averaged over an image's flips."""
+        """Return the function from raw samples to features, averaged over an image's flips.
+
+        Means and standard deviations are times the model's ``latent_scale``.
+        """
         model, flips = self.module, SYMMETRIES[symmetry]
 
         def moments(x: torch.Tensor) -> torch.Tensor:
             q = model.posterior(x)
-            return q.loc if features == "mean" else torch.cat([q.loc, q.scale], 1)
+            loc, scale = q.loc * model.latent_scale, q.scale * model.latent_scale
+            return loc if features == "mean" else torch.cat([loc, scale], 1)
 
         def encode(raw: torch.Tensor) -> torch.Tensor:
             x = self.scaled(raw)
@@ -119,8 +123,12 @@ class Codec:
 
     def posterior(self, data: Rows) -> tuple[np.ndarray, np.ndarray]:
         """Return ``loc`` and ``scale`` of q(z|x) for each sample, each (n, z_dim)."""
-        both = self.apply(data, self.encoder("mean+std"))
-        loc, scale = np.split(both, 2, axis=1)
+
+        def moments(raw: torch.Tensor) -> torch.Tensor:
+            q = self.module.posterior(self.scaled(raw))
+            return torch.cat([q.loc, q.scale], 1)
+
+        loc, scale = np.split(self.apply(data, moments), 2, axis=1)
         return loc, scale
 
     def score(self, data: Rows, n_draws: int, *, importance_weighted: bool) -> np.ndarray:
@@ -146,8 +154,12 @@ class Codec:
 
     def reconstruct(self, data: Rows) -> np.ndarray:
         """Return what the decoder makes of each sample's posterior mean, in its form."""
-        encode = self.encoder()
-        return self.generate(data, lambda raw: self.decoder(encode(raw)))
+        return self.generate(data, lambda raw: self.decoder(self.codes(raw)))
+
+    def codes(self, raw: torch.Tensor) -> torch.Tensor:
+        """Return the posterior means of a chunk in the prior's units, as the decoder takes them."""
+        loc: torch.Tensor = self.module.posterior(self.scaled(raw)).loc
+        return loc
 
     def decoder(self, z: torch.Tensor) -> torch.Tensor:
         """Return the mean of p(x|z) of a chunk in the layout and range of X; uint8 or float32."""
@@ -222,15 +234,23 @@ def with_arrays(model: torch.nn.Module, arrays: dict[str, np.ndarray]) -> torch.
     return model
 
 
-def learn_feature_scale(codec: Codec, data: Rows) -> bool:
-    """Set the scale of hidden features from rows spread over the data; return if it is finite."""
-    rows = spread_rows(len(data), SCALE_ROWS)
-    total = torch.zeros(codec.module.n_hidden, dtype=torch.float64, device="cpu")
+def learn_scales(codec: Codec, data: Rows) -> bool:
+    """Set the scales of features and which dimensions are active, from rows spread over the data.
+
+    Return whether the hidden features' scale is finite.
+    """
+    model, rows = codec.module, spread_rows(len(data), SCALE_ROWS)
+    total = torch.zeros(model.n_hidden, dtype=torch.float64, device="cpu")
     squares = torch.zeros_like(total)
+    codes, spread = [], []
     with exact_inference():
         for index in rows.split(chunk_rows(codec.spec)):
-            hidden = codec.module.raw_hidden(codec.scaled(data.take(index))).cpu().double()
+            x = codec.scaled(data.take(index))
+            hidden, q = model.raw_hidden(x).cpu().double(), model.posterior(x)
             total += hidden.sum(0)
             squares += hidden.square().sum(0)
-        codec.module.set_feature_scale(total / len(rows), squares / len(rows))
+            codes.append(q.loc)
+            spread.append(q.scale)
+        model.set_feature_scale(total / len(rows), squares / len(rows))
+        model.set_latent_scale(torch.cat(codes), torch.cat(spread))
     return bool(torch.stack([total, squares]).isfinite().all())

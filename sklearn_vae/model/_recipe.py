@@ -21,6 +21,9 @@ from ._ppca import start_at_ppca
 from ._priors import PRIORS, Prior
 from ._vae import VAE
 
+MANY_ROWS = 20_000
+"""From how many rows on the larger of two networks is the usual one."""
+
 
 def _to_build(recipe: VAERecipe, spec: InputSpec, X: np.ndarray | None = None) -> str:
     """Return what was asked for when there was no memory to build a model, and a remedy."""
@@ -59,12 +62,17 @@ class VAERecipe:
     n_labels: int = 0
 
     @classmethod
-    def resolve(cls, parameters: Mapping[str, Any], spec: InputSpec) -> VAERecipe:
-        """Return what an estimator's parameters stand for, names and ``"auto"`` among them."""
+    def resolve(
+        cls, parameters: Mapping[str, Any], spec: InputSpec, n: int | None = None
+    ) -> VAERecipe:
+        """Return what an estimator's parameters stand for, names and ``"auto"`` among them.
+
+        ``n`` samples are there, on which ``network="auto"`` depends.
+        """
         prior, posterior = parameters["prior"], parameters["posterior"]
         return cls(
             parameters["z_dim"],
-            _resolve_network(parameters["network"], spec),
+            _resolve_network(parameters["network"], spec, n),
             _resolve_likelihood(parameters["likelihood"], spec),
             PRIORS[prior]() if isinstance(prior, str) else prior,
             POSTERIORS[posterior]() if isinstance(posterior, str) else posterior,
@@ -113,10 +121,10 @@ class VAERecipe:
         return model
 
 
-def _resolve_network(given: Any, spec: InputSpec) -> Network:
+def _resolve_network(given: Any, spec: InputSpec, n: int | None) -> Network:
     network = given
     if isinstance(given, str):
-        network = _usual_network(spec) if given == "auto" else NETWORKS[given]()
+        network = _usual_network(spec, n or 0) if given == "auto" else NETWORKS[given]()
     elif isinstance(given, tuple):
         if len(given) != 2 or not all(isinstance(m, torch.nn.Module) for m in given):
             raise ValueError(f"network={given!r}: give two torch modules, (encoder, decoder).")
@@ -130,9 +138,10 @@ def _resolve_network(given: Any, spec: InputSpec) -> Network:
     return network
 
 
-def _usual_network(spec: InputSpec) -> Network:
+def _usual_network(spec: InputSpec, n: int) -> Network:
     if not spec.is_image:
-        return MLP()
+        hidden = (512, 256) if n >= MANY_ROWS else (128,)
+        return MLP() if spec.is_intensity else LinearBase(MLP(hidden))
     # A third halving would leave less than 2 x 2 of tiny images, and their code collapses.
     convolutions = Conv((64, 128) if spec.is_tiny else "auto", batch_norm=True)
     return LinearBase(convolutions) if spec.is_large else convolutions

@@ -15,6 +15,7 @@ from ..nn._linear_base import PCABase
 from ..nn._mps import adaptive_avg_pool2d
 from ..nn._network import Network, stage_activations
 from ..nn._scaling import Scaling
+from ..utils._spread import spread_rows
 from ._dry_run import narrowest_map, runnable, zeros
 from ._elbo import ELBOTerms
 from ._likelihoods import Likelihood, joint_log_prob
@@ -23,6 +24,8 @@ from ._priors import Examples, Prior, StandardNormal
 
 POOLED = 4
 """Side of the grid that hidden feature maps are averaged to."""
+RESPONSE_ROWS, MIN_RESPONSE = 500, 1e-3
+"""Rows that the scale of codes is taken from, at most; the smallest scale, by which to divide."""
 
 
 class VAE(nn.Module):
@@ -75,6 +78,8 @@ class VAE(nn.Module):
 
     feature_loc: Tensor
     feature_scale: Tensor
+    latent_scale: Tensor
+    activity: Tensor
 
     def __init__(
         self,
@@ -114,6 +119,8 @@ class VAE(nn.Module):
         self.class_head: nn.Linear | None = None
         self.register_buffer("feature_loc", torch.zeros(n_features))
         self.register_buffer("feature_scale", torch.ones(n_features))
+        self.register_buffer("latent_scale", torch.ones(z_dim))
+        self.register_buffer("activity", torch.ones(z_dim))
         if n_labels:
             self.add_class_head(n_labels)
 
@@ -295,6 +302,37 @@ class VAE(nn.Module):
         std = torch.maximum(std, 0.01 * std.mean())  # units that hardly vary are not blown up
         self.feature_loc.copy_(mean)
         self.feature_scale.copy_(torch.where(std > 0, std, torch.ones_like(std)).sqrt())
+
+    def set_latent_scale(self, loc: Tensor, scale: Tensor) -> None:
+        """Set what codes are scaled by, and how active their dimensions are, from posteriors.
+
+        The activity of a dimension is the share that the means have of the codes' variance; of a
+        collapsed one it is 0. Codes of images and of other values in [0, 1] keep the prior's units.
+        Those of standardised vectors get the decoder's: each dimension is times the length of the
+        mean change that a step in it makes, as a share of the largest. Of a linear model they then
+        are the scores of PCA, but for one factor and what noise takes. The mean change, not its
+        mean length: of that some is what a network has learnt of single samples.
+
+        Parameters
+        ----------
+        loc, scale : Tensor of shape (n, z_dim)
+            Of training samples.
+        """
+        variance = loc.var(0, correction=0)
+        self.activity.copy_(variance / (variance + scale.square().mean(0)))
+        if not self.scaling.standardised or self.n_classes:
+            return
+        loc = loc[spread_rows(len(loc), RESPONSE_ROWS)]
+        response = torch.stack([self._response(loc, j) for j in range(self.z_dim)])
+        share = response / response.max()
+        self.latent_scale.copy_(share.nan_to_num(1.0).clamp(min=MIN_RESPONSE))
+
+    def _response(self, z: Tensor, j: int) -> Tensor:
+        """Return the length of the mean change, over codes z, that a step in dimension j makes."""
+        step = torch.zeros_like(z)
+        step[:, j] = 0.5
+        change = self.conditional(z + step).mean - self.conditional(z - step).mean
+        return change.mean(0).norm()
 
     def raw_hidden(self, x: Tensor) -> Tensor:
         """Return pooled activations of the encoder's stages as they are, shape (n, n_hidden)."""

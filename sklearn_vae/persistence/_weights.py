@@ -20,7 +20,7 @@ MAX_HEADER = 2**24
 """Bytes of what comes before the weights, the config included: some 40,000 epochs of history."""
 LAYER = 1000
 """Values that take about as much memory as a layer without any."""
-POSITIVE = ("feature_scale", "scaling.scale", "base.scale", "running_var")
+POSITIVE = ("feature_scale", "latent_scale", "scaling.scale", "base.scale", "running_var")
 """What the names of scales and variances end in; of them no root can be taken below zero."""
 
 Arrays = dict[str, np.ndarray]

@@ -45,7 +45,8 @@ class ConditionalVAE(RowModel):
         data.classes = torch.from_numpy(np.asarray(codes, dtype=np.int64))
         n = int(codes.max()) + 1
         recipe = replace(recipe, n_classes=n, n_labels=n if vae.label_weight > 0 else 0)
-        epochs = resolve_epochs(vae.max_epochs, len(data), spec.shape)
+        based = recipe.network.has_base
+        epochs = resolve_epochs(vae.max_epochs, len(data), spec.shape, based=based)
         self.codec_, net, _ = Trainer.of(vae).train(recipe, spec, data, codes, epochs=epochs)
         self.history_ = net.rows()
         return self

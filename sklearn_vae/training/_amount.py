@@ -16,7 +16,9 @@ STEPS, BATCHES = 2000, (16, 256)
 """``batch_size="auto"``: so many steps in all these passes, within these bounds of samples."""
 
 
-def resolve_epochs(max_epochs: int | str, n: int, shape: tuple[int, ...]) -> int:
+def resolve_epochs(
+    max_epochs: int | str, n: int, shape: tuple[int, ...], *, based: bool = False
+) -> int:
     """Return the number of epochs that ``max_epochs`` stands for.
 
     Parameters
@@ -26,8 +28,13 @@ def resolve_epochs(max_epochs: int | str, n: int, shape: tuple[int, ...]) -> int
         Number of samples.
     shape : tuple of int
         Of one, (c, h, w) or (d,).
+    based : bool, default=False
+        Whether the model starts from a linear base: of vectors a quarter is then enough.
     """
-    return _auto_epochs(n, shape) if isinstance(max_epochs, str) else max_epochs
+    if not isinstance(max_epochs, str):
+        return max_epochs
+    epochs = _auto_epochs(n, shape)
+    return max(EPOCHS[0], epochs // 4) if based and len(shape) == 1 else epochs
 
 
 def resolve_batch_size(batch_size: int | str, n: int, shape: tuple[int, ...]) -> int:

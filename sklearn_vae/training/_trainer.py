@@ -19,7 +19,7 @@ from skorch.utils import noop
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import Subset
 
-from ..augmentation._augment import resolve_augment
+from ..augmentation._augment import resolve_view
 from ..input._rows import Rows
 from ..input._spec import InputSpec
 from ..model import VAE
@@ -196,6 +196,7 @@ class Trainer:
     ) -> VAENet:
         settings: dict[str, Any] = {}
         optimizer = self.optimizer
+        bounded = spec.is_image or not model.scaling.standardised
         if isinstance(optimizer, str):
             optimizer = OPTIMIZERS[optimizer]
             settings["optimizer__fused"] = True if device.type in FUSED else None
@@ -203,7 +204,7 @@ class Trainer:
             settings["compile__mode"] = self.compile
         return VAENet(
             model,
-            augment=resolve_augment(self.augment, spec.shape),
+            augment=resolve_view(self.augment, spec.shape, bounded=bounded),
             criterion__beta=self.beta,
             criterion__free_bits=self.free_bits,
             lr_schedule=self.lr_schedule,

@@ -247,7 +247,7 @@ def linear_gaussian():
         head.bias.copy_(torch.from_numpy(np.concatenate([-A @ b, np.log(V)])))
         decoder.weight.copy_(torch.from_numpy(W))
         decoder.bias.copy_(torch.from_numpy(b))
-    mean, std = X.mean(0), X.std(0)
+    mean, std = X.mean(0), estimator.module_.scaling.scale.numpy().astype(float)
     exact = stats.multivariate_normal(
         mean + std * b, (W @ W.T + S**2 * np.eye(d)) * np.outer(std, std)
     ).logpdf(X)
