@@ -413,6 +413,49 @@ def speed_train(rows: Records) -> Records:
     return out
 
 
+def rows_paired(rows: Records) -> Records:
+    """PCA's and the VAE's scores, and their difference by draw with two standard errors."""
+    out: dict[tuple[str, ...], Record] = {}
+    for row in rows:
+        data = SETS.get(row["data"], row["data"])
+        key = {"data": data, "backbone": row["backbone"], "head": row["head"]}
+        line, n = out.setdefault(tuple(key.values()), key), row["labels"]
+        if row["features"].startswith("PCA"):
+            line[f"{n}: PCA"] = row["balanced_accuracy"]
+            continue
+        line[f"{n}: VAE"] = row["balanced_accuracy"]
+        gains = [a - b for a, b in zip(line[f"{n}: VAE"], line[f"{n}: PCA"], strict=True)]
+        error = 2 * statistics.stdev(gains) / len(gains) ** 0.5
+        line[f"{n}: VAE - PCA"] = f"{statistics.fmean(gains):+.1f} ± {error:.1f}"
+    return [{k: mean(v) if isinstance(v, list) else v for k, v in r.items()} for r in out.values()]
+
+
+def rows_summary(rows: Records) -> Records:
+    """Mean difference over cells, and how many cells are how far behind."""
+    of: dict[str, list[tuple[float, float]]] = {}
+    pairs: dict[tuple[Any, ...], list[float]] = {}
+    for row in rows:
+        key = tuple(row[name] for name in ("data", "backbone", "head", "labels"))
+        if row["features"].startswith("PCA"):
+            pairs[key] = row["balanced_accuracy"]
+            continue
+        gains = [a - b for a, b in zip(row["balanced_accuracy"], pairs[key], strict=True)]
+        error = 2 * statistics.stdev(gains) / len(gains) ** 0.5
+        of.setdefault(f"{row['head']}, {row['labels']}", []).append(
+            (statistics.fmean(gains), error)
+        )
+    return [
+        {
+            "head, labels a class": name,
+            "cells": len(cells),
+            "mean difference": f"{statistics.fmean(gain for gain, _ in cells):+.2f}",
+            "behind by more than 1 point and 2 standard errors": sum(g < -1 - e for g, e in cells),
+            "ahead by more than 2 standard errors": sum(g > e for g, e in cells),
+        }
+        for name, cells in of.items()
+    ]
+
+
 def sizes_time(rows: Records) -> Records:
     """Minutes and memory of a fit to large pictures, by the defaults and by those before."""
     was = "before: minutes"
@@ -535,6 +578,8 @@ TABLES: dict[str, Callable[[], Records]] = {
             *(few_ten, few_more, online, alarm_rates, surfaces),
         )
     },
+    "rows_summary": lambda: rows_summary(take("rows/main")),
+    "rows_paired": lambda: rows_paired(take("rows/main")),
 }
 TIMED: dict[str, Callable[[Records], Records]] = {
     "speed_train": speed_train,
