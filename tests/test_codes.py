@@ -1,7 +1,6 @@
 """Codes of rows in the decoder's units, and which of their dimensions are in use."""
 
 import pickle
-import warnings
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
-from sklearn_vae import VAEDetector, VAETransformer
+from sklearn_vae import VAETransformer
 from sklearn_vae.augmentation._augment import NOISE, resolve_view
 from sklearn_vae.nn import MLP, LinearBase
 
@@ -97,12 +96,6 @@ def test_too_short_a_training_says_nothing():
 )
 def test_other_priors_and_posteriors_tell_their_dimensions_too(settings):
     assert tiny(**settings, **LINEAR).fit(ROWS).n_active_ == 3
-
-
-def test_a_detector_of_noise_is_no_reason_to_stop():
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="No latent dimension")
-        VAEDetector(tiny()).fit(NOISE_ROWS)
 
 
 @pytest.mark.parametrize(("augment", "scale"), [("auto", NOISE), (2, 2 * NOISE), (0, None)])

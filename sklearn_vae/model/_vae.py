@@ -15,7 +15,6 @@ from ..nn._linear_base import PCABase
 from ..nn._mps import adaptive_avg_pool2d
 from ..nn._network import Network, stage_activations
 from ..nn._scaling import Scaling
-from ..utils._spread import spread_rows
 from ._dry_run import narrowest_map, runnable, zeros
 from ._elbo import ELBOTerms
 from ._likelihoods import Likelihood, joint_log_prob
@@ -322,7 +321,7 @@ class VAE(nn.Module):
         self.activity.copy_(variance / (variance + scale.square().mean(0)))
         if not self.scaling.standardised or self.n_classes:
             return
-        loc = loc[spread_rows(len(loc), RESPONSE_ROWS)]
+        loc = loc[:: -(-len(loc) // RESPONSE_ROWS)]
         response = torch.stack([self._response(loc, j) for j in range(self.z_dim)])
         share = response / response.max()
         self.latent_scale.copy_(share.nan_to_num(1.0).clamp(min=MIN_RESPONSE))
