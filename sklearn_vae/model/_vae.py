@@ -151,7 +151,9 @@ class VAE(nn.Module):
         params = self.decoder(z).float()
         if self.base is not None:
             means, c = self.base.decode(z, self.likelihood.link), self.scaling.shape[0]
-            params = torch.cat([params[:, :c] + means, params[:, c:]], 1)
+            rest = params[:, c:]  # of a likelihood with more parameters than the mean
+            params = params[:, :c] + means
+            params = torch.cat([params, rest], 1) if rest.shape[1] else params
         return self.likelihood(params)
 
     def forward(

@@ -12,7 +12,7 @@ from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
 from ._conv import Conv
-from ._mps import adaptive_avg_pool2d
+from ._mps import adaptive_avg_pool2d, fastest_layout
 from ._network import Network, Shape
 
 SIDE = 64
@@ -124,7 +124,8 @@ class PCABase(nn.Module):
         means = link(rows).unflatten(1, self.small)
         if self.small == self.shape:
             return means
-        return F.interpolate(means, self.shape[1:], mode="bilinear", align_corners=False)
+        maps = fastest_layout(means)
+        return F.interpolate(maps, self.shape[1:], mode="bilinear", align_corners=False)
 
     @torch.no_grad()
     def fit(self, batches: Iterable[Tensor], most: int) -> Tensor:
