@@ -523,7 +523,7 @@ STAGES = {
     "features: standardised": "all, standardised",
 }
 MODELS = ("default", "prior='mixture'", "prior='vamp'", "posterior='iaf'", "importance_samples=5")
-ERRORS = tuple(f"sizes/{name}" for name in ("error_32", "error_64", "steel"))
+ERRORS = tuple(f"sizes/{name}" for name in ("error_32", "error_64", "signs", "steel"))
 TABLES: dict[str, Callable[[], Records]] = {
     "sizes_error": lambda: sizes_error(take(*ERRORS)),
     "sizes_features": lambda: sizes_features(take(*ERRORS)),
