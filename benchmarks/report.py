@@ -508,6 +508,72 @@ def speed_encode(rows: Records) -> Records:
     return out
 
 
+# -- few labels behind frozen backbones ------------------------------------------------------------
+
+
+def by_cell(records: Records, key: str) -> dict[tuple, dict[str, dict[int, float]]]:
+    """Return what each contender has in each draw, by set, backbone and number of labels."""
+    cells: dict[tuple, dict[str, dict[int, float]]] = {}
+    for r in records:
+        if "draw" in r:
+            cell = cells.setdefault((r["data"], r["backbone"], r["labels"]), {})
+            cell.setdefault(r["contender"], {})[r["draw"]] = r[key]
+    return cells
+
+
+def paired(cell: dict[str, dict[int, float]], name: str, base: str) -> tuple[float, float]:
+    """Return how far one is ahead of another over common draws, and two standard errors."""
+    both = sorted(cell[name].keys() & cell[base].keys())
+    ahead = [cell[name][draw] - cell[base][draw] for draw in both]
+    error = 2 * statistics.stdev(ahead) / len(ahead) ** 0.5 if len(ahead) > 1 else 0.0
+    return statistics.fmean(ahead), error
+
+
+def few_labels_cells(name: str) -> Records:
+    """Return mean balanced accuracies in % by number of labels."""
+    records = [r for r in take(name) if "draw" in r]
+    counted = each(records, column=lambda r: f"{r['labels']}")
+    rows = "data", "backbone", "contender"
+    return pivot(counted, rows, "column", "balanced_accuracy", one_digit)
+
+
+def few_labels_summary(name: str = "few_labels/main", base: str = LR) -> Records:
+    """Return ranks on the draws that all have, the worst cells, log losses and seconds."""
+    records = [r for r in take(name) if "draw" in r]
+    right, lost = (by_cell(records, key) for key in ("balanced_accuracy", "log_loss"))
+    contenders = list(dict.fromkeys(r["contender"] for r in records))
+    ranks: dict[str, list[float]] = {name: [] for name in contenders}
+    means: dict[str, list[float]] = {name: [] for name in contenders}
+    for cell in right.values():
+        common = set.intersection(*(set(found) for found in cell.values()))
+        mean = {k: statistics.fmean(cell[k][draw] for draw in common) for k in contenders}
+        for k in contenders:
+            means[k].append(mean[k])
+            ahead = sum(mean[other] > mean[k] for other in contenders)
+            ranks[k].append(1 + ahead + sum(mean[o] == mean[k] for o in contenders if o != k) / 2)
+    table = []
+    for k in contenders:
+        spent = [r["seconds"] for r in records if r["contender"] == k]
+        row = {
+            "": k,
+            "draws": len({r["draw"] for r in records if r["contender"] == k}),
+            "mean rank": f"{statistics.fmean(ranks[k]):.2f}",
+            "mean": f"{statistics.fmean(means[k]):.1f}",
+        }
+        for title, few in (("1, 2 labels", (1, 2)), ("5 and more", (5, 10, 20))):
+            worst = min(
+                (paired(cell, k, base) for where, cell in right.items() if where[2] in few),
+                key=lambda found: found[0],
+            )
+            row[f"worst cell, {title}"] = "" if k == base else f"{worst[0]:+.1f} ± {worst[1]:.1f}"
+        many = [paired(cell, k, base)[0] for where, cell in lost.items() if where[2] >= 5]
+        row["log loss, 5 and more"] = "" if k == base else f"{statistics.fmean(many):+.2f}"
+        row["worst"] = "" if k == base else f"{max(many):+.2f}"
+        row["seconds"] = f"{statistics.fmean(spent):.1f}, at most {max(spent):.0f}"
+        table.append(row)
+    return table
+
+
 # -- pages -----------------------------------------------------------------------------------------
 
 BY = ("classifier", "treatment")
@@ -571,6 +637,8 @@ TABLES: dict[str, Callable[[], Records]] = {
     ),
     "classes_mnist": lambda: anomalies("MNIST class", "normal", "mnist"),
     "classes_fashion": lambda: anomalies("Fashion-MNIST class", "normal", "one_class"),
+    "few_labels_summary": few_labels_summary,
+    "few_labels_main": lambda: few_labels_cells("few_labels/main"),
     **{
         make.__name__: make
         for make in (
