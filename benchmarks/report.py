@@ -548,7 +548,7 @@ def few_labels_summary(name: str = "few_labels/main", base: str = LR) -> Records
         common = set.intersection(*(set(found) for found in cell.values()))
         mean = {k: statistics.fmean(cell[k][draw] for draw in common) for k in contenders}
         for k in contenders:
-            means[k].append(mean[k])
+            means[k].append(statistics.fmean(cell[k].values()))
             ahead = sum(mean[other] > mean[k] for other in contenders)
             ranks[k].append(1 + ahead + sum(mean[o] == mean[k] for o in contenders if o != k) / 2)
     table = []
