@@ -176,6 +176,14 @@ def every(name: str, n: int, head: str, features: dict[str, str]) -> Records:
     return [{**r, "data": data, "labels": n, "error": 100 - r["accuracy"]} for r in records]
 
 
+def backbones() -> Records:
+    """Balanced accuracies with all labels, of frozen backbones and of pixels."""
+    names = {"raw pixels": "raw pixels", "mobilenet": "MobileNet v1 0.25", "lite0": "Lite0"}
+    records = take("backbone/labels", features=names)
+    records = each(records, data=lambda r: {"cifar10": "CIFAR-10 subset"}.get(r["data"], r["data"]))
+    return pivot(records, ("data",), "features", "score", one_digit)
+
+
 # -- labels ----------------------------------------------------------------------------------------
 
 
@@ -593,6 +601,7 @@ ERRORS = tuple(f"sizes/{name}" for name in ("error_32", "error_64", "signs", "st
 TABLES: dict[str, Callable[[], Records]] = {
     "sizes_error": lambda: sizes_error(take(*ERRORS)),
     "sizes_features": lambda: sizes_features(take(*ERRORS)),
+    "backbones": backbones,
     "classification_mnist": lambda: few_labels(
         first(MNIST, [*LINEAR, "VAE mean"]),
         take("classification/mnist_100", "classification/mnist_hidden", features=HIDDEN),

@@ -14,6 +14,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ._augmenter import VAEAugmenter
+from ._backbone import BackboneTransformer
 from ._classifier import VAEClassifier
 from ._detector import VAEDetector
 from ._transformer import VAETransformer
@@ -35,7 +36,7 @@ __all__ = ["register", "to_onnx"]
 
 MIN_OPSET = 18
 """What torch's exporter writes; it converts upward only."""
-ALIAS, CLASSIFIER = "SklearnVAETransformer", "SklearnVAEClassifier"
+CLASSIFIER = "SklearnVAEClassifier"
 DETECTOR = "VAEDetector has no ONNX form; its VAEs have: [to_onnx(vae) for vae in detector.vaes_]."
 SAMPLER = "VAEAugmenter as a sampler has no ONNX form. Convert the other steps: make_pipeline(...)."
 
@@ -105,7 +106,7 @@ def to_onnx(
 
 
 def register() -> None:
-    """Teach skl2onnx VAETransformer, VAEClassifier, and what FrozenEstimator and VAEAugmenter hold.
+    """Teach skl2onnx the package's estimators, and what FrozenEstimator and VAEAugmenter hold.
 
     After one call ``skl2onnx.to_onnx(pipeline, X[:1])`` converts any pipeline whose other steps
     skl2onnx knows. A VAEClassifier returns labels and an array of probabilities. A VAEAugmenter
@@ -138,7 +139,8 @@ def register() -> None:
         from skl2onnx import update_registered_converter, update_registered_parser
     except ImportError as error:
         raise ImportError(f"register needs skl2onnx: {EXTRA}.") from error
-    update_registered_converter(VAETransformer, ALIAS, _set_shape, _convert, parser=_parse)
+    for step in (VAETransformer, BackboneTransformer):
+        update_registered_converter(step, _alias(step), _set_shape, _convert, parser=_parse)
     update_registered_converter(
         VAEClassifier, CLASSIFIER, _set_class_shapes, _convert_classifier, parser=_parse_classifier
     )
@@ -178,6 +180,11 @@ def _of_raw(
     return _exported(_Half(codec, function), raw, "X", returns, opset)
 
 
+def _features(backbone: BackboneTransformer, dtype: Any, opset: int) -> onnx.ModelProto:
+    raw = torch.from_numpy(np.zeros((2, *backbone.spec_.raw_shape), dtype))
+    return _exported(backbone.module_.exportable(), raw, "X", "Z", opset)
+
+
 class _Half(torch.nn.Module):
     """A function of the batch as a module that owns the weights behind it."""
 
@@ -191,7 +198,7 @@ class _Half(torch.nn.Module):
 
 
 def _exported(
-    half: _Half, example: torch.Tensor, takes: str, returns: str, opset: int
+    half: torch.nn.Module, example: torch.Tensor, takes: str, returns: str, opset: int
 ) -> onnx.ModelProto:
     if opset < MIN_OPSET:
         raise ValueError(f"target_opset={opset}: torch's exporter needs {MIN_OPSET} or later.")
@@ -219,11 +226,15 @@ def _exported(
 # -- skl2onnx's hooks ----------------------------------------------------------------------------
 
 
+def _alias(kind: type) -> str:
+    return f"Sklearn{kind.__name__}"
+
+
 def _parse(scope: Scope, model: Any, inputs: list[Any], custom_parsers: Any = None) -> list[Any]:
     """Declare the step and, for classifiers behind a float64 input, that it returns float32."""
     from skl2onnx.common.data_types import FloatTensorType
 
-    operator = scope.declare_local_operator(ALIAS, model)
+    operator = scope.declare_local_operator(_alias(type(model)), model)
     operator.inputs = inputs
     operator.outputs.append(scope.declare_local_variable("Z", FloatTensorType()))
     return operator.outputs
@@ -279,24 +290,28 @@ def _refuse(scope: Scope, model: Any, inputs: list[Any], custom_parsers: Any = N
 
 def _set_shape(operator: Operator) -> None:
     """Check the input's type and set the output's shape."""
-    vae = operator.raw_operator
-    n = _checked_rows(operator, vae)
-    operator.outputs[0].type.shape = [n, len(vae.get_feature_names_out())]
+    step = operator.raw_operator
+    is_vae = isinstance(step, VAETransformer)
+    sizes = [len(step.get_feature_names_out())] if is_vae else step.module_.settings.output_shape
+    operator.outputs[0].type.shape = [_checked_rows(operator, step), *sizes]
 
 
-def _checked_rows(operator: Operator, vae: VAETransformer) -> Any:
-    """Check that the input's type is what the VAE was fitted on; return its number of rows."""
+def _checked_rows(operator: Operator, step: VAETransformer | BackboneTransformer) -> Any:
+    """Check that the input's type is what the step was fitted on; return its number of rows."""
+    name = "the VAE" if isinstance(step, VAETransformer) else "the backbone"
     if len(operator.inputs) != 1:
         n = len(operator.inputs)
-        raise ValueError(f"The VAE takes one input; got {n}: convert with X[:1].to_numpy().")
-    shape, fitted = operator.inputs[0].type.shape, vae.spec_.raw_shape
+        raise ValueError(f"T{name[1:]} takes one input; got {n}: convert with X[:1].to_numpy().")
+    shape, fitted = operator.inputs[0].type.shape, step.spec_.raw_shape
     if tuple(shape[1:]) != fitted:
         raise ValueError(
-            f"The input's type has shape {shape}, but the VAE was fitted on samples of shape "
+            f"The input's type has shape {shape}, but {name} was fitted on samples of shape "
             f"{fitted}. Give X[:1], or initial_types=[('X', ...TensorType({[None, *fitted]}))]."
         )
     sample = np.zeros((1, *fitted), _dtype(operator))
-    check_same(sample, vae.spec_, bounded=vae.likelihood_.bounded)
+    is_vae = isinstance(step, VAETransformer)
+    bounded = step.likelihood_.bounded if is_vae else step.spec_.is_image
+    check_same(sample, step.spec_, bounded=bounded)
     return shape[0]
 
 
@@ -306,8 +321,10 @@ def _dtype(operator: Operator) -> np.dtype:
 
 
 def _convert(scope: Scope, operator: Operator, container: ModelComponentContainer) -> None:
-    """Add the encoder's graph to the pipeline's."""
-    model = _encoder(operator.raw_operator, _dtype(operator), container.target_opset)
+    """Add the graph of an encoder or a backbone to the pipeline's."""
+    step = operator.raw_operator
+    graph_of = _encoder if isinstance(step, VAETransformer) else _features
+    model = graph_of(step, _dtype(operator), container.target_opset)
     _append(scope, container, model, operator.inputs[0].full_name, operator.outputs[0].full_name)
 
 
@@ -315,7 +332,9 @@ def _append(
     scope: Scope, container: ModelComponentContainer, model: onnx.ModelProto, takes: str, to: str
 ) -> None:
     """Add a model's graph to the pipeline's, between two names."""
-    graph = onnx.compose.add_prefix_graph(model.graph, scope.get_unique_operator_name("VAE") + "/")
+    prefix = scope.get_unique_operator_name("Step")
+    graph = onnx.compose.add_prefix_graph(model.graph, prefix + "/")
+    _fill_gaps(graph, prefix)
     container.nodes.extend(graph.node)
     container.initializers.extend(graph.initializer)
     for opset in model.opset_import:
@@ -370,3 +389,14 @@ def _convert_classifier(
     ):
         name = scope.get_unique_operator_name(kind)
         container.add_node(kind, inputs, output, name=name, op_version=13, **more)
+
+
+def _fill_gaps(graph: onnx.GraphProto, prefix: str) -> None:
+    """Name the inputs that nodes leave out, which skl2onnx would take for missing ones."""
+    empty = onnx.helper.make_tensor(f"{prefix}/none", onnx.TensorProto.FLOAT, [0], [])
+    gaps = [(node, i) for node in graph.node for i, name in enumerate(node.input) if not name]
+    for node, i in gaps:
+        if node.op_type != "Resize":
+            raise NotImplementedError(f"skl2onnx cannot sort {node.op_type} with inputs left out.")
+        node.input[i] = empty.name
+    graph.initializer.extend([empty] if gaps else [])

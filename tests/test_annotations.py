@@ -6,11 +6,11 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import pytest
 from sklearn.utils._param_validation import StrOptions
 
-from sklearn_vae import VAEAugmenter, VAEDetector, VAETransformer
+from sklearn_vae import BackboneTransformer, VAEAugmenter, VAEDetector, VAETransformer
 from sklearn_vae.datasets import ImageReader, fetch_images
 from sklearn_vae.synthesis import N_NEW
 
-ESTIMATORS = [VAETransformer, VAEDetector, VAEAugmenter, ImageReader]
+ESTIMATORS = [VAETransformer, VAEDetector, VAEAugmenter, BackboneTransformer, ImageReader]
 
 
 def _words(hint: Any) -> Iterator[str]:

@@ -457,6 +457,28 @@ def test_a_search_computes_the_features_of_a_fold_once(photos, tmp_path, monkeyp
     assert search.best_params_["backbone__layers"] in ("0", "1")
 
 
+@pytest.mark.parametrize("make", [frozen, by_name])
+def test_with_a_memory_a_search_computes_the_features_of_a_part_once(
+    photos, tmp_path, monkeypatch, make
+):
+    y = np.arange(40) % 2
+    model = make_pipeline(make(memory=str(tmp_path)), LogisticRegression())
+    sizes, features = [], BackboneTransformer._features
+
+    def counted(self, data):
+        sizes.append(len(data))
+        return features(self, data)
+
+    monkeypatch.setattr(BackboneTransformer, "_features", counted)
+    search = GridSearchCV(model, {"logisticregression__C": [1, 10, 100]}, cv=2).fit(photos, y)
+    assert sizes[:3] == [20, 20, 40]  # either half, which is trained on and tested, and all
+    Z = pickle.loads(pickle.dumps(search.best_estimator_[0])).transform(photos)
+    assert len(sizes) == 3
+    np.testing.assert_array_equal(make().fit_transform(photos), Z)
+    make(memory=str(tmp_path), pool=None).fit_transform(photos)
+    assert len(sizes) == 5  # without a memory, and of other settings
+
+
 def test_estimators_of_the_package_stand_behind_it(photos, tmp_path):
     y = np.arange(40) % 2
     vae = tiny(z_dim=2, network="mlp", likelihood="gaussian")

@@ -23,9 +23,10 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
+from torchvision.models import SqueezeNet1_1_Weights
 
 import sklearn_vae.onnx
-from sklearn_vae import VAEAugmenter, VAEClassifier, VAEDetector
+from sklearn_vae import BackboneTransformer, VAEAugmenter, VAEClassifier, VAEDetector
 from sklearn_vae.model import IAF
 from sklearn_vae.nn import Conv, Patches, ResNet
 from sklearn_vae.onnx import to_onnx
@@ -330,3 +331,46 @@ def test_integers_that_float32_would_round_keep_their_digits():
 def test_refuses_an_opset_that_torch_cannot_write(fitted):
     with pytest.raises(ValueError, match="target_opset=99"):
         to_onnx(fitted, target_opset=99)
+
+
+def to_16(x):
+    """Resize as a user's preprocessing may, antialiased."""
+    how = {"mode": "bicubic", "antialias": True}
+    return (torch.nn.functional.interpolate(x.float(), (16, 16), **how).clamp(0, 255) - 127) / 128
+
+
+def convolutions():
+    torch.manual_seed(0)
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(3, 6, 3, 2, 1), torch.nn.ReLU(inplace=True), torch.nn.Conv2d(6, 8, 3, 2, 1)
+    )
+
+
+EXACT = {"device": "cpu", "precision": "float32"}
+BACKBONES = {
+    "module": lambda: BackboneTransformer(convolutions(), **EXACT),
+    "layers": lambda: BackboneTransformer(convolutions(), layers=["0", "1"], **EXACT),
+    "resized": lambda: BackboneTransformer(convolutions(), preprocessing=to_16, **EXACT),
+    "by name": lambda: BackboneTransformer(
+        "squeezenet1_1",
+        weights=None,
+        layers="features.3",
+        **EXACT,
+        preprocessing=SqueezeNet1_1_Weights.DEFAULT.transforms(resize_size=40, crop_size=32),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_a_backbone_a_vae_and_a_head_are_one_model(name, capfd):
+    X = synthetic_images(40, 20, 24, 3, dtype="uint8")
+    y = np.arange(40) % 2
+    vae = tiny(likelihood="gaussian")
+    pipeline = make_pipeline(BACKBONES[name](), vae, LogisticRegression()).fit(X, y)
+    sklearn_vae.onnx.register()
+    model = skl2onnx.to_onnx(pipeline, X[:1], target_opset=18, options={"zipmap": False})
+    _, probabilities = run(model, X)
+    np.testing.assert_allclose(probabilities, pipeline.predict_proba(X), atol=1e-4)
+    (features,) = run(skl2onnx.to_onnx(pipeline[:1], X[:1], target_opset=18), X[:7])
+    expected = pipeline[0].transform(X[:7])
+    np.testing.assert_allclose(features, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())

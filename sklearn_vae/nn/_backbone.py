@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -304,6 +303,18 @@ class Backbone(nn.Module):
         if not error.square().sum() <= BFLOAT16_ERROR**2 * spread.square().sum():  # NaN neither
             self.settings = full
 
+    def exportable(self) -> Backbone:
+        """Return a copy in host memory, in float32, that torch can export."""
+        twin = copy.deepcopy(self).cpu()
+        preprocessing = self.settings.preprocessing
+        if all(hasattr(preprocessing, name) for name in ("resize_size", "crop_size", "mean")):
+            preprocessing = _Preset(preprocessing)
+        to_the_end: dict[Tap, int] = {}  # torch cannot trace a pass that is broken off
+        twin.settings = replace(
+            self.settings, bfloat16=False, preprocessing=preprocessing, calls=to_the_end
+        )
+        return twin
+
     def unwatched(self) -> nn.Module:
         """Return a copy of the module as it was given."""
         twin = copy.deepcopy(self)
@@ -342,6 +353,25 @@ class Backbone(nn.Module):
         x = x.clone()  # what follows may work in place, and x be a view of the user's X
         x = x if preprocessing is None else preprocessing(x)
         return fastest_layout(x) if x.dim() == 4 else x
+
+
+@dataclass(frozen=True)
+class _Preset:
+    """What torchvision's transforms of classification models do, without a test of their values.
+
+    That one, for a standard deviation of 0, keeps torch from exporting them.
+    """
+
+    of: Any
+
+    def __call__(self, x: Tensor) -> Tensor:
+        from torchvision.transforms import functional
+
+        how = {"interpolation": self.of.interpolation, "antialias": self.of.antialias}
+        x = functional.resize(x, self.of.resize_size, **how)
+        x = functional.convert_image_dtype(functional.center_crop(x, self.of.crop_size))
+        mean, std = (torch.tensor(v).reshape(-1, 1, 1) for v in (self.of.mean, self.of.std))
+        return (x - mean) / std
 
 
 def channels_of(module: nn.Module) -> int | None:
@@ -429,64 +459,3 @@ def side_by_side(maps: list[Tensor]) -> Tensor:
         for x in maps
     ]
     return torch.cat(resized, 1).permute(0, 2, 3, 1).contiguous()
-
-
-# -- modules in pickles ----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Packed:
-    """A module as it is pickled: without weights, and these as bytes.
-
-    joblib compresses and maps arrays, and its caches know them again, which they do not with
-    tensors.
-    """
-
-    module: nn.Module
-    arrays: list[np.ndarray]
-
-    @classmethod
-    def of(cls, module: nn.Module) -> Packed:
-        """Return a module's packed copy."""
-        tensors = weights_of(module)
-        bare = {id(t): _bare(t) for t in tensors}
-        held = [t.detach().cpu().contiguous().reshape(-1).view(torch.uint8) for t in tensors]
-        return cls(copy.deepcopy(module, bare), [t.numpy() for t in held])
-
-    def unpacked(self) -> nn.Module:
-        """Return the module in host memory."""
-        tensors = weights_of(self.module)
-        pairs = zip(tensors, self.arrays, strict=True)
-        return copy.deepcopy(self.module, {id(t): _filled(t, array) for t, array in pairs})
-
-
-def weights_of(module: nn.Module) -> list[Tensor]:
-    """Return a module's parameters and buffers, each once."""
-    return [*module.parameters(), *module.buffers()]
-
-
-def _bare(tensor: Tensor) -> Tensor:
-    bare = torch.empty_like(tensor, device="meta", memory_format=torch.contiguous_format)
-    is_parameter = isinstance(tensor, nn.Parameter)
-    return nn.Parameter(bare, tensor.requires_grad) if is_parameter else bare
-
-
-def _filled(bare: Tensor, array: np.ndarray) -> Tensor:
-    held = torch.from_numpy(np.array(array)).view(bare.dtype).reshape(bare.shape)
-    return nn.Parameter(held, bare.requires_grad) if isinstance(bare, nn.Parameter) else held
-
-
-def same_module(a: nn.Module, b: Any) -> bool:
-    """Whether b is a module of the same parts and weights."""
-    if not isinstance(b, nn.Module):
-        return False
-    parts = [[(name, type(part)) for name, part in m.named_modules()] for m in (a, b)]
-    weights = weights_of(a), weights_of(b)
-    return (
-        parts[0] == parts[1]
-        and len(weights[0]) == len(weights[1])
-        and all(
-            x.dtype == y.dtype and torch.equal(x.cpu(), y.cpu())
-            for x, y in zip(*weights, strict=True)
-        )
-    )
