@@ -37,8 +37,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
             default="auto"
         - ``"mlp"``: fully connected, 512-256; vectors and small images.
         - ``"conv"``: three stride-2 convolutions, 32-64-128 channels, and their mirror image.
-        - ``"conv-bn"``: six convolutions up to 1024 channels with BatchNorm and LeakyReLU;
-          the largest.
+        - ``"conv-bn"``: six convolutions up to 1024 channels, BatchNorm, LeakyReLU; the largest.
         - ``"resnet"``: three stages of 64, 128 and 256 channels with a residual block each; for
           ``label_weight`` with many labels. All three get more stages for large images.
         - ``"auto"``: see Notes.
@@ -66,16 +65,13 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         ``model.Vamp(n_components=200)`` sets the number. Their KL term is estimated at one draw.
 
     posterior : {"normal", "iaf"} or PosteriorFamily, default="normal"
-        q(z|x). ``"normal"`` is independent normals; ``"iaf"`` pushes them through an inverse
-        autoregressive flow [7]_ of two steps, after which the dimensions depend on each other:
-        better likelihoods, dearer steps. ``model.IAF(n_steps=4)`` sets their number. The posterior
-        mean, in features and everywhere else, is then where the flow takes the mean of the normals,
-        and the standard deviation is by the flow's own scales there; the KL term is estimated at
-        one draw.
+        q(z|x). ``"normal"`` is independent normals; ``"iaf"`` pushes them through two steps of an
+        inverse autoregressive flow [7]_ (``model.IAF(n_steps=4)``): better likelihoods, dearer
+        steps, a KL term that is estimated at one draw. The posterior mean is then where the flow
+        takes the mean of the normals, the standard deviation by the flow's own scales there.
 
     beta : float, default=1.0
-        Weight of the KL term, 0 or more. 1 is the ELBO; smaller keeps more detail in the latent
-        mean.
+        Weight of the KL term, 0 or more. 1 is the ELBO; less keeps more detail in the mean.
 
     kl_warmup : float, default=0
         Epochs, 0 or more, over which the KL term's weight rises from 0 to ``beta``.
@@ -88,27 +84,25 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     importance_samples : int, default=1
         Posterior draws per sample and step, 1 or more. Above 1 training maximises the
         importance-weighted bound [2]_ instead of the ELBO: better likelihoods, a posterior that
-        fits them less closely, and as many passes through the decoder. The history's ``kl`` is
-        then what lies between weighted likelihood and bound.
+        fits less closely, dearer steps. ``kl`` is then weighted likelihood less bound.
 
     label_weight : float, default=0.0
         Above 0 the labels shape the latent space, too: a linear class head on the posterior mean
         is trained along with the ELBO [4]_, and y is needed, with -1 for samples without a label.
-        These are given the class that the head is sure of [5]_, so that few labels go a long way
-        where ``augment`` keeps classes apart. 1 weighs the cross-entropy like the ELBO per value
-        of a sample. The head behind must not take -1 for a class: fit it on the labelled rows, or
-        use ``VAEClassifier``.
+        These are given the class that the head is sure of [5]_, which helps where ``augment`` keeps
+        classes apart. 1 weighs the cross-entropy like the ELBO per value of a sample. The head
+        behind must not take -1 for a class: fit it on labelled rows, or use ``VAEClassifier``.
 
     augment : {"auto", "geometric", "natural"}, float, callable or None, default="auto"
-        Changes the images that the encoder sees in training, while the decoder rebuilds the
-        clean ones: the latent code forgets what the changes vary. ``"geometric"`` rotates,
-        shifts, scales, shears and bends; ``"natural"`` shifts, scales, mirrors and changes
-        colours. A number is a strength, 0 or more, 1 being customary for the kind of image. A
-        callable, such as any torchvision v2 transform, gets the batch, float (n, c, h, w) in
-        [0, 1], on the device (torchvision draws once per batch, the named ones once per image).
-        Rows of any range get normal noise with ``"auto"`` or a strength, at 1 half of each
-        column's scale. None for a plain VAE: mostly weaker features, and on images better
-        likelihoods and sharper reconstructions.
+        Changes the images that the encoder sees in training; the decoder rebuilds the clean ones
+        (of large images see Notes), so that the code forgets what the changes vary.
+        ``"geometric"`` rotates, shifts, scales, shears and bends; ``"natural"`` shifts, scales,
+        mirrors and changes colours. A number is a strength, 0 or more, 1 being customary for the
+        kind of image. A callable, such as any torchvision v2 transform, gets the batch, float
+        (n, c, h, w) in [0, 1], on the device (torchvision draws once per batch, the named ones
+        once per image). Rows of any range get normal noise, at strength 1 half of each column's
+        scale. None for a plain VAE: mostly weaker features, and on images better likelihoods and
+        sharper reconstructions.
 
     features : {"mean", "mean+std", "hidden"}, default="mean"
         What :meth:`transform` returns: the posterior mean (``z_dim`` columns); mean and standard
@@ -123,11 +117,10 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     symmetry : {None, "horizontal", "both"}, default=None
         Flips that make no difference to what an image shows: :meth:`transform` returns the average
         over the image and its flips, which do not change with them [6]_. ``"horizontal"`` (left and
-        right) for photographs, ``"both"`` (also top and bottom) for surfaces and what lies under
-        a microscope; None where left and right matter, as for digits, and where the features are
-        to be decoded: an average is the code of no image. Encoding takes two or four times as long;
-        training, reconstructions and scores know nothing of it. Can be changed after fit with
-        ``set_params``.
+        right) for photographs, ``"both"`` (also top and bottom) for surfaces and microscopy; None
+        where left and right matter, as for digits, and where the features are to be decoded: an
+        average is the code of no image. Encoding takes two or four times as long; nothing else
+        knows of it. Can be changed after fit with ``set_params``.
 
     max_epochs : int or "auto", default="auto"
         Passes over X, 1 or more. ``"auto"`` follows the size of X and of its images: see Notes.
@@ -172,10 +165,9 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         ``"reduce-overhead"`` is for small networks on an NVIDIA GPU: torch records CUDA graphs.
 
     callbacks : list, default=None
-        skorch callbacks, their classes, or tuples of a name and either. Clones share them, and each
-        fit works on shallow copies: what a callback holds, such as a logger or your list, is used
-        as it is, and what it sets of its own is in ``net_.callbacks_``. A search reaches
-        ``callbacks__name__parameter``.
+        skorch callbacks, their classes, or tuples of a name and either. Clones share them; each fit
+        works on shallow copies: what a callback holds, such as a logger, is used as it is, what it
+        sets of its own is in ``net_.callbacks_``. A search reaches ``callbacks__name__parameter``.
 
     memory : str or joblib.Memory, default=None
         Where to keep trainings: a folder, or an object with joblib's interface. ``fit`` then looks
@@ -188,7 +180,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     random_state : int, RandomState instance or None, default=None
         Weights, shuffling, posterior noise, augmentation and samples. The same int gives the
         same model, bit for bit on one CPU with one number of threads. torch's global generator is
-        left as it was; None draws one number from NumPy's, as everywhere in scikit-learn.
+        left as it was; None draws one number from NumPy's.
 
     verbose : int, default=0
         1: a progress bar. 2: a line per epoch. Either soon says how many minutes it will take.
@@ -211,7 +203,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         Samples shown in training, over all epochs and calls.
     n_active_ : int
         Latent dimensions in use: the posterior mean varies by more than a hundredth of the code's
-        variance [8]_. With none :meth:`fit` warns.
+        variance ([2]_, section 5.2). With none :meth:`fit` warns.
     device_ : torch.device
         Where the module is.
     n_features_in_ : int
@@ -228,11 +220,22 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     -----
     What ``"auto"`` stands for, by kind of data:
 
-    =====================  =================================  ==========  ====
+    =====================  =================================  ==========  ===========
+    X                      network                            likelihood  augment
+    =====================  =================================  ==========  ===========
+    grey images            Conv(batch_norm=True)              bernoulli   geometric
+    colour images          Conv(batch_norm=True)              gaussian    natural
+    images below 16 x 16   Conv((64, 128), batch_norm=True)   gaussian    by channels
+    images above 32 x 32   LinearBase(Conv(batch_norm=True))  gaussian    natural
+    uint8 and bool rows    mlp                                bernoulli   None
+    other rows             LinearBase(MLP((128,)))            gaussian    noise
+    =====================  =================================  ==========  ===========
+
     Of images above 32 x 32 pixels the decoder rebuilds the changed image (``Augment(target=)``),
     and grey ones are neither shifted nor scaled. ``max_epochs="auto"`` shows 600,000 samples, of
     such images 7,680,000 by the side, in 10 epochs (2 of such) to 200. ``batch_size="auto"`` is the
-    power of two, 16 to 256, that makes 2,000 steps or a few more of these. Rows count as small.
+    power of two, 16 to 256, that makes 2,000 steps or a few more of these. Rows count as small;
+    those that start from a linear base get a quarter of the epochs, 10 at least.
 
     From 20,000 rows on the MLP is the larger one, 512-256. Rows of any range are centred and scaled
     inside the model: to the columns' standard deviation, and to less where a column is nearly
@@ -255,7 +258,6 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
        SCIA 2005.
     .. [7] Kingma et al., "Improved Variational Inference with Inverse Autoregressive Flow",
        NeurIPS 2016, https://arxiv.org/abs/1606.04934
-    .. [8] Burda et al. [2]_, section 5.2.
 
     Examples
     --------
