@@ -3,8 +3,8 @@ A folder of photographs, a backbone, and three labels a class
 =============================================================
 
 Photographs of 128 pixels in a folder, few of them labelled: a frozen, pre-trained network turns
-each into features, and scikit-learn does the rest. ``BackboneTransformer`` is that network as a
-step of the pipeline.
+each into features, and ``VAEClassifier`` learns from the labelled and the unlabelled ones.
+``BackboneTransformer`` is that network as a step of the pipeline.
 """
 
 # %%
@@ -18,14 +18,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image
 from sklearn.datasets import load_sample_images
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import ConfusionMatrixDisplay
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torchvision.models import MobileNet_V3_Small_Weights
 
-from sklearn_vae import BackboneTransformer
+from sklearn_vae import BackboneTransformer, VAEClassifier
 from sklearn_vae.datasets import ImageReader, load_image_folder
 
 rng = np.random.default_rng(0)
@@ -41,11 +39,14 @@ for name, photograph in {"temple": temple, "flower": flower, "stripes": stripes}
         Image.fromarray(piece.astype(np.uint8)).save(Path(folder.name, name, f"{i:02}.jpg"))
 
 # %%
-# From here on it is as with any folder whose subfolders are the classes. Three images a class are
-# for training.
+# From here on it is as with any folder whose subfolders are the classes. Three images a class keep
+# their labels; the other training images have -1, which means unlabelled.
 
 paths, y = load_image_folder(folder.name, return_X_y=True)
-train, test, y_train, y_test = train_test_split(paths, y, train_size=9, stratify=y, random_state=0)
+train, test, y_train, y_test = train_test_split(paths, y, test_size=30, stratify=y, random_state=0)
+few = np.full(len(train), -1)
+for label in np.unique(y_train):
+    few[np.flatnonzero(y_train == label)[:3]] = label
 
 # %%
 # The backbone comes from torchvision by its name, with its own preprocessing, here at 96 pixels
@@ -58,8 +59,8 @@ smaller = MobileNet_V3_Small_Weights.DEFAULT.transforms(resize_size=96, crop_siz
 backbone = BackboneTransformer(
     "mobilenet_v3_small", weights=None, layers="features.3", preprocessing=smaller
 )
-model = make_pipeline(ImageReader(size=128), backbone, StandardScaler(), LogisticRegression())
-model.fit(train, y_train)
+model = make_pipeline(ImageReader(size=128), backbone, VAEClassifier(random_state=0))
+model.fit(train, few)
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
 images = model[0].transform(test[:16])
@@ -71,7 +72,6 @@ plt.show()
 # %%
 # The backbone learns nothing, so that features may be computed once, and many heads tried on them:
 # ``Z = model[:2].transform(paths)``. In a search ``BackboneTransformer(memory="cache")`` does that.
-# A VAE behind the backbone is one of rows: ``make_pipeline(backbone, VAETransformer(),
-# LogisticRegression())``.
+# Where all images have labels, any head of scikit-learn's stands behind the backbone.
 
 folder.cleanup()
