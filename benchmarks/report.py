@@ -537,11 +537,11 @@ def paired(cell: dict[str, dict[int, float]], name: str, base: str) -> tuple[flo
     return statistics.fmean(ahead), error
 
 
-def few_labels_cells(name: str) -> Records:
+def few_labels_cells(*names: str) -> Records:
     """Return mean balanced accuracies in % by number of labels."""
-    records = [r for r in take(name) if "draw" in r]
+    records = [r for r in take(*names) if "draw" in r]
     counted = each(records, column=lambda r: f"{r['labels']}")
-    rows = "data", "backbone", "contender"
+    rows = [key for key in ("data", "backbone", "contender") if any(r[key] for r in records)]
     return pivot(counted, rows, "column", "balanced_accuracy", one_digit)
 
 
@@ -648,6 +648,7 @@ TABLES: dict[str, Callable[[], Records]] = {
     "classes_fashion": lambda: anomalies("Fashion-MNIST class", "normal", "one_class"),
     "few_labels_summary": few_labels_summary,
     "few_labels_main": lambda: few_labels_cells("few_labels/main"),
+    "few_labels_images": lambda: few_labels_cells("few_labels/images", "few_labels/images_steel"),
     **{
         make.__name__: make
         for make in (
