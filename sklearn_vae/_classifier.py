@@ -7,14 +7,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from scipy.special import softmax
+from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import accuracy_score
 from sklearn.utils import Tags, check_random_state, get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from ._inner_vae import seeded_clone, unfrozen
+from ._inner_vae import read, seeded_clone, unfrozen
 from ._transformer import VAETransformer
 from .classification import fit_pool
 from .input._labels import (
@@ -220,10 +220,7 @@ class VAEClassifier(
         ValueError
             When X differs from the fitted data in shape, dtype or range.
         """
-        check_is_fitted(self)
-        codec = self.vae_.codec_
-        scores = codec.apply(_read(self.vae_, X), self.scorer(codec))
-        return np.asarray(softmax(scores.astype(np.float64), axis=1))
+        return np.asarray(softmax(self._scores(X), axis=1))
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithm of the probability of each class.
@@ -238,7 +235,7 @@ class VAEClassifier(
         log_probabilities : ndarray of shape (n, n_classes), float64
             In the order of ``classes_``.
         """
-        return np.log(self.predict_proba(X))
+        return np.asarray(log_softmax(self._scores(X), axis=1))
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most likely class.
@@ -253,8 +250,8 @@ class VAEClassifier(
         y : ndarray of shape (n,)
             Labels out of ``classes_``, never -1.
         """
-        probabilities = self.predict_proba(X)
-        return np.asarray(self.classes_[probabilities.argmax(1)])
+        best = self._scores(X).argmax(1)
+        return np.asarray(self.classes_[best])
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy on the rows that have a label.
@@ -297,13 +294,19 @@ class VAEClassifier(
         features, pool = _features_of(self.vae_, codec), self.pool_
         return lambda raw: pool.scores(*features(raw))
 
+    def _scores(self, X: Any) -> np.ndarray:
+        """Return log-probabilities but for a constant of each row, (n, n_classes), float64."""
+        check_is_fitted(self)
+        codec = self.vae_.codec_
+        return codec.apply(read(self.vae_, X), self.scorer(codec)).astype(np.float64)
+
     def _fitted_vae(
         self, X: Any, labels: np.ndarray, rng: np.random.RandomState, tasks: FitTasks
     ) -> tuple[VAETransformer, Rows]:
         """Return the VAE, trained where it is a template, and X as it sees it."""
         if isinstance(self.vae, FrozenEstimator):
             vae = unfrozen(self.vae)
-            data = _read(vae, X)
+            data = read(vae, X)
             check_length(labels, len(data))
             return vae, data
         vae = seeded_clone(VAETransformer() if self.vae is None else self.vae, rng)
@@ -312,7 +315,7 @@ class VAEClassifier(
         check_length(labels, len(data))
         with tasks.part("vae", vae):
             vae.fit(X, labels)
-        return vae, _read(vae, X)
+        return vae, data
 
     @staticmethod
     def _features(vae: VAETransformer, data: Rows) -> tuple[np.ndarray, np.ndarray]:
@@ -329,11 +332,6 @@ class VAEClassifier(
         tags = super().__sklearn_tags__()
         tags.input_tags = get_tags(VAETransformer()).input_tags
         return tags
-
-
-def _read(vae: VAETransformer, X: Any) -> Rows:
-    """Return the checked samples of an X after fit."""
-    return vae.codec_.read(X, names_of=vae, in_place=True)
 
 
 def _features_of(

@@ -13,7 +13,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Tags, check_random_state, get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from ._inner_vae import seeded_clone, unfrozen
+from ._inner_vae import read, seeded_clone, unfrozen
 from ._transformer import VAETransformer
 from .detection import (
     STATISTICS,
@@ -229,7 +229,7 @@ class VAEDetector(
         """
         check_is_fitted(self)
         self._validate_params()
-        data = _read(self.vae_, X)
+        data = read(self.vae_, X)
         statistics, keys = measure(data, [(vae.codec_, self.method) for vae in self.vaes_])
         return self._cross_fitted[self.method](statistics, self._row_folds(keys))
 
@@ -331,7 +331,7 @@ class VAEDetector(
         def errors(raw: torch.Tensor) -> torch.Tensor:
             return torch.stack([squared_errors(vae.codec_, raw) for vae in self.vaes_]).mean(0)
 
-        return vae.codec_.apply(_read(vae, X), errors)
+        return vae.codec_.apply(read(vae, X), errors)
 
     def _fitted(self, X: Any, tasks: FitTasks) -> dict[str, Any]:
         """Return what fit learns, by attribute."""
@@ -390,7 +390,7 @@ class VAEDetector(
     ) -> tuple[list[VAETransformer], Rows, np.ndarray]:
         """Return the VAE, X as it sees it, and folds for the densities."""
         vae = unfrozen(frozen)
-        data = _read(vae, X)
+        data = read(vae, X)
         if len(data) < LEAST_ROWS:
             raise ValueError(f"X has {len(data)} sample(s); at least {LEAST_ROWS} are needed.")
         return [vae], data, draw_folds(len(data), N_FOLDS, np.random.RandomState(0))
@@ -427,8 +427,3 @@ class VAEDetector(
         tags = super().__sklearn_tags__()
         tags.input_tags = get_tags(VAETransformer()).input_tags
         return tags
-
-
-def _read(vae: VAETransformer, X: Any) -> Rows:
-    """Return the checked samples of an X after fit."""
-    return vae.codec_.read(X, names_of=vae, in_place=True)

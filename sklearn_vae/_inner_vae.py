@@ -10,6 +10,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ._transformer import VAETransformer
+from .input._rows import Rows
 
 
 def unfrozen(frozen: FrozenEstimator) -> VAETransformer:
@@ -28,3 +29,8 @@ def seeded_clone(estimator: Any, rng: np.random.RandomState) -> Any:
     seeds = {name: int(rng.randint(2**31 - 1)) for name in states}
     estimator.set_params(**{k: v for k, v in seeds.items() if params[k] is None})
     return estimator  # set_params of a FrozenEstimator returns None
+
+
+def read(vae: VAETransformer, X: Any) -> Rows:
+    """Return the checked samples of an X after fit; tensors on the VAE's GPU stay there."""
+    return vae.codec_.read(X, names_of=vae, in_place=True)

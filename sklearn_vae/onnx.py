@@ -397,6 +397,9 @@ def _fill_gaps(graph: onnx.GraphProto, prefix: str) -> None:
     gaps = [(node, i) for node in graph.node for i, name in enumerate(node.input) if not name]
     for node, i in gaps:
         if node.op_type != "Resize":
-            raise NotImplementedError(f"skl2onnx cannot sort {node.op_type} with inputs left out.")
+            raise NotImplementedError(  # of those that torch exports only Resize has been met
+                f"skl2onnx cannot sort {node.op_type} with inputs left out. Export the VAE alone: "
+                "sklearn_vae.onnx.to_onnx(vae)."
+            )
         node.input[i] = empty.name
     graph.initializer.extend([empty] if gaps else [])

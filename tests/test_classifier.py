@@ -1,5 +1,8 @@
 """VAEClassifier: -1 by scikit-learn's convention, what it nests in, what it refuses."""
 
+import copy
+from dataclasses import replace
+
 import joblib
 import numpy as np
 import pandas as pd
@@ -88,6 +91,14 @@ def test_probabilities_agree_with_predictions(digits, fitted):
     assert_allclose(p.sum(1), 1)
     assert_array_equal(fitted.classes_[p.argmax(1)], fitted.predict(X))
     assert_allclose(fitted.predict_log_proba(X), np.log(p))
+
+
+def test_log_probabilities_are_finite_where_probabilities_are_0(fitted, digits):
+    sure = copy.deepcopy(fitted)
+    sure.pool_ = replace(sure.pool_, weights=sure.pool_.weights * 1e5)
+    X, _ = digits
+    assert (sure.predict_proba(X) == 0).any()
+    assert np.isfinite(sure.predict_log_proba(X)).all()
 
 
 def test_without_minus_one_it_is_supervised(digits, vae):
