@@ -27,7 +27,10 @@ from sklearn_vae import BackboneTransformer
 
 WEIGHTS = Path(os.environ.get("SKLEARN_VAE_WEIGHTS") or DATA.parent / "weights").expanduser()
 CACHE = Path(os.environ.get("SKLEARN_VAE_CACHE") or Path(tempfile.gettempdir(), "backbones"))
-SIDES = {"lite0": {"cifar10": 96, "svhn": 96, "pneumoniamnist": 96}, "mobilenet": {}}
+SIDES = {
+    "lite0": {"cifar10": 96, "svhn": 96, "pneumoniamnist": 96, "magnetic_tile_192": 192},
+    "mobilenet": {"magnetic_tile_192": 192},
+}
 """Pixels that a set is resized to; 128 unless said."""
 
 

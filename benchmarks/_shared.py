@@ -38,6 +38,11 @@ def as_rows(X: np.ndarray) -> np.ndarray:
     return X.reshape(len(X), -1).astype(np.float32) / (255 if X.dtype == np.uint8 else 1)
 
 
+def at_one_length(Z: np.ndarray) -> np.ndarray:
+    """Return rows brought to one length."""
+    return Z * np.sqrt(Z.shape[1] / np.maximum(np.square(Z).sum(1, keepdims=True), 1e-12))
+
+
 def draw_labels(y: np.ndarray, n: int, seed: int) -> np.ndarray:
     """Return n rows, the same number of each class."""
     rng = np.random.default_rng([n, seed])

@@ -537,17 +537,24 @@ def paired(cell: dict[str, dict[int, float]], name: str, base: str) -> tuple[flo
     return statistics.fmean(ahead), error
 
 
+def latest(*names: str) -> Records:
+    """Return the records of draws; one that a later file has anew counts there."""
+    keys = ("data", "backbone", "contender", "labels", "draw")
+    found = {tuple(r[key] for key in keys): r for r in take(*names) if "draw" in r}
+    return list(found.values())
+
+
 def few_labels_cells(*names: str) -> Records:
     """Return mean balanced accuracies in % by number of labels."""
-    records = [r for r in take(*names) if "draw" in r]
+    records = latest(*names)
     counted = each(records, column=lambda r: f"{r['labels']}")
     rows = [key for key in ("data", "backbone", "contender") if any(r[key] for r in records)]
     return pivot(counted, rows, "column", "balanced_accuracy", one_digit)
 
 
-def few_labels_summary(name: str = "few_labels/main", base: str = LR) -> Records:
+def few_labels_summary(*names: str, base: str = LR) -> Records:
     """Return ranks on the draws that all have, the worst cells, log losses and seconds."""
-    records = [r for r in take(name) if "draw" in r]
+    records = latest(*names)
     right, lost = (by_cell(records, key) for key in ("balanced_accuracy", "log_loss"))
     contenders = list(dict.fromkeys(r["contender"] for r in records))
     ranks: dict[str, list[float]] = {name: [] for name in contenders}
@@ -597,6 +604,7 @@ STAGES = {
     "features: standardised": "all, standardised",
 }
 MODELS = ("default", "prior='mixture'", "prior='vamp'", "posterior='iaf'", "importance_samples=5")
+FEW_LABELS = tuple(f"few_labels/{name}" for name in ("main", "mixture", "self_training"))
 ERRORS = tuple(f"sizes/{name}" for name in ("error_32", "error_64", "signs", "steel"))
 TABLES: dict[str, Callable[[], Records]] = {
     "sizes_error": lambda: sizes_error(take(*ERRORS)),
@@ -646,8 +654,8 @@ TABLES: dict[str, Callable[[], Records]] = {
     ),
     "classes_mnist": lambda: anomalies("MNIST class", "normal", "mnist"),
     "classes_fashion": lambda: anomalies("Fashion-MNIST class", "normal", "one_class"),
-    "few_labels_summary": few_labels_summary,
-    "few_labels_main": lambda: few_labels_cells("few_labels/main"),
+    "few_labels_summary": lambda: few_labels_summary(*FEW_LABELS),
+    "few_labels_main": lambda: few_labels_cells(*FEW_LABELS),
     "few_labels_images": lambda: few_labels_cells("few_labels/images", "few_labels/images_steel"),
     **{
         make.__name__: make
