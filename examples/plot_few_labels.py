@@ -56,7 +56,7 @@ for i, n in enumerate(per_class):
 
 # %%
 # Mean and standard deviation over the draws. The more labels, the less it matters what was learnt
-# from images without: on the right the curves meet.
+# from images without. On the right an SVC is ahead of ``VAEClassifier``, which is made for few.
 
 figure, ax = plt.subplots(figsize=(7, 4.6), layout="constrained")
 styles = ["s:", "d--", "o-", "^-"]

@@ -42,8 +42,10 @@ for name, photograph in {"temple": temple, "flower": flower, "stripes": stripes}
 # From here on it is as with any folder whose subfolders are the classes. Three images a class keep
 # their labels; the other training images have -1, which means unlabelled.
 
-paths, y = load_image_folder(folder.name, return_X_y=True)
-train, test, y_train, y_test = train_test_split(paths, y, test_size=30, stratify=y, random_state=0)
+photographs = load_image_folder(folder.name)
+train, test, y_train, y_test = train_test_split(
+    photographs.data, photographs.target, test_size=30, stratify=photographs.target, random_state=0
+)
 few = np.full(len(train), -1)
 for label in np.unique(y_train):
     few[np.flatnonzero(y_train == label)[:3]] = label
@@ -66,12 +68,14 @@ figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
 images = model[0].transform(test[:16])
 axes[0].imshow(np.vstack([np.hstack(images[i : i + 4]) for i in range(0, 16, 4)]))
 axes[0].axis("off")
-ConfusionMatrixDisplay.from_estimator(model, test, y_test, ax=axes[1], cmap="Blues", colorbar=False)
+ConfusionMatrixDisplay.from_estimator(
+    model, test, y_test, display_labels=photographs.target_names, ax=axes[1], colorbar=False
+)
 plt.show()
 
 # %%
 # The backbone learns nothing, so that features may be computed once, and many heads tried on them:
-# ``Z = model[:2].transform(paths)``. In a search ``BackboneTransformer(memory="cache")`` does that.
+# ``Z = model[:2].transform(train)``. In a search ``BackboneTransformer(memory="cache")`` does that.
 # Where all images have labels, any head of scikit-learn's stands behind the backbone.
 
 folder.cleanup()

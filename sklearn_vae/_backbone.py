@@ -85,8 +85,8 @@ class BackboneTransformer(
     layers : str, list of str or None, default=None
         Names of submodules whose outputs are the features, as ``named_modules`` has them. Those of
         several are concatenated. None is what goes into the layer that tells the classes, for a
-        model by name, and the output of a module. With ``pool=None`` it is the last map of a model
-        by name.
+        model by name, and the output of a module: a classifier's are its logits, so name the layer
+        before, such as ``"avgpool"``. With ``pool=None`` it is the last map of a model by name.
 
     pool : "mean" or None, default="mean"
         ``"mean"`` averages maps over the image, and tokens over all tokens, to rows
@@ -126,7 +126,7 @@ class BackboneTransformer(
         Shape, layout and dtype of the fitted X.
     n_features_in_ : int
         Number of values in one sample of the fitted X.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns of X, where it has any that are all strings.
 
     See Also

@@ -290,6 +290,11 @@ class VAEClassifier(
         ----------
         codec : Codec
             The VAE's, or a copy of it on another device.
+
+        Returns
+        -------
+        scores : callable
+            From a tensor of raw samples to log-probabilities but for a constant of each row.
         """
         features, pool = _features_of(self.vae_, codec), self.pool_
         return lambda raw: pool.scores(*features(raw))

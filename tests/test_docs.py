@@ -53,6 +53,14 @@ def test_an_example_compiles_and_can_be_found(path):
     assert f"(../examples/{path.name})" in (ROOT / "docs/user_guide.md").read_text(encoding="utf-8")
 
 
+def test_the_picture_of_the_house_names_what_there_is():
+    text = (ROOT / "docs/images/house.svg").read_text(encoding="utf-8")
+    named = re.findall(r"(?:\w+/)?\w+\.py|\w+/(?=[:<])", text)
+    assert len(named) > 10
+    for name in named:
+        assert (ROOT / "sklearn_vae" / name).exists(), name
+
+
 def test_the_guides_own_parts_train():
     """A prior, a posterior and a likelihood as the guide writes them."""
     text = (ROOT / "docs/user_guide.md").read_text(encoding="utf-8")

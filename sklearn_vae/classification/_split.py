@@ -78,6 +78,7 @@ class LabelledSplit(BaseCrossValidator):
         Returns
         -------
         n : int
+            Of ``cv``, for the labelled rows.
         """
         labels = None
         if y is not None:
