@@ -18,6 +18,7 @@ from ._backbone import BackboneTransformer
 from ._classifier import VAEClassifier
 from ._detector import VAEDetector
 from ._transformer import VAETransformer
+from .datasets import ImageReader
 from .input._spec import check_same
 from .model._codec import Codec, OfChunk
 
@@ -38,6 +39,8 @@ MIN_OPSET = 18
 """What torch's exporter writes; it converts upward only."""
 CLASSIFIER = "SklearnVAEClassifier"
 DETECTOR = "VAEDetector has no ONNX form; its VAEs have: [to_onnx(vae) for vae in detector.vaes_]."
+READER = "ImageReader has no ONNX form. Convert what is behind it: pipeline[1:], with images as X."
+REFUSED = {VAEDetector: DETECTOR, ImageReader: READER}
 SAMPLER = "VAEAugmenter as a sampler has no ONNX form. Convert the other steps: make_pipeline(...)."
 
 
@@ -142,14 +145,20 @@ def register() -> None:
     for step in (VAETransformer, BackboneTransformer):
         update_registered_converter(step, _alias(step), _set_shape, _convert, parser=_parse)
     update_registered_converter(
-        VAEClassifier, CLASSIFIER, _set_class_shapes, _convert_classifier, parser=_parse_classifier
+        VAEClassifier,
+        CLASSIFIER,
+        _set_class_shapes,
+        _convert_classifier,
+        parser=_parse_classifier,
+        options={"zipmap": [False]},  # as other classifiers are asked for arrays
     )
     for kind in (FrozenEstimator, VAEAugmenter):
         alias = f"SklearnInner{kind.__name__}"
         update_registered_converter(
             kind, alias, _any_shape, _convert_inner, parser=_parse_inner, options="passthrough"
         )
-    update_registered_parser(VAEDetector, _refuse)
+    for kind in REFUSED:
+        update_registered_parser(kind, _refuse)
 
 
 def _remedy(estimator: Any) -> str:
@@ -285,7 +294,7 @@ def _any_shape(operator: Operator) -> None:
 
 
 def _refuse(scope: Scope, model: Any, inputs: list[Any], custom_parsers: Any = None) -> None:
-    raise TypeError(DETECTOR)
+    raise TypeError(REFUSED[type(model)])
 
 
 def _set_shape(operator: Operator) -> None:
