@@ -69,7 +69,13 @@ images = model[0].transform(test[:16])
 axes[0].imshow(np.vstack([np.hstack(images[i : i + 4]) for i in range(0, 16, 4)]))
 axes[0].axis("off")
 ConfusionMatrixDisplay.from_estimator(
-    model, test, y_test, display_labels=photographs.target_names, ax=axes[1], colorbar=False
+    model,
+    test,
+    y_test,
+    display_labels=photographs.target_names,
+    ax=axes[1],
+    colorbar=False,
+    cmap="Blues",
 )
 plt.show()
 

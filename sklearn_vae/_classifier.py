@@ -198,7 +198,7 @@ class VAEClassifier(
 
     @property
     def weights_(self) -> np.ndarray:
-        """What the plain head and the mixture count."""
+        """What the plain head and the mixture count; 0.5 and 0.1 where no label was held out."""
         check_is_fitted(self)
         return self.pool_.weights
 

@@ -6,7 +6,7 @@ import sys
 
 REPORT = """
 import json, sys, warnings
-import numpy, sklearn, sklearn.model_selection, skorch, skorch.callbacks, torch, tqdm.auto
+import numpy, sklearn, sklearn.model_selection, skorch, skorch.callbacks, torch
 before = set(sys.modules)
 def state():
     return [
@@ -21,7 +21,8 @@ kept = json.dumps(state(), default=str)
 import sklearn_vae, sklearn_vae.inspection
 changed = json.dumps(state(), default=str) != kept
 new = {name.partition(".")[0] for name in set(sys.modules) - before}
-print(json.dumps({"new": sorted(new), "changed": changed}))
+bars = "tqdm.auto" in sys.modules  # warns in a notebook without ipywidgets
+print(json.dumps({"new": sorted(new), "changed": changed, "bars": bars}))
 """
 
 
@@ -42,4 +43,5 @@ def test_import_brings_no_optional_package_and_changes_no_setting():
     }
     assert not heavy & set(report["new"])
     assert not report["changed"]
+    assert not report["bars"]
     assert done.stderr == ""

@@ -15,7 +15,6 @@ import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
-from tqdm.auto import tqdm
 
 from ..utils._doc_link import DocLinkMixin
 from ..utils._memory import memory_explained
@@ -212,8 +211,11 @@ class ImageReader(TransformerMixin, DocLinkMixin, BaseEstimator):
         wanted = takewhile(lambda _: not other, paths)
         jobs = (delayed(_try_to_read)(path, size, self.aspect, self.mode) for path in wanted)
         results = Parallel(self.n_jobs, require="sharedmem", return_as="generator")(jobs)
-        bar = tqdm(results, "Reading images", len(paths), unit="file", disable=not self.verbose)
-        for i, result in enumerate(bar):
+        if self.verbose:
+            from tqdm.auto import tqdm  # which in a notebook without ipywidgets warns
+
+            results = tqdm(results, "Reading images", len(paths), unit="file")
+        for i, result in enumerate(results):
             if isinstance(result, str):
                 unreadable[paths[i]] = result
                 continue

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from skorch.callbacks import Callback
-from tqdm.auto import tqdm
 
 SHOWN = (
     *("train_loss", "valid_loss", "train_log_likelihood", "train_kl"),
@@ -87,6 +86,8 @@ class ProgressBar(Progress):
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         """Open a bar as long as the planned training."""
+        from tqdm.auto import tqdm  # which in a notebook without ipywidgets warns
+
         super().on_train_begin(net, **kwargs)
         self.bar_ = tqdm(total=net.n_steps, desc=f"VAE ({_where(net)})", unit="step", leave=True)
 
