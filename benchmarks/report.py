@@ -50,6 +50,11 @@ def load(name: str) -> dict[str, Any]:
     return payload
 
 
+def exists(name: str) -> bool:
+    """Return whether a benchmark has written that file."""
+    return (RESULTS / f"{name}.json").exists()
+
+
 def take(*names: str, **where: Any) -> Records:
     """Return the records of files whose values are the given one, or among the given ones.
 
@@ -383,6 +388,13 @@ def surfaces() -> Records:
     return pivot(records, (key,), "contender", "AUROC", mean)
 
 
+def defects() -> Records:
+    """AUROC in % by an image's worst places, beside whole images; of steel the mean over classes."""
+    names = ("local_tiles", "local_tiles_pixels", "local_solar", "local_steel")
+    records = take(*(f"anomaly/{name}" for name in names if exists(f"anomaly/{name}")))
+    return pivot(records, ("of", "by", "method"), "data", "AUROC", mean)
+
+
 # -- speed -----------------------------------------------------------------------------------------
 
 
@@ -661,7 +673,7 @@ TABLES: dict[str, Callable[[], Records]] = {
         make.__name__: make
         for make in (
             *(all_labels, small_sets, readme, labels, ablation_labels, labels_all),
-            *(few_ten, few_more, online, alarm_rates, surfaces),
+            *(few_ten, few_more, online, alarm_rates, surfaces, defects),
         )
     },
     "rows_summary": lambda: rows_summary(take("rows/main")),
@@ -702,7 +714,7 @@ def table(name: str) -> str:
         return markdown_table(TABLES[name]())
     script, _, part = name.partition("_")
     path = f"{script}/{part or 'main'}"
-    if not (RESULTS / f"{path}.json").exists():
+    if not exists(path):
         return "Not measured yet."
     return f"{markdown_table(TIMED[name](load(path)['results']))}\n\n{machine(path)}"
 

@@ -30,8 +30,9 @@ from .nn._backbone import (
     resolve_weights,
     torchvision_model,
 )
-from .nn._device import exact_inference, resolve_device, to_device
+from .nn._device import exact_inference, resolve_device, to_device, to_host
 from .nn._packed import Packed, same_module
+from .nn._scaling import Scaling
 from .training._precision import has_fast_bfloat16
 from .utils._at_once import fitted_at_once
 from .utils._doc_link import DocLinkMixin
@@ -340,6 +341,29 @@ class BackboneTransformer(
         module, device = self.module_, self.device_
         n_rows = rows_at_once(module.settings.input_shape)
         return apply_by_chunks(data, lambda raw: module(to_device(raw, device)), device, n_rows)
+
+    def grids(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the features of images of any size, for estimators that read images themselves.
+
+        Parameters
+        ----------
+        images : torch.Tensor of shape (n, channels, height, width)
+            Checked, with channels and dtype as fit saw them.
+
+        Returns
+        -------
+        features : torch.Tensor of shape (n, h, w, n_features)
+            In host memory.
+        """
+        with exact_inference():
+            found = self.module_(to_device(images, self.device_), self.scaling_of(images))
+        return to_host(found)()
+
+    def scaling_of(self, images: torch.Tensor) -> Scaling:
+        """Return what takes images (n, channels, height, width) of any size to [0, 1]."""
+        shape = tuple(images.shape[1:])
+        spec = replace(self.spec_, shape=shape, raw_shape=shape, channels_last=False)
+        return spec.scaling(standardise=False)
 
     @property
     def _n_features_out(self) -> int:

@@ -3,31 +3,48 @@
 from __future__ import annotations
 
 import warnings
-from numbers import Real
+from collections.abc import Sequence
+from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, OutlierMixin, clone
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, OutlierMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Tags, check_random_state, get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from ._inner_vae import read, seeded_clone, unfrozen
+from ._backbone import BackboneTransformer
+from ._inner_vae import (
+    LEAST_ROWS,
+    N_VAES,
+    frozen_rows,
+    read,
+    seeded_clone,
+    template_of,
+    train_on_halves,
+    unfrozen,
+)
 from ._transformer import VAETransformer
 from .detection import (
+    LOCAL,
     STATISTICS,
+    Cutter,
     DetectorMethod,
+    LocalScores,
     RowFolds,
+    Windows,
     cross_fit,
+    cutter_of,
     draw_folds,
     measure,
+    patches_of,
     squared_errors,
 )
+from .input._pictures import read_pictures
 from .input._row_keys import shared_rows
-from .input._rows import Rows, rows_of
-from .input._spec import DARK_WARNING
-from .training._amount import resolve_batch_size, resolve_epochs
+from .input._rows import ArrayDataset
+from .input._spec import MIN_SIDE
 from .utils._doc_link import DocLinkMixin
 from .utils._recipes import NestedParamsMixin
 from .utils._sklearn_compat import (
@@ -35,16 +52,14 @@ from .utils._sklearn_compat import (
     FitTasks,
     Interval,
     StrOptions,
-    check_params,
     fit_context,
     part_tasks,
 )
 
-N_VAES, N_FOLDS = 2, 4
-"""Two VAEs, of half the rows each, train as long as one of all rows; densities, which cost little,
-are fitted without one fold of four each."""
-LEAST_ROWS = 4
-"""Two for each of two VAEs."""
+Patches = int | BackboneTransformer
+"""One way to cut an image."""
+Fitted = tuple[list[VAETransformer], int, np.ndarray, dict[str, Any]]
+"""VAEs, number of samples, keys of what the VAEs are to have seen none of, fitted attributes."""
 
 
 class VAEDetector(
@@ -84,6 +99,15 @@ class VAEDetector(
         there: 0 is the median, -1 a standard deviation below. Can be changed after fit with
         ``set_params``, and so can ``contamination``.
 
+    patches : int, BackboneTransformer, list of these or None, default=None
+        What images are cut into, to find defects that are small beside the image. None looks at
+        images as a whole. An int cuts squares of so many pixels a side, 8 or more, which overlap. A
+        ``BackboneTransformer(pool=None)`` takes the cells of its grid, a row of features each. The
+        VAEs learn what these look like, wherever they are; an image's score is that of its most
+        unusual places, and :meth:`score_map` says where they are. Of several, each has VAEs of its
+        own, and their maps are averaged. Images may then differ in size, and X be a list of arrays
+        or of paths, which are read one at a time.
+
     contamination : float, default=0.1
         Share of *new* normal samples that ``predict`` calls outliers, in (0, 0.5], and of the
         training data that ``fit_predict`` does. It sets ``offset_`` and nothing else.
@@ -94,13 +118,14 @@ class VAEDetector(
     Attributes
     ----------
     vaes_ : list of VAETransformer
-        The VAEs behind the scores: two, each trained on its half of X; or the frozen one.
+        The VAEs behind the scores: two, each trained on its half of X; or the frozen one. Two for
+        each of several ``patches``.
     vae_ : VAETransformer
         The first of them.
     offset_ : float
         ``decision_function`` is ``score_samples - offset_``: negative for outliers.
     n_features_in_ : int
-        Values in one sample.
+        Values in one sample; with ``patches`` in one patch or cell.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Column names, where X was a data frame.
 
@@ -153,6 +178,10 @@ class VAEDetector(
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "vae": [VAETransformer, FrozenEstimator, None],
         "method": [StrOptions(set(STATISTICS))],
+        "patches": [
+            Interval(Integral, MIN_SIDE, None, closed="left"),
+            *(BackboneTransformer, list, tuple, None),
+        ],
         "contamination": [Interval(Real, 0, 0.5, closed="right")],
         "random_state": ["random_state"],
     }
@@ -162,11 +191,13 @@ class VAEDetector(
         vae: VAETransformer | FrozenEstimator | None = None,
         *,
         method: DetectorMethod = "path",
+        patches: Patches | Sequence[Patches] | None = None,
         contamination: float = 0.1,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.vae = vae
         self.method = method
+        self.patches = patches
         self.contamination = contamination
         self.random_state = random_state
 
@@ -177,7 +208,8 @@ class VAEDetector(
         Parameters
         ----------
         X : array-like, torch.Tensor or torch.utils.data.Dataset
-            Samples in a form that :meth:`VAETransformer.fit` takes.
+            Samples in a form that :meth:`VAETransformer.fit` takes. With ``patches`` images, also a
+            list of arrays or of paths.
         y : Ignored
             Not used; present for the scikit-learn API.
 
@@ -189,7 +221,8 @@ class VAEDetector(
         Raises
         ------
         ValueError, FloatingPointError
-            As :meth:`VAETransformer.fit`, and for fewer than four samples.
+            As :meth:`VAETransformer.fit`, for fewer than four samples, for images smaller than
+            ``patches``, of several numbers of channels, and for files that cannot be read.
         TypeError
             For a frozen estimator that is no VAETransformer.
 
@@ -200,8 +233,9 @@ class VAEDetector(
             (``predict`` warns of one that was set since);
             and when the frozen VAE was trained on rows of X, as far as it remembers them.
         """
-        n_trained = 0 if isinstance(self.vae, FrozenEstimator) else N_VAES
-        tasks = part_tasks(self, self, X, y, n_trained)
+        frozen = isinstance(self.vae, FrozenEstimator)
+        n_kinds = len(patches_of(self.patches, frozen=frozen)) or 1
+        tasks = part_tasks(self, self, X, y, 0 if frozen else N_VAES * n_kinds)
         fitted = self._fitted(X, tasks)
         kept = {k: v for k, v in self.__dict__.items() if k != "feature_names_in_"}
         self.__dict__ = {**kept, **fitted}  # in one step: an interrupt leaves the old or the new
@@ -229,16 +263,20 @@ class VAEDetector(
         """
         check_is_fitted(self)
         self._validate_params()
+        if self._local is not None:
+            return self._local.score(read_pictures(X, self._local.form), self.method)
         data = read(self.vae_, X)
-        statistics, keys = measure(data, [(vae.codec_, self.method) for vae in self.vaes_])
-        return self._cross_fitted[self.method](statistics, self._row_folds(keys))
+        keys: list[np.ndarray] = []
+        parts = [(vae.codec_, STATISTICS[self.method]) for vae in self.vaes_]
+        statistics = measure(data, parts, keys)
+        return self._ranks[self.method](statistics, self._row_folds(np.concatenate(keys)))
 
     @property
     def offset_(self) -> float:
         """The score below which a sample is an outlier, for the present ``contamination``."""
         check_is_fitted(self)
         self._validate_params()
-        scores = self._cross_fitted[self.method]
+        scores = self._ranks[self.method]
         if self.contamination != self._rate_of_fit:  # fit has warned of its own
             self._warn_of_few(len(scores.calibration), stacklevel=3)
         return scores.threshold(self.contamination)
@@ -269,7 +307,7 @@ class VAEDetector(
             Above 0 and up to 1; small for outliers.
         """
         scores = self.score_samples(X)
-        return self._cross_fitted[self.method].p_values(scores)
+        return self._ranks[self.method].p_values(scores)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return ``score_samples(X) - offset_``: negative for outliers.
@@ -322,6 +360,8 @@ class VAEDetector(
         """
         check_is_fitted(self)
         vae = self.vae_
+        if self._local is not None:
+            raise ValueError("error_map is of whole images. With patches use score_map(X).")
         if not vae.spec_.is_image:
             raise ValueError(
                 f"error_map needs images, but the detector was fitted on rows of "
@@ -333,71 +373,100 @@ class VAEDetector(
 
         return vae.codec_.apply(read(vae, X), errors)
 
+    def score_map(self, X: Any) -> np.ndarray | list[np.ndarray]:
+        """Return where each image is unusual, by ``method`` and ``patches``.
+
+        Parameters
+        ----------
+        X : array-like, torch.Tensor, torch.utils.data.Dataset, list of arrays or list of paths
+            Images as :meth:`fit` takes them.
+
+        Returns
+        -------
+        maps : ndarray of shape (n, height, width) or list of ndarray of shape (height, width)
+            Float32, a list unless X is one array. How unusual each pixel's surroundings are, in
+            standard deviations above what is usual there; the mean over ``patches``, where there
+            are several.
+
+        Raises
+        ------
+        ValueError
+            When ``patches`` was None in fit, and for images of other channels or dtype than fit's.
+        """
+        check_is_fitted(self)
+        self._validate_params()
+        if self._local is None:
+            raise ValueError(
+                "score_map is of places, but the detector was fitted with patches=None. Fit with "
+                "patches=16 or so, or use error_map(X)."
+            )
+        pictures = read_pictures(X, self._local.form)
+        maps = self._local.maps(pictures, self.method)
+        return np.stack(maps) if pictures.is_array else maps
+
     def _fitted(self, X: Any, tasks: FitTasks) -> dict[str, Any]:
         """Return what fit learns, by attribute."""
-        if isinstance(self.vae, FrozenEstimator):
-            vaes, data, folds = self._from_frozen(self.vae, X)
-        else:
-            vaes, data, folds = self._from_template(X, tasks)
+        rng = check_random_state(self.random_state)
+        fit = self._fitted_whole if self.patches is None else self._fitted_local
+        vaes, n, keys, learnt = fit(X, tasks, rng)
         first = vaes[0]
-        cross_fitted, keys = cross_fit([vae.codec_ for vae in vaes], data, folds)
-        self._warn_of(keys, first)
+        self._warn_of(n, keys, first)
         fitted = {
             "vaes_": vaes,
             "n_features_in_": first.n_features_in_,
-            "_row_folds": RowFolds(keys, folds),
-            "_cross_fitted": cross_fitted,
             "_rate_of_fit": self.contamination,
+            **learnt,
         }
-        if hasattr(first, "feature_names_in_"):
+        if self.patches is None and hasattr(first, "feature_names_in_"):
             fitted["feature_names_in_"] = first.feature_names_in_
         return fitted
 
-    def _from_template(
-        self, X: Any, tasks: FitTasks
-    ) -> tuple[list[VAETransformer], Rows, np.ndarray]:
-        """Return VAEs trained without a fold of X each, X as they see it, and the folds."""
-        template = VAETransformer(augment=None) if self.vae is None else self.vae
-        if template.label_weight > 0:
-            raise ValueError(
-                f"vae has label_weight={template.label_weight}, but a detector learns from no "
-                "labels. Set it to 0, or pass FrozenEstimator(vae) of a VAE fitted on them."
-            )
-        reader = clone(template)
-        check_params(reader)
-        rng = check_random_state(self.random_state)
-        vaes = [seeded_clone(template, rng) for _ in range(N_VAES)]
-        data, spec, recipe = reader.read_training(X, at_least=LEAST_ROWS)
-        folds = draw_folds(len(data), N_FOLDS, check_random_state(vaes[0].random_state))
-        n = resolve_batch_size(reader.batch_size, len(data), spec.shape)
-        as_one = {  # as many steps as one VAE of all rows takes, with half the rows in each
-            "max_epochs": resolve_epochs(
-                reader.max_epochs, len(data), spec.shape, based=recipe.network.has_base
-            ),
-            "batch_size": max(-(-n // N_VAES), min(n, 2)),
-        }
-        for k, vae in enumerate(vaes):
-            with warnings.catch_warnings(), tasks.part("vae", vae):
-                warnings.filterwarnings("ignore", message=DARK_WARNING)  # the reader has warned
-                vae.set_params(**as_one).fit(rows_of(data, folds % N_VAES != k))
-            if hasattr(reader, "feature_names_in_"):
-                vae.feature_names_in_ = reader.feature_names_in_
-        return vaes, data, folds
+    def _fitted_whole(self, X: Any, tasks: FitTasks, rng: np.random.RandomState) -> Fitted:
+        """Return the VAEs, how many samples there are, their keys, and the scores."""
+        if isinstance(self.vae, FrozenEstimator):
+            vaes, data = [unfrozen(self.vae)], frozen_rows(self.vae, X)
+            folds = draw_folds(len(data), np.random.RandomState(0))
+        else:
+            vaes, data, folds = train_on_halves(template_of(self.vae), X, tasks, rng, draw_folds)
+        ranks, keys = cross_fit([vae.codec_ for vae in vaes], data, folds)
+        learnt = {"_row_folds": RowFolds(keys, folds), "_ranks": ranks, "_local": None}
+        return vaes, len(keys), keys, learnt
 
-    @staticmethod
-    def _from_frozen(
-        frozen: FrozenEstimator, X: Any
-    ) -> tuple[list[VAETransformer], Rows, np.ndarray]:
-        """Return the VAE, X as it sees it, and folds for the densities."""
-        vae = unfrozen(frozen)
-        data = read(vae, X)
-        if len(data) < LEAST_ROWS:
-            raise ValueError(f"X has {len(data)} sample(s); at least {LEAST_ROWS} are needed.")
-        return [vae], data, draw_folds(len(data), N_FOLDS, np.random.RandomState(0))
+    def _fitted_local(self, X: Any, tasks: FitTasks, rng: np.random.RandomState) -> Fitted:
+        """Return the VAEs, how many images there are, keys of patches, and the scores."""
+        pictures = read_pictures(X, at_least=LEAST_ROWS)
+        frozen = self.vae if isinstance(self.vae, FrozenEstimator) else None
+        cutters = [cutter_of(one, pictures[0]) for one in patches_of(self.patches)]
+        if frozen is not None:
+            cutters[0].use(unfrozen(frozen).spec_)
+            draws = np.random.RandomState(0)
+        else:
+            draws = check_random_state(seeded_clone(template_of(self.vae), rng).random_state)
+        vaes: list[VAETransformer] = []
+        keys: list[np.ndarray] = []
 
-    def _warn_of(self, keys: np.ndarray, vae: VAETransformer) -> None:
+        def train(rows: np.ndarray, folds: np.ndarray, cutter: Cutter) -> Any:
+            if frozen is not None:
+                own, data = [unfrozen(frozen)], frozen_rows(frozen, rows)
+            else:
+                template = template_of(self.vae, windows=isinstance(cutter, Windows))
+                own, data, _ = train_on_halves(
+                    template, ArrayDataset(rows), tasks, rng, lambda n, _: folds
+                )
+            codecs = [vae.codec_ for vae in own]
+            scores, keys_of_rows = cross_fit(codecs, data, folds, LOCAL)
+            vaes.extend(own)
+            keys.append(keys_of_rows)
+            return codecs, scores
+
+        folds = draw_folds(len(pictures), draws)
+        local = LocalScores(pictures, cutters, folds, train, draws)
+        learnt = {"_row_folds": None, "_ranks": local.ranks, "_local": local}
+        return vaes, len(pictures), np.concatenate(keys), learnt
+
+    def _warn_of(self, n: int, keys: np.ndarray, vae: VAETransformer) -> None:
         """Say where the alarm rate will not be what is asked for."""
-        self._warn_of_few(len(keys), stacklevel=6)
+        self._warn_of_few(n, stacklevel=6)
         rate = self.contamination
         shared = shared_rows(keys, vae.row_keys_) if isinstance(self.vae, FrozenEstimator) else 0
         if shared:

@@ -2,15 +2,47 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ._transformer import VAETransformer
-from .input._rows import Rows
+from .input._rows import Rows, rows_of
+from .input._spec import DARK_WARNING
+from .nn import MLP, LinearBase
+from .training._amount import resolve_batch_size, resolve_epochs
+from .utils._sklearn_compat import FitTasks, check_params
+
+N_VAES = 2
+"""Two VAEs, of half the rows each, train as long as one of all rows."""
+LEAST_ROWS = 4
+"""Two for each of two VAEs."""
+
+OF_WINDOWS: dict[str, Any] = {
+    "z_dim": 10,
+    "network": LinearBase(MLP((64,))),
+    "likelihood": "gaussian",
+}
+"""A detector's VAE of small windows, unless one is given: of few dimensions, to rebuild only what
+it often sees; from a linear base, as small networks spend themselves on how bright windows are."""
+
+
+def template_of(vae: VAETransformer | None, *, windows: bool = False) -> VAETransformer:
+    """Return the VAE that a detector trains copies of."""
+    if vae is None:
+        return VAETransformer(augment=None, **(OF_WINDOWS if windows else {}))
+    if vae.label_weight > 0:
+        raise ValueError(
+            f"vae has label_weight={vae.label_weight}, but a detector learns from no "
+            "labels. Set it to 0, or pass FrozenEstimator(vae) of a VAE fitted on them."
+        )
+    return vae
 
 
 def unfrozen(frozen: FrozenEstimator) -> VAETransformer:
@@ -34,3 +66,40 @@ def seeded_clone(estimator: Any, rng: np.random.RandomState) -> Any:
 def read(vae: VAETransformer, X: Any) -> Rows:
     """Return the checked samples of an X after fit; tensors on the VAE's GPU stay there."""
     return vae.codec_.read(X, names_of=vae, in_place=True)
+
+
+def frozen_rows(frozen: FrozenEstimator, X: Any) -> Rows:
+    """Return X as the frozen VAE sees it, at least four samples."""
+    data = read(unfrozen(frozen), X)
+    if len(data) < LEAST_ROWS:
+        raise ValueError(f"X has {len(data)} sample(s); at least {LEAST_ROWS} are needed.")
+    return data
+
+
+def train_on_halves(
+    template: VAETransformer,
+    X: Any,
+    tasks: FitTasks,
+    rng: np.random.RandomState,
+    draw_folds: Callable[[int, np.random.RandomState], np.ndarray],
+) -> tuple[list[VAETransformer], Rows, np.ndarray]:
+    """Return VAEs trained without every other fold of X each, X as they see it, and the folds."""
+    reader = clone(template)
+    check_params(reader)
+    vaes = [seeded_clone(template, rng) for _ in range(N_VAES)]
+    data, spec, recipe = reader.read_training(X, at_least=LEAST_ROWS)
+    folds = draw_folds(len(data), check_random_state(vaes[0].random_state))
+    n = resolve_batch_size(reader.batch_size, len(data), spec.shape)
+    as_one = {  # as many steps as one VAE of all rows takes, with half the rows in each
+        "max_epochs": resolve_epochs(
+            reader.max_epochs, len(data), spec.shape, based=recipe.network.has_base
+        ),
+        "batch_size": max(-(-n // N_VAES), min(n, 2)),
+    }
+    for k, vae in enumerate(vaes):
+        with warnings.catch_warnings(), tasks.part("vae", vae):
+            warnings.filterwarnings("ignore", message=DARK_WARNING)  # the reader has warned
+            vae.set_params(**as_one).fit(rows_of(data, folds % N_VAES != k))
+        if hasattr(reader, "feature_names_in_"):
+            vae.feature_names_in_ = reader.feature_names_in_
+    return vaes, data, folds

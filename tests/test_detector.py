@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.svm import SVC
 
-from sklearn_vae import VAEDetector, VAETransformer, _detector
+from sklearn_vae import VAEDetector, VAETransformer, _inner_vae
 from sklearn_vae.detection import STATISTICS
 from sklearn_vae.detection._density import StandardisedDensity
 from sklearn_vae.input._row_keys import row_keys, shared_rows
@@ -373,7 +373,7 @@ def test_two_vaes_take_the_steps_of_one(images, monkeypatch):
         asked.append((max_epochs, n, shape))
         return 2
 
-    monkeypatch.setattr(_detector, "resolve_epochs", few)
+    monkeypatch.setattr(_inner_vae, "resolve_epochs", few)
     VAEDetector(template).fit(images)
     assert asked == [("auto", 120, images[:1].shape)]
     for batch_size, half in ((60, 30), ("auto", 8)):

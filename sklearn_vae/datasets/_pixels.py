@@ -21,6 +21,8 @@ BRANDS = {
 """What a file without a decoder is, by its brand (ISO/IEC 14496-12, box ftyp)."""
 SHARPNESS = 2
 """A JPEG is decoded at no less than so many times the size asked for."""
+GREY = {"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L"}
+"""Pillow's modes without colour."""
 PHOTOMETRIC, TILE = 262, (322, 323)
 """TIFF's tags PhotometricInterpretation; TileWidth and TileLength."""
 
@@ -52,6 +54,15 @@ def is_image(path: str) -> bool:
             return True  # an image, which the reader refuses by name
         except Exception:  # as many kinds as there are decoders
             return False
+
+
+def is_grey(path: str) -> bool:
+    """Whether the file's image has levels of grey alone; True of what no image can be told of."""
+    try:
+        with Image.open(path, formats=formats()) as image:
+            return image.mode in GREY
+    except Exception:  # DICOM, or a file that the reader refuses by name
+        return True
 
 
 class BoundedFile(io.BufferedReader):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,15 +12,17 @@ from ..input._row_keys import row_keys
 from ..input._rows import Rows, rows_of
 from ..model._codec import Codec
 from ._density import StandardisedDensity
-from ._statistics import STATISTICS
+from ._statistics import STATISTICS, Statistics
 
+N_FOLDS = 4
+"""Densities, which cost little, are fitted without one fold of four each."""
 LEAST = -1e200
 """Score of what no number can tell: it is no normal sample."""
 
 
-def draw_folds(n: int, n_folds: int, random_state: np.random.RandomState) -> np.ndarray:
+def draw_folds(n: int, random_state: np.random.RandomState) -> np.ndarray:
     """Return the fold of each of n rows; their sizes differ by one at most."""
-    return (random_state.permutation(n) % n_folds).astype(np.uint8)
+    return (random_state.permutation(n) % N_FOLDS).astype(np.uint8)
 
 
 class Score:
@@ -53,7 +56,23 @@ class Score:
         return scores
 
 
-class CrossFitted:
+class Ranks:
+    """Where a score stands among those of the fitted samples, each by what has not seen it."""
+
+    def __init__(self, calibration: np.ndarray) -> None:
+        self.calibration = np.sort(calibration)
+
+    def threshold(self, rate: float) -> float:
+        """Return the score that a share of new rows falls below: ``rate``, in expectation."""
+        return float(np.quantile(self.calibration, rate, method="weibull"))
+
+    def p_values(self, scores: np.ndarray) -> np.ndarray:
+        """Return the rank of each score among those of the fitted rows, as a share."""
+        below = np.searchsorted(self.calibration, scores, side="right")
+        return (1 + below) / (1 + len(self.calibration))
+
+
+class CrossFitted(Ranks):
     """The mean of several models' scores, and what each of the fitted rows has.
 
     Each model was fitted without one fold. A fitted row has the score of the one model that does
@@ -80,7 +99,7 @@ class CrossFitted:
         medians = [float(np.median(each)) for each in found]
         self.shifts = [float(np.mean(medians)) - median for median in medians]
         moved = [each + shift for each, shift in zip(found, self.shifts, strict=True)]
-        self.calibration = np.sort(np.concatenate(moved))
+        super().__init__(np.concatenate(moved))
 
     def __call__(self, statistics: Sequence[np.ndarray], folds: np.ndarray) -> np.ndarray:
         """Return the scores of samples.
@@ -92,25 +111,20 @@ class CrossFitted:
         folds : ndarray of shape (n,)
             The fold of a sample that was fitted to, else -1.
         """
-        each = np.stack(
-            [
-                score(statistics[k % len(statistics)]) + shift
-                for k, (score, shift) in enumerate(zip(self.scores, self.shifts, strict=True))
-            ]
-        )
+        each = self.by_model(statistics)
         scores: np.ndarray = each.mean(0)
         known = np.flatnonzero(folds >= 0)
         scores[known] = each[folds[known] % len(each), known]
         return scores
 
-    def threshold(self, rate: float) -> float:
-        """Return the score that a share of new rows falls below: ``rate``, in expectation."""
-        return float(np.quantile(self.calibration, rate, method="weibull"))
-
-    def p_values(self, scores: np.ndarray) -> np.ndarray:
-        """Return the rank of each score among those of the fitted rows, as a share."""
-        below = np.searchsorted(self.calibration, scores, side="right")
-        return (1 + below) / (1 + len(self.calibration))
+    def by_model(self, statistics: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the scores that each model gives, shape (models, n)."""
+        return np.stack(
+            [
+                score(statistics[k % len(statistics)]) + shift
+                for k, (score, shift) in enumerate(zip(self.scores, self.shifts, strict=True))
+            ]
+        )
 
 
 class RowFolds:
@@ -132,41 +146,47 @@ def _finite(statistics: np.ndarray) -> np.ndarray:
 
 
 def cross_fit(
-    codecs: Sequence[Codec], data: Rows, folds: np.ndarray
+    codecs: Sequence[Codec],
+    data: Rows,
+    folds: np.ndarray,
+    of: Mapping[str, Statistics] = STATISTICS,
 ) -> tuple[dict[str, CrossFitted], np.ndarray]:
     """Return the scores of each method, a density's by fold, others by VAE; and keys of the rows.
 
     VAE k has not seen the folds whose number is k modulo the number of VAEs.
     """
     n, fitted = len(codecs), {}
-    plain = [m for m, statistics in STATISTICS.items() if not statistics.columns(1)]
+    plain = [m for m, statistics in of.items() if not statistics.columns(1)]
     own = []
     for k, codec in enumerate(codecs):
         part = data if n == 1 else codec.read(rows_of(data, folds % n == k), names_of=None)
-        own.append(measure(part, [(codec, m) for m in plain])[0])
+        own.append(measure(part, [(codec, of[m]) for m in plain]))
     for m, held_out in zip(plain, zip(*own, strict=True), strict=True):
         fitted[m] = CrossFitted([Score() for _ in held_out], held_out)
-    for m in [m for m in STATISTICS if m not in plain]:
-        everywhere, keys = measure(data, [(codec, m) for codec in codecs])
-        columns = STATISTICS[m].columns(codecs[0].module.z_dim)
+    keys: list[np.ndarray] = []
+    for m in [m for m in of if m not in plain]:
+        everywhere = measure(data, [(codec, of[m]) for codec in codecs], keys := [])
+        columns = of[m].columns(codecs[0].module.z_dim)
         outs = [folds == k for k in range(folds.max() + 1)]
         fitted[m] = CrossFitted(
             [Score(columns, everywhere[k % n][~out]) for k, out in enumerate(outs)],
             [everywhere[k % n][out] for k, out in enumerate(outs)],
         )
-    return fitted, keys
+    return fitted, np.concatenate(keys)
 
 
-def measure(data: Rows, parts: Sequence[tuple[Codec, str]]) -> tuple[list[np.ndarray], np.ndarray]:
-    """Return what each VAE has for its method's score of all samples; and their keys."""
+def measure(
+    data: Any, parts: Sequence[tuple[Codec, Statistics]], keys: list[np.ndarray] | None = None
+) -> list[np.ndarray]:
+    """Return what each VAE has for its method's score of all samples; their keys go into a list."""
     widths: list[int] = []
-    keys: list[np.ndarray] = []
 
     def measured(raw: torch.Tensor) -> torch.Tensor:
-        keys.append(row_keys(raw))
-        found = [STATISTICS[method].measure(codec, raw) for codec, method in parts]
+        if keys is not None:
+            keys.append(row_keys(raw)[: len(data) - sum(map(len, keys))])  # chunks are filled up
+        found = [of.measure(codec, raw) for codec, of in parts]
         widths[:] = [each.shape[1] for each in found]
         return torch.cat(found, 1)
 
     statistics = parts[0][0].apply(data, measured)
-    return np.split(statistics, np.cumsum(widths)[:-1], axis=1), np.concatenate(keys)[: len(data)]
+    return np.split(statistics, np.cumsum(widths)[:-1], axis=1)

@@ -59,6 +59,16 @@ def _elbo(codec: Codec, raw: torch.Tensor) -> torch.Tensor:
     return codec.bound(raw, n_draws=DRAWS)[:, None]
 
 
+def _elbo_of_place(codec: Codec, raw: torch.Tensor) -> torch.Tensor:
+    """Return the ELBO by two opposite draws, the same for all samples, shape (n, 1)."""
+    model = codec.module
+    generator = torch.Generator().manual_seed(0)
+    draw = torch.randn(model.z_dim, generator=generator).to(codec.device)
+    noise = (sign * draw.expand(len(raw), -1) for sign in (1, -1))
+    elbo: torch.Tensor = model.elbo(codec.scaled(raw), noise)
+    return elbo[:, None]
+
+
 def _reconstruction(codec: Codec, raw: torch.Tensor) -> torch.Tensor:
     lost = _lost(codec.module, codec.scaled(raw))
     return -lost.flatten(1).square().mean(1, keepdim=True)
@@ -98,3 +108,6 @@ STATISTICS: dict[str, Statistics] = {
     ),
 }
 """By the name that ``VAEDetector(method=...)`` takes."""
+
+LOCAL: dict[str, Statistics] = {**STATISTICS, "elbo": Statistics(_elbo_of_place)}
+"""The same for the places of an image, of which there are many."""

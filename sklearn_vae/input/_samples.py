@@ -48,7 +48,7 @@ def to_array(X: Any) -> Any:
     X = from_torch(X)
     if isinstance(X, Dataset) or hasattr(X, "toarray"):  # or sparse: whoever can do with them
         return X
-    _refuse_container(X)
+    refuse_container(X)
     if isinstance(X, Sequence):
         return _stacked(X) if len(X) else np.empty((0, 1))
     names = _column_names(X)
@@ -69,7 +69,7 @@ def to_array(X: Any) -> Any:
             kind = type(cell).__name__
             raise ValueError(f"{column} {kind}. Pass numbers: each column as a float.")
         if isinstance(cell, str | bytes | PathLike):
-            _refuse_sample(cell)
+            refuse_sample(cell)
         if isinstance(cell, np.ndarray | list) or is_pil(cell):
             raise ValueError(f"{column} images, not alone. Pass them alone: X[{name!r}].")
     return X
@@ -103,7 +103,7 @@ def spelling(X: Any, array: Any) -> Spelling:
     return Spelling("X.astype(float)" if X.dtype == object else "X")
 
 
-def _refuse_container(X: Any) -> None:
+def refuse_container(X: Any) -> None:
     """Refuse what is no array, no table and no list of samples."""
     kind = type(X).__name__
     if is_pil(X):
@@ -115,7 +115,7 @@ def _refuse_container(X: Any) -> None:
             "X is a DataLoader. Pass what it loads, loader.dataset, here X.dataset; of a stream "
             f"its items: {as_array_of('X.dataset')}."
         )
-    _refuse_sample(X)
+    refuse_sample(X)
     if isinstance(X, Iterator):
         raise TypeError(f"X, a {kind}, can be read only once. Pass an array: {as_array_of('X')}.")
     if hasattr(X, "shape") and (hasattr(X, "chunks") or hasattr(X, "compute")):
@@ -145,7 +145,7 @@ def is_pil(x: Any) -> bool:
     return isinstance(x, getattr(sys.modules.get("PIL.Image"), "Image", ()))
 
 
-def _refuse_sample(x: Any) -> None:
+def refuse_sample(x: Any) -> None:
     """Refuse what is no image."""
     if x is None:
         raise ValueError("X is None, or has None among its samples. Pass images or rows.")
@@ -167,13 +167,13 @@ def _refuse_sample(x: Any) -> None:
 def _stacked(samples: Any) -> np.ndarray:
     """Return samples of one shape as an array."""
     for x in samples:
-        _refuse_sample(x)
+        refuse_sample(x)
     _refuse_pairs(samples)
-    arrays = [_as_array(x) for x in samples]
+    arrays = [as_array(x) for x in samples]
     check_one_shape(arrays, lambda shapes: _to_one_shape(samples[0], arrays[0], shapes))
     array = np.stack(arrays)
     if array.dtype.kind in "US":
-        _refuse_sample(array.flat[0].item())
+        refuse_sample(array.flat[0].item())
     return array
 
 
@@ -203,7 +203,8 @@ def _to_one_shape(x: Any, array: np.ndarray, shapes: list[tuple[int, ...]]) -> s
     return f"Resize each: torchvision.transforms.v2.functional.resize({name}, [height, width])."
 
 
-def _as_array(x: Any) -> np.ndarray:
+def as_array(x: Any) -> np.ndarray:
+    """Return one sample, in whatever container, as an array."""
     if is_pil(x) and x.mode not in PIXEL_MODES:
         raise ValueError(f"X has images of mode {x.mode!r}. Convert each: x.convert('RGB').")
     nested = isinstance(x, list | tuple) and len(x) and _is_sample(x[0])

@@ -290,9 +290,9 @@ class Backbone(nn.Module):
             calls=calls,
         )
 
-    def forward(self, raw: Tensor) -> Tensor:
-        """Map raw images to features, float32."""
-        return self._pass(self.prepared(raw))[0]
+    def forward(self, raw: Tensor, scaling: Scaling | None = None) -> Tensor:
+        """Map raw images to features, float32; those of another size come with their scaling."""
+        return self._pass(self.prepared(raw, scaling))[0]
 
     def take_bfloat16(self, raw: Tensor) -> None:
         """Multiply in bfloat16 from now on, if the features of these images hardly change by it."""
@@ -343,12 +343,13 @@ class Backbone(nn.Module):
             return torch.autocast(device.type, torch.bfloat16)
         return contextlib.nullcontext()
 
-    def prepared(self, raw: Tensor) -> Tensor:
+    def prepared(self, raw: Tensor, scaling: Scaling | None = None) -> Tensor:
         """Return raw images as the module's input."""
-        levels = raw.dtype == torch.uint8 and self.scaling.maximum == 255
+        scaling = scaling or self.scaling
+        levels = raw.dtype == torch.uint8 and scaling.maximum == 255
         preprocessing = self.settings.preprocessing
         as_it_is = levels and preprocessing is not None
-        x = self.scaling.arranged(raw) if as_it_is else self.scaling(raw)
+        x = scaling.arranged(raw) if as_it_is else scaling(raw)
         x = to_channels(x, channels_of(self.module)) if x.dim() == 4 else x
         x = x.clone()  # what follows may work in place, and x be a view of the user's X
         x = x if preprocessing is None else preprocessing(x)
