@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from ..input._spec import MIN_SIDE, InputSpec
 from ..nn._device import exact_inference, to_device
 
-STEPS = 4
+STEPS = 2
 """Windows that a pixel lies in, each way."""
 
 
@@ -103,7 +103,7 @@ class Windows:
     Parameters
     ----------
     size : int
-        Pixels a side; steps are a quarter of it. A VAE that is trained here sees a window as cells'
+        Pixels a side; steps are half of it. A VAE that is trained here sees a window as cells'
         averages, 8 x 8: defects show in them, and grain, which no VAE can rebuild, does not.
     """
 
