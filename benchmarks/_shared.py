@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_matrix
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.neighbors import NearestNeighbors
 from sklearn.semi_supervised import LabelSpreading
 
@@ -31,6 +32,14 @@ def train_and_valid(name: str, n: int) -> tuple[np.ndarray, ...]:
     order = np.random.default_rng(5).permutation(len(X))
     train, valid = order[:n], order[-10_000:]
     return X[train], y[train], X[valid], y[valid]
+
+
+def folds_of(name: str, y: np.ndarray, n: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return n folds of a set's training part, of labels y; no group is on both sides of one."""
+    with np.load(DATA / f"{name}.npz") as arrays:
+        groups = arrays.get("group_train")
+    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    return list(kind(n, shuffle=True, random_state=0).split(y, y, groups))
 
 
 def as_rows(X: np.ndarray) -> np.ndarray:

@@ -137,7 +137,7 @@ def small_sets() -> Records:
     }
     files = {
         "pneumoniamnist": ("", "_labels"),
-        "neu_surface": ("", "_patches", "_small", "_labels"),
+        "neu_surface": ("", "_hidden", "_patches", "_small", "_labels"),
         "magnetic_tile": ("", "_symmetric", "_small", "_labels"),
     }
     paths = [f"small_sets/{data}{end}" for data, ends in files.items() for end in ends]
@@ -617,7 +617,8 @@ STAGES = {
 }
 MODELS = ("default", "prior='mixture'", "prior='vamp'", "posterior='iaf'", "importance_samples=5")
 FEW_LABELS = tuple(f"few_labels/{name}" for name in ("main", "mixture", "self_training"))
-ERRORS = tuple(f"sizes/{name}" for name in ("error_32", "error_64", "signs", "steel"))
+SIZES = ("error_32", "error_64", "signs", "steel_present", "steel")
+ERRORS = tuple(f"sizes/{name}" for name in SIZES)
 TABLES: dict[str, Callable[[], Records]] = {
     "sizes_error": lambda: sizes_error(take(*ERRORS)),
     "sizes_features": lambda: sizes_features(take(*ERRORS)),

@@ -32,14 +32,14 @@ from typing import Any
 
 import numpy as np
 from _common import Record, run, spread, watch
-from _shared import DATA, as_rows, rbf
+from _shared import DATA, as_rows, folds_of, rbf
 from PIL import Image
 from sklearn.base import BaseEstimator, clone
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
-from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, StratifiedKFold
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
@@ -94,7 +94,8 @@ def gradients(X: np.ndarray, cell: int) -> np.ndarray:
 
 def vae(args: argparse.Namespace, **settings: Any) -> Features:
     """Return a VAE with its defaults but for the settings."""
-    settings = {"max_epochs": args.epochs or "auto", "random_state": 0, **settings}
+    lasting = {"max_epochs": args.epochs or "auto", "batch_size": args.batch_size or "auto"}
+    settings = {**lasting, "random_state": 0, **settings}
     return [("vae", VAETransformer(**settings))], {"vae__z_dim": args.z_dims}
 
 
@@ -125,10 +126,7 @@ class Contest:
         with np.load(DATA / f"{data}.npz") as arrays:
             self.X, self.X_test = (shrink(arrays[f"X_{p}"], args.size) for p in ("train", "test"))
             self.y, self.y_test = arrays["y_train"], arrays["y_test"]
-            groups = arrays.get("group_train")
-        kind = StratifiedKFold if groups is None else StratifiedGroupKFold
-        folds = kind(5, shuffle=True, random_state=0)
-        self.folds = list(folds.split(self.X, self.y, groups))
+        self.folds = folds_of(data, self.y, 5)
 
     def results(self, features: Features, seeds: int) -> Iterator[Record]:
         """Yield a record for each head behind the features."""
@@ -206,6 +204,7 @@ if __name__ == "__main__":
         rows=(list(ROWS), ROWS),
         z_dims=[16, 32, 64],
         epochs=(int, "of the VAE; by default its own, up to 200"),
+        batch_size=(int, "of the VAE; by default its own"),
         seeds=(3, "VAEs fitted for the test"),
         size=(int, "side that larger images are reduced to"),
     )

@@ -233,9 +233,9 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
 
     Of images above 32 x 32 pixels the decoder rebuilds the changed image (``Augment(target=)``),
     and grey ones are neither shifted nor scaled. ``max_epochs="auto"`` shows 600,000 samples, of
-    such images 7,680,000 by the side, in 10 epochs (2 of such) to 200. ``batch_size="auto"`` is the
-    power of two, 16 to 256, that makes 2,000 steps or a few more of these. Rows count as small;
-    those that start from a linear base get a quarter of the epochs, 10 at least.
+    such images fewer, from 64 x 64 on 7,680,000 by the side; in 10 epochs (2 of such) to 200.
+    ``batch_size="auto"`` is the power of two, 16 to 256, that makes 2,000 steps or a few more of
+    these. Rows count as small; with a linear base they get a quarter of the epochs, 10 at least.
 
     From 20,000 rows on the MLP is the larger one, 512-256. Rows of any range are centred and scaled
     inside the model: to the columns' standard deviation, and to less where a column is nearly

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from math import prod, sqrt
+from math import log2, prod, sqrt
 
 import numpy as np
 
-from ..input._spec import is_large
+from ..input._spec import SMALL_SIDE, is_large
 
 PASSES, EPOCHS = 600_000, (10, 200)
 """``max_epochs="auto"``: so many samples are shown, within these bounds of epochs."""
-PASSES_BY_SIDE, LEAST_EPOCHS = 7_680_000, 2
-"""The same of large images: divided by their side, and in so many epochs at least."""
+FALL, PASSES_BY_SIDE, LEAST_EPOCHS = log2(5), 7_680_000, 2
+"""The same of large images: fewer by this power of their side until they are the second, divided by
+the side, which is from 64 pixels on; in so many epochs at least."""
 STEPS, BATCHES = 2000, (16, 256)
 """``batch_size="auto"``: so many steps in all these passes, within these bounds of samples."""
 
@@ -54,5 +55,6 @@ def _auto_epochs(n: int, shape: tuple[int, ...]) -> int:
     least, most = EPOCHS
     if not is_large(shape):
         return int(np.clip(round(PASSES / n), least, most))
-    passes = PASSES_BY_SIDE / sqrt(prod(shape[1:]))
+    side = sqrt(prod(shape[1:]))
+    passes = max(PASSES * (SMALL_SIDE / side) ** FALL, PASSES_BY_SIDE / side)
     return int(np.clip(round(passes / n), LEAST_EPOCHS, most))
