@@ -55,45 +55,51 @@ PAIRS = (
 )
 
 
+Contender = tuple[str, str, Any, Any, Any]
+"""What it looks at, its name, itself, and training and test images in its form."""
+
+
 def local(args: argparse.Namespace) -> Iterator[Record]:
     """Find defects by an image's worst places."""
+    views = {"pixels": of_pixels, "cells": of_cells}
     for data in args.data:
-        (X, y), (X_test, y_test) = load(data), load(data, "test")
-        grids = [cells(data, side) for side in SIDES[data]]
-        whole = features(data, "lite0")
+        (_, y), (_, y_test) = load(data), load(data, "test")
         clear = ~np.isin(y_test, UNCLEAR.get(data, ()))
-        kept = [
-            BackboneTransformer(
-                Kept(np.concatenate([X, X_test]), np.concatenate(both)),
-                pool=None,
-                preprocessing=as_they_are,
-                device="cpu",
-            )
-            for both in grids
-        ]
-        finest = [side_by_side([part[i] for part in grids]) for i in (0, 1)]
-        rows = [as_rows(part[:, ::2, ::2]) for part in (X, X_test)]
+        contenders = [one for view in args.views for one in views[view](data, args)]
         for c in CLEAN.get(data, np.unique(y)):
-            seed = {"random_state": args.seeds[0]}
-            contenders: list[tuple[str, str, Any, Any, Any]] = [
-                (
-                    "pixels",
-                    "windows",
-                    VAEDetector(patches=args.patches or [16, 32], **seed),
-                    X,
-                    X_test,
-                ),
-                ("pixels", "PCA error, whole image", PCAError(), *rows),
-                ("cells", "cells of two grids", VAEDetector(patches=kept, **seed), X, X_test),
-                ("cells", "cells of the finer", VAEDetector(patches=kept[-1], **seed), X, X_test),
-                ("cells", "nearest neighbour of cells", OfCells("neighbour"), *finest),
-                ("cells", "PCA error of cells", OfCells("PCA"), *finest),
-                ("cells", "whole image", VAEDetector(**seed), whole[0], whole[2]),
-            ]
-            for view, name, model, own, new in contenders:
-                if view in args.views:
-                    for record in judged(model, own[y == c], new[clear], y_test[clear] == c, args):
-                        yield {"data": data, "normal": int(c), "of": view, "by": name, **record}
+            normal = y_test[clear] == c
+            for view, name, model, X, X_test in contenders:
+                for record in judged(model, X[y == c], X_test[clear], normal, args):
+                    yield {"data": data, "normal": int(c), "of": view, "by": name, **record}
+
+
+def of_pixels(data: str, args: argparse.Namespace) -> list[Contender]:
+    """Return what looks at pixels."""
+    X, X_test = load(data)[0], load(data, "test")[0]
+    windows = VAEDetector(patches=args.patches or [16, 32], random_state=args.seeds[0])
+    rows = [as_rows(part[:, ::2, ::2]) for part in (X, X_test)]
+    return [
+        ("pixels", "windows", windows, X, X_test),
+        ("pixels", "PCA error, whole image", PCAError(), *rows),
+    ]
+
+
+def of_cells(data: str, args: argparse.Namespace) -> list[Contender]:
+    """Return what looks at the cells of a frozen network's grids, and at its last layer."""
+    X, X_test = load(data)[0], load(data, "test")[0]
+    grids = [cells(data, side) for side in SIDES[data]]
+    how = {"pool": None, "preprocessing": as_they_are, "device": "cpu"}
+    images = np.concatenate([X, X_test])
+    kept = [BackboneTransformer(Kept(images, np.concatenate(both)), **how) for both in grids]
+    finest = [side_by_side([part[i] for part in grids]) for i in (0, 1)]
+    last, _, last_test, _ = features(data, "lite0")
+    seed = {"random_state": args.seeds[0]}
+    return [
+        ("cells", "cells of two grids", VAEDetector(patches=kept, **seed), X, X_test),
+        ("cells", "nearest neighbour of cells", OfCells("neighbour"), *finest),
+        ("cells", "PCA error of cells", OfCells("PCA"), *finest),
+        ("whole image", "averages of the last map", VAEDetector(**seed), last, last_test),
+    ]
 
 
 def judged(

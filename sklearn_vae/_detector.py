@@ -89,15 +89,16 @@ class VAEDetector(
           lower counts: of the posterior's ``mu`` and ``log(sigma)`` together with
           ``log|x - x_hat|``; and of the sizes of all parts of the way, for images also those of
           fine and coarse detail. Likelihoods prefer *simple* images to those they were trained on
-          [2]_, [3]_; here it counts against a sample that it is simpler than they.
+          [2]_, [3]_; here it counts against a sample that it is simpler than they. Of a place, with
+          ``patches``, one density of ``mu`` and ``log|x - x_hat|``.
         - ``"elbo"``: the bound on log p(x), in nats.
         - ``"reconstruction"``: minus the mean squared error of the reconstruction, of values in
-          [0, 1] or standardised columns.
+          [0, 1] or standardised columns. Of a place, its logarithm beside what windows of that
+          brightness and contrast have.
         - ``"latent"``: the log-density of ``mu``.
 
-        Densities are Gaussian mixtures fitted to the training data, in units of their spread
-        there: 0 is the median, -1 a standard deviation below. Can be changed after fit with
-        ``set_params``, and so can ``contamination``.
+        Densities are Gaussian mixtures fitted to the training data, in units of their spread: 0 is
+        the median, -1 a standard deviation below. Can be changed after fit, as ``contamination``.
 
     patches : int, BackboneTransformer, list of these or None, default=None
         What images are cut into, to find defects that are small beside the image. None looks at

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from ..input._row_keys import row_keys
 from ..input._rows import Rows, rows_of
 from ..model._codec import Codec
-from ._density import StandardisedDensity
+from ._density import Density, StandardisedDensity
 from ._statistics import STATISTICS, Statistics
 
 N_FOLDS = 4
@@ -35,13 +35,20 @@ class Score:
         none, the statistics are one column, and the score.
     fitted : ndarray of shape (n, k) or None
         Statistics of rows that densities are fitted to.
+    density : callable
+        Makes one.
     """
 
-    def __init__(self, columns: Sequence[slice] = (), fitted: np.ndarray | None = None) -> None:
-        self.densities: list[tuple[slice, StandardisedDensity]] = []
+    def __init__(
+        self,
+        columns: Sequence[slice] = (),
+        fitted: np.ndarray | None = None,
+        density: Callable[[], Density] = StandardisedDensity,
+    ) -> None:
+        self.densities: list[tuple[slice, Density]] = []
         if fitted is not None:
             fitted = fitted[_finite(fitted)]
-            self.densities = [(c, StandardisedDensity().fit(fitted[:, c])) for c in columns]
+            self.densities = [(c, density().fit(fitted[:, c])) for c in columns]
 
     def __call__(self, statistics: np.ndarray) -> np.ndarray:
         """Return the scores of samples, shape (n,)."""
@@ -169,7 +176,7 @@ def cross_fit(
         columns = of[m].columns(codecs[0].module.z_dim)
         outs = [folds == k for k in range(folds.max() + 1)]
         fitted[m] = CrossFitted(
-            [Score(columns, everywhere[k % n][~out]) for k, out in enumerate(outs)],
+            [Score(columns, everywhere[k % n][~out], of[m].density) for k, out in enumerate(outs)],
             [everywhere[k % n][out] for k, out in enumerate(outs)],
         )
     return fitted, np.concatenate(keys)

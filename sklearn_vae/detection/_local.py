@@ -20,7 +20,7 @@ from ._statistics import LOCAL, STATISTICS, TINY
 
 TRAINED_ROWS = 20_000
 """Places, of all images together, that VAEs and densities are fitted to."""
-WORST = 0.01
+WORST = 0.02
 """Share of an image's places that its score is the mean of."""
 MEDIANS = (0.025, 0.975)
 """Quantiles of the training images' medians that images are compared within."""
@@ -133,12 +133,8 @@ class Scale:
         }
 
     def _unusual(self, method: str, statistics: Sequence[np.ndarray], places: Places) -> np.ndarray:
-        scores = self.fitted[method].by_model(statistics)
-        # Errors vary by factors.
-        low = np.log(np.maximum(-scores, TINY)) if method == "reconstruction" else -scores
-        shape = (len(scores), places.n_images, *places.grid)
-        unusual: np.ndarray = low.clip(-FARTHEST, FARTHEST).reshape(shape).astype(np.float32)
-        return unusual
+        unusual = -self.fitted[method].by_model(statistics).clip(-FARTHEST, FARTHEST)
+        return unusual.reshape(-1, places.n_images, *places.grid).astype(np.float32)
 
 
 Trained = tuple[list[Codec], dict[str, CrossFitted]]

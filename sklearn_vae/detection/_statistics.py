@@ -10,10 +10,13 @@ import torch.nn.functional as F
 
 from ..model import VAE
 from ..model._codec import Codec
+from ._density import Density, ExpectedError, StandardisedDensity
 
 DetectorMethod = Literal["path", "elbo", "reconstruction", "latent"]
 TINY = 1e-8
 """Keeps the logarithm of what vanishes finite: a hundredth of a grey level, squared."""
+DARK_LEVEL, PLAIN_CONTRAST = 0.02, 0.003
+"""Mean and standard deviation of intensities below which a window counts as black and plain."""
 DRAWS = 8
 """Posterior draws of the ELBO: the default of ``VAETransformer.score_samples``."""
 
@@ -28,6 +31,21 @@ def _path(model: VAE, x: torch.Tensor) -> torch.Tensor:
     x_hat = model.conditional(q.loc).mean
     code = [q.loc, q.scale.log(), _log_rms(x - x_hat)]
     return torch.cat(code + _sizes(x, x_hat, q.loc, q.scale), 1)
+
+
+def _path_of_place(model: VAE, x: torch.Tensor) -> torch.Tensor:
+    loc = model.posterior(x).loc
+    return torch.cat([loc, _log_rms(x - model.conditional(loc).mean)], 1)
+
+
+def _error_of_place(model: VAE, x: torch.Tensor) -> torch.Tensor:
+    """Return the error and, of windows, level and contrast, as logarithms."""
+    error = _log_rms(_lost(model, x))
+    if x.dim() == 2:
+        return error
+    contrast, level = torch.std_mean(x, (1, 2, 3), correction=0)
+    beside = (level + DARK_LEVEL).log(), (contrast + PLAIN_CONTRAST).log()
+    return torch.cat([error, torch.stack(beside, 1)], 1)
 
 
 def _sizes(
@@ -89,10 +107,13 @@ class Statistics(NamedTuple):
     columns : callable
         Takes the number of latent dimensions, and returns the slices of the k columns that have a
         density each; none where k is 1 and the column is the score.
+    density : callable
+        Makes such a density.
     """
 
     measure: Callable[[Codec, torch.Tensor], torch.Tensor]
     columns: Callable[[int], list[slice]] = lambda z_dim: []
+    density: Callable[[], Density] = StandardisedDensity
 
 
 STATISTICS: dict[str, Statistics] = {
@@ -109,5 +130,18 @@ STATISTICS: dict[str, Statistics] = {
 }
 """By the name that ``VAEDetector(method=...)`` takes."""
 
-LOCAL: dict[str, Statistics] = {**STATISTICS, "elbo": Statistics(_elbo_of_place)}
-"""The same for the places of an image, of which there are many."""
+LOCAL: dict[str, Statistics] = {
+    **STATISTICS,
+    "path": Statistics(
+        lambda codec, raw: _path_of_place(codec.module, codec.scaled(raw)),
+        lambda z_dim: [slice(None)],
+    ),
+    "elbo": Statistics(_elbo_of_place),
+    "reconstruction": Statistics(
+        lambda codec, raw: _error_of_place(codec.module, codec.scaled(raw)),
+        lambda z_dim: [slice(None)],
+        ExpectedError,
+    ),
+}
+"""The same for places of an image: cheaper, as there are many, and without the sizes, as a place is
+no picture that could be too simple."""
