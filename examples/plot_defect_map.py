@@ -64,7 +64,8 @@ print(f"p-values of the first faulty surfaces: {detector.p_values(X_bad[:6]).rou
 
 # %%
 # Maps are in pixels, one for each image: how many standard deviations a place is above what is
-# usual there.
+# usual there. Pits and scratches are found. The last image has a stain that is only smoother than
+# what is around it: its error is small, and it is missed.
 
 maps = detector.score_map(X_bad[:6])
 figure, axes = plt.subplots(4, 3, figsize=(9, 8), layout="constrained")
