@@ -436,6 +436,18 @@ def test_a_class_of_a_single_row_is_refused_with_the_remedy(method, unbalanced):
         augmenter(method=method).fit_resample(X, y)
 
 
+def test_a_single_row_interpolates_with_its_unlabelled_neighbours(unbalanced):
+    X, y = (part[:-1] for part in unbalanced)
+    partly = np.where(np.isin(y, [1, 2]), -1, y)
+    made = augmenter(method=Interpolation(unlabelled=True), n_new=5)
+    _, y_out = made.fit_resample(X, partly)
+    assert y_out[len(y) :].tolist() == [0] * 5 + [3] * 5
+    parents = made.methods_[1].neighbors_
+    assert (partly[parents] == -1).all()
+    with pytest.raises(ValueError, match="has 1 row"):  # nothing beside it
+        made.fit_resample(X, y)
+
+
 @pytest.mark.parametrize("residual", [False, True])
 def test_posterior_with_no_spread_gives_each_row_or_its_reconstruction(residual, unbalanced):
     X, y = unbalanced

@@ -34,7 +34,8 @@ def check_method(
             f"method={given!r} deforms images, but X has rows of {spec.n_features} values. Set "
             "vae's image_shape, or another method."
         )
-    small = data.counts < method.min_rows
+    unlabelled = len(data.X) - len(data.known) if method.unlabelled else 0
+    small = data.counts + unlabelled < method.min_rows
     if small.any() and method.model is not None:
         label = data.classes[small].tolist()[0]
         raise ValueError(

@@ -54,6 +54,8 @@ class Method(BaseEstimator, ABC):
     ``"deformation"``; None for a method that takes real rows as they are."""
     min_rows: ClassVar[int] = 1
     """Real rows that a class must have."""
+    unlabelled: bool = False
+    """Whether unlabelled rows count as such, too."""
     residual: bool = False
     """Whether a row gets back what the decoder lost of its parents."""
 
@@ -162,7 +164,8 @@ class Posterior(Method):
 class Interpolation(Method):
     """Points between a real row's posterior mean and that of a neighbour of its class.
 
-    SMOTE [1]_ in the latent space, as in DeepSMOTE [2]_. A class needs two rows or more.
+    SMOTE [1]_ in the latent space, as in DeepSMOTE [2]_. A class needs two rows or more, or one
+    beside unlabelled ones.
 
     Parameters
     ----------
@@ -174,9 +177,10 @@ class Interpolation(Method):
         As in :class:`Posterior`, mixed from both rows.
 
     unlabelled : bool, default=False
-        Draw neighbours among the unlabelled rows of X, too (those with y == -1). What lies near a
-        labelled row in the latent space mostly shares its class, so that a few labelled rows get
-        the variety of many unlabelled ones; a larger ``n_neighbors`` reaches further.
+        Draw neighbours among the unlabelled rows of X, too (those with y == -1), where no labelled
+        row of another class is nearer to them. What lies near a labelled row in the latent space
+        mostly shares its class, so that a few labelled rows get the variety of many unlabelled
+        ones; a larger ``n_neighbors`` reaches further.
 
     References
     ----------
@@ -219,7 +223,9 @@ class Interpolation(Method):
         from sklearn.neighbors import NearestNeighbors  # slow to import
 
         super().fit(mean, std, rows, unlabelled)
-        pool = np.concatenate([rows, unlabelled]) if self.unlabelled else rows
+        pool = rows
+        if self.unlabelled:
+            pool = np.concatenate([rows, self._own(mean, rows, unlabelled)])
         k = min(self.n_neighbors, len(pool) - 1)
         nearest = NearestNeighbors(n_neighbors=k + 1).fit(mean[pool])
         found = nearest.kneighbors(self.mean_, return_distance=False)
@@ -229,6 +235,18 @@ class Interpolation(Method):
         found = found[other].reshape(len(rows), k)
         self.neighbors_, self.neighbor_means_ = pool[found], mean[pool[found]]
         return self
+
+    def _own(self, mean: np.ndarray, rows: np.ndarray, unlabelled: np.ndarray) -> np.ndarray:
+        """Return the unlabelled rows whose nearest labelled row is of the class; all for want."""
+        from sklearn.neighbors import NearestNeighbors  # slow to import
+
+        labelled = np.setdiff1d(np.arange(len(mean)), unlabelled)
+        if not len(unlabelled):
+            return unlabelled
+        nearest = NearestNeighbors(n_neighbors=1).fit(mean[labelled])
+        found = nearest.kneighbors(mean[unlabelled], return_distance=False)[:, 0]
+        own = unlabelled[np.isin(labelled[found], rows)]
+        return own if len(own) else unlabelled
 
     def draw(self, n: int, rng: np.random.RandomState) -> Draws:
         """Return n codes of the class, each with two parents."""

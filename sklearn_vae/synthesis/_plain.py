@@ -40,14 +40,21 @@ class PlainVAE(RowModel):
             self.vae.fit(data.rows, data.labels)
             if data.names is not None:
                 self.vae.feature_names_in_ = data.names
-        return self.vae.codec_.posterior(ArrayDataset(data.X))
+        mean, std = self.vae.codec_.posterior(ArrayDataset(data.X))
+        return mean * self._scale, std * self._scale
 
     def generate(
         self, Z: np.ndarray, *, label: int = 0, rows: np.ndarray | None = None
     ) -> np.ndarray:
         """Return the mean of p(x|z) for codes Z, (n, z_dim)."""
-        return self.vae.codec_.decode(Z)
+        return self.vae.codec_.decode(Z / self._scale)
 
     def features(self, X: np.ndarray) -> np.ndarray:
         """Return the posterior means of rows X."""
-        return self.vae.codec_.posterior(ArrayDataset(X))[0]
+        return self.vae.codec_.posterior(ArrayDataset(X))[0] * self._scale
+
+    @property
+    def _scale(self) -> np.ndarray:
+        """What codes are times here, as ``transform`` has them: their distances mean more."""
+        scale: np.ndarray = self.vae.module_.latent_scale.cpu().numpy()
+        return scale
