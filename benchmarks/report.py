@@ -601,6 +601,66 @@ def few_labels_summary(*names: str, base: str = LR) -> Records:
     return table
 
 
+# -- synthetic rows behind frozen backbones --------------------------------------------------------
+
+
+def beside(records: Records, base: str, rows: str, columns: Mapping[Any, Records]) -> Records:
+    """Return means over sets, backbones and draws, and how far each is ahead of a base.
+
+    That is paired: the mean over cells in each draw that both have, ± two standard errors.
+    """
+    table = []
+    for name in dict.fromkeys(r[rows] for r in records):
+        row = {rows: name}
+        for title, found in columns.items():
+            draws: dict[str, dict[int, list[float]]] = {name: {}, base: {}}
+            for r in found:
+                if r[rows] in draws:
+                    draws[r[rows]].setdefault(r["draw"], []).append(r["value"])
+            means = {k: {d: statistics.fmean(v) for d, v in x.items()} for k, x in draws.items()}
+            row[str(title)] = f"{statistics.fmean(means[name].values()):.1f}" if means[name] else ""
+            if means[name] and name != base:
+                ahead, error = paired(means, name, base)
+                row[str(title)] += f" ({ahead:+.1f} ± {error:.1f})"
+        table.append(row)
+    return table
+
+
+def rows_few() -> Records:
+    """Balanced accuracies in %, by treatment and number of labels."""
+    where = {"contender": "VAEClassifier", "backbone": "mobilenet", "labels": (1, 2, 5)}
+    classifier = take("few_labels/main", **where)
+    records = take(ROWS_FEW) + each(classifier, treatment=lambda r: "no synthesis, VAEClassifier")
+    records = each(records, value=lambda r: r["balanced_accuracy"])
+    counts = dict.fromkeys(r["labels"] for r in records)
+    by_labels = {f"{n} a class": [r for r in records if r["labels"] == n] for n in counts}
+    return beside(records, "nothing", "treatment", by_labels)
+
+
+def rows_few_sets() -> Records:
+    """Balanced accuracies in %, by set, treatment and number of labels."""
+    records = take(ROWS_FEW)
+    return pivot(records, ("data", "treatment"), "labels", "balanced_accuracy", one_digit)
+
+
+def rows_rare() -> Records:
+    """Scores in %, by set and treatment."""
+    table = []
+    for data in ("solar cells", "tiles"):
+        records = take("augmentation_rows/rare", data=data)
+        scores = {
+            title: each(records, value=lambda r, key=key: r[key])
+            for title, key in (
+                ("balanced accuracy", "balanced_accuracy"),
+                ("F1", "F1"),
+                ("average precision", "average_precision"),
+            )
+        }
+        found = beside(records, "class weights", "treatment", scores)
+        table += [{"data": data, **row} for row in found]
+    return table
+
+
 # -- pages -----------------------------------------------------------------------------------------
 
 BY = ("classifier", "treatment")
@@ -617,6 +677,7 @@ STAGES = {
 }
 MODELS = ("default", "prior='mixture'", "prior='vamp'", "posterior='iaf'", "importance_samples=5")
 FEW_LABELS = tuple(f"few_labels/{name}" for name in ("main", "mixture", "self_training"))
+ROWS_FEW = "augmentation_rows/few"
 SIZES = ("error_32", "error_64", "signs", "steel_present", "steel")
 ERRORS = tuple(f"sizes/{name}" for name in SIZES)
 TABLES: dict[str, Callable[[], Records]] = {
@@ -675,6 +736,7 @@ TABLES: dict[str, Callable[[], Records]] = {
         for make in (
             *(all_labels, small_sets, readme, labels, ablation_labels, labels_all),
             *(few_ten, few_more, online, alarm_rates, surfaces, defects),
+            *(rows_few, rows_few_sets, rows_rare),
         )
     },
     "rows_summary": lambda: rows_summary(take("rows/main")),
