@@ -34,6 +34,10 @@ from sklearn_vae.nn import Conv, Patches, ResNet
 from sklearn_vae.onnx import to_onnx
 
 SMALL = Conv((4, 8), batch_norm=True)
+not_by_the_oldest = pytest.mark.skipif(
+    torch.__version__.startswith("2.6."),
+    reason="torch 2.6 cannot export it, or not without warnings",
+)
 
 CASES = {  # maps of 16 x 18 and 8 x 9 do not divide into 4 x 4
     "conv": ((33, 36, 3), "uint8", {"network": "conv", "features": "hidden"}),
@@ -95,7 +99,9 @@ def test_the_encoder_is_transform(name, capfd):
         np.testing.assert_allclose(found, Z, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["conv", "large", "conv-bn", "mlp", "bool"])
+@pytest.mark.parametrize(
+    "name", ["conv", pytest.param("large", marks=not_by_the_oldest), "conv-bn", "mlp", "bool"]
+)
 def test_the_decoder_is_inverse_transform(name):
     vae, _ = fit(name)
     model = to_onnx(vae, "decoder", target_opset=20)
@@ -228,6 +234,7 @@ def test_frozen_estimators_of_all_kinds_are_converted(inner, rows, labels):
     np.testing.assert_array_equal(run(skl2onnx.to_onnx(model, X[:1]), X)[0], model.predict(X))
 
 
+@not_by_the_oldest
 @pytest.mark.usefixtures("registered")
 @pytest.mark.parametrize("classes", [[3, 5, 8], ["a", "b", "c"], [1.0, 2.0, 3.0]])
 @pytest.mark.parametrize("form", ["images", "rows", "behind a step"])
@@ -377,7 +384,9 @@ BACKBONES = {
 }
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize(
+    "name", ["module", *(pytest.param(n, marks=not_by_the_oldest) for n in [*BACKBONES][1:])]
+)
 def test_a_backbone_a_vae_and_a_head_are_one_model(name, capfd):
     X = synthetic_images(40, 20, 24, 3, dtype="uint8")
     y = np.arange(40) % 2
