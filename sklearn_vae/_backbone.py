@@ -360,7 +360,18 @@ class BackboneTransformer(
         return to_host(found)()
 
     def scaling_of(self, images: torch.Tensor) -> Scaling:
-        """Return what takes images (n, channels, height, width) of any size to [0, 1]."""
+        """Return what takes images of any size to [0, 1].
+
+        Parameters
+        ----------
+        images : torch.Tensor of shape (n, channels, height, width)
+            Of the dtype of the fitted X.
+
+        Returns
+        -------
+        scaling : Scaling
+            The module that does it.
+        """
         shape = tuple(images.shape[1:])
         spec = replace(self.spec_, shape=shape, raw_shape=shape, channels_last=False)
         return spec.scaling(standardise=False)
