@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, get_args
 import joblib
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, check_memory
 
@@ -31,13 +31,16 @@ from .nn._backbone import (
     torchvision_model,
 )
 from .nn._device import exact_inference, resolve_device, to_device, to_host
-from .nn._packed import Packed, same_module
+from .nn._packed import Packed
 from .nn._scaling import Scaling
 from .training._precision import has_fast_bfloat16
 from .utils._at_once import fitted_at_once
 from .utils._doc_link import DocLinkMixin
+from .utils._feature_names import FeatureNamesMixin
 from .utils._generators import seeded
-from .utils._memory import explains_memory
+from .utils._memory import explains_memory, is_out_of_memory
+from .utils._pickling import check_picklable
+from .utils._recipes import NestedParamsMixin
 from .utils._sklearn_compat import HasMethods, StrOptions, fit_context, get_output_config
 
 Source = tuple[str, str | None] | Packed | None
@@ -49,19 +52,18 @@ Pool = Literal["mean"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
-def _to_transform(backbone: BackboneTransformer, data: Rows) -> str:
+def _to_compute(backbone: BackboneTransformer, data: Rows) -> str:
     """Return what was asked for when there was no memory for it, and a remedy."""
-    settings = backbone.module_.settings
     remedies = ["pass fewer samples at once, or preprocess to fewer pixels"]
     remedies += ["set device='cpu'"] if backbone.device_.type != "cpu" else []
     return (
-        f"computing features of shape {settings.output_shape} of {len(data)} samples, which the "
-        f"backbone sees as {settings.input_shape}. You can {', or '.join(remedies)}."
+        f"computing a backbone's features of {len(data)} samples of shape {backbone.spec_.shape}. "
+        f"You can {', or '.join(remedies)}."
     )
 
 
 class BackboneTransformer(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, DocLinkMixin, BaseEstimator
+    FeatureNamesMixin, TransformerMixin, NestedParamsMixin, DocLinkMixin, BaseEstimator
 ):
     """Features of a frozen, pre-trained network: images to rows, or to a grid of features.
 
@@ -75,7 +77,7 @@ class BackboneTransformer(
         The name of one of torchvision's classification models, such as ``"resnet50"``,
         ``"convnext_tiny"`` or ``"vit_b_16"``; or a module of yours that maps what
         ``preprocessing`` returns to features. The default has 5 million parameters (20 MB) and 1280
-        features. A module is copied, and used as it is in evaluation mode.
+        features. A module is copied, and used in float32 and in evaluation mode.
 
     weights : str, torchvision.models.WeightsEnum or None, default="DEFAULT"
         Of a model by name: ``"DEFAULT"``, torchvision's best; an entry's name, such as
@@ -99,7 +101,8 @@ class BackboneTransformer(
         From a batch of images ``(n, c, h, w)`` to the backbone's input, on the device: uint8 as it
         is (0 to 255), float32 in [0, 1] else. None are torchvision's own transforms for a model by
         name, and for a module images in [0, 1]. Most of torchvision's resize to 256 pixels and cut
-        out the centre of 224; see Examples for whole images.
+        out the centre of 224; see Examples for whole images. Files and ``memory`` need a function
+        with a name, no lambda.
 
     image_shape : tuple of int, default=None
         What one row of a flattened X is: (height, width), (height, width, channels) or (channels,
@@ -256,6 +259,7 @@ class BackboneTransformer(
             BackboneTransformer._load(unseen, data)
         return self
 
+    @explains_memory(_to_compute)
     def _load(self, data: Rows) -> None:
         """Build what the parameters stand for, and try it on the first of the samples."""
         self._source, preprocessing = None, self.preprocessing
@@ -272,12 +276,22 @@ class BackboneTransformer(
         module = _fresh(self._source, self.backbone)
         taps = tuple(self._taps(module))
         bfloat16 = self.precision == "bfloat16"
-        self._use(module, BackboneSettings(preprocessing, taps, self.pool is None, bfloat16))
+        settings = BackboneSettings(preprocessing, taps, self.pool is None, bfloat16)
         first = to_device(data.rows(0, min(PROBED, len(data))), self.device_)
-        with exact_inference():
-            self.module_.probe(first)
-            if self.precision == "auto" and has_fast_bfloat16(self.device_):
-                self.module_.take_bfloat16(first)
+        try:
+            self._use(module, settings)
+            with exact_inference():
+                self.module_.probe(first)
+                if self.precision == "auto" and has_fast_bfloat16(self.device_):
+                    self.module_.take_bfloat16(first)
+        except Exception as error:  # whatever the user's module and preprocessing raise
+            if isinstance(error, (ValueError, Warning)) or is_out_of_memory(error):
+                raise
+            raise ValueError(
+                f"preprocessing and backbone fail on X, {self.spec_.dtype} of shape "
+                f"{self.spec_.shape}: {error!r:.300}. The backbone has to take what preprocessing "
+                "returns, which comes in float32 if it is float."
+            ) from error
 
     def _taps(self, module: torch.nn.Module) -> list[Tap]:
         """Return where features are taken; nowhere for the map that is yet to be found."""
@@ -336,7 +350,7 @@ class BackboneTransformer(
         here = next(self.module_.parameters(), torch.empty(0, device=self.device_)).device
         return self._features(read_in_place(X, self, self.spec_, here, bounded=self.spec_.is_image))
 
-    @explains_memory(_to_transform)
+    @explains_memory(_to_compute)
     def _features(self, data: Rows) -> np.ndarray:
         module, device = self.module_, self.device_
         n_rows = rows_at_once(module.settings.input_shape)
@@ -381,21 +395,31 @@ class BackboneTransformer(
         """Number of values that :meth:`transform` returns of one sample."""
         return prod(self.module_.settings.output_shape)
 
-    def __getstate__(self) -> dict[str, Any]:
-        state = {**super().__getstate__()}
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Be pickled, if backbone and preprocessing can be."""
+        parts = {"backbone": self.backbone, "preprocessing": self.preprocessing}
         if isinstance(self.backbone, torch.nn.Module):
-            state["backbone"] = Packed.of(self.backbone)
+            parts["backbone"] = Packed.of(self.backbone).module
+        remedy = "Give functions a name in a module of yours, and fold parametrizations."
+        check_picklable(parts, remedy, protocol)
+        return super().__reduce_ex__(protocol)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state, packed = {**super().__getstate__()}, None
+        if isinstance(self.backbone, torch.nn.Module):
+            packed = state["backbone"] = Packed.of(self.backbone)
         if "module_" in state:
-            fitted, source = state.pop("module_"), self._source
-            if source is None and not same_module(fitted.module, self.backbone):
-                source = Packed.of(fitted.unwatched())
+            fitted = state.pop("module_")
+            # As it was fitted: the parameter may have been changed or set since.
+            source = self._source or Packed.of(fitted.unwatched(), packed)
             state["module_"] = source, fitted.settings
             del state["device_"]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        if isinstance(packed := state["backbone"], Packed):
-            state = {**state, "backbone": packed.unpacked()}
+        beside = state["backbone"] if isinstance(state["backbone"], Packed) else None
+        if beside is not None:
+            state = {**state, "backbone": beside.unpacked()}
         fitted = state.pop("module_", None)
         super().__setstate__(state)
         if fitted is not None:
@@ -403,7 +427,7 @@ class BackboneTransformer(
             self.device_ = resolve_device(self.device, fallback=True)
             if self.precision == "auto" and not has_fast_bfloat16(self.device_):
                 settings = replace(settings, bfloat16=False)
-            self._use(_fresh(source, self.backbone), settings)
+            self._use(_fresh(source, self.backbone, beside), settings)
 
     def __sklearn_tags__(self) -> Tags:
         """Return scikit-learn's tags: float32 comes out, n-D and 2-D arrays go in."""
@@ -418,11 +442,11 @@ def _kept(backbone: BackboneTransformer, X: Any, versions: Any) -> np.ndarray:
     return backbone.transform(X)
 
 
-def _fresh(source: Source, backbone: Any) -> torch.nn.Module:
-    """Return a backbone's own module: by name, packed, or a copy of the parameter."""
+def _fresh(source: Source, backbone: Any, beside: Packed | None = None) -> torch.nn.Module:
+    """Return a backbone's own module: by name, packed beside it, or a copy of the parameter."""
     with torch.inference_mode(False), seeded(0, torch.device("cpu")):
         if isinstance(source, Packed):
-            return source.unpacked()
+            return source.unpacked(beside)
         if source is None:
             module: torch.nn.Module = copy.deepcopy(backbone)
             return module

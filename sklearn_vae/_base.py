@@ -28,7 +28,7 @@ from .model import VAE, Likelihood, PosteriorFamily, Prior, VAERecipe
 from .model._codec import SYMMETRIES, Codec, learn_scales
 from .nn import Network
 from .training._amount import resolve_epochs
-from .training._callbacks import check_picklable
+from .training._callbacks import check_callbacks_picklable
 from .training._collapse import n_active, warn_of_collapse
 from .training._net import VAENet
 from .training._progress import AroundEpochs
@@ -450,7 +450,7 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Be pickled, if the callbacks can be; save_pretrained leaves them out."""
-        check_picklable(self.callbacks, protocol)
+        check_callbacks_picklable(self.callbacks, protocol)
         return super().__reduce_ex__(protocol)
 
     def __getstate__(self) -> dict[str, Any]:

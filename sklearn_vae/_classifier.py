@@ -11,7 +11,7 @@ from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import accuracy_score
-from sklearn.utils import Tags, check_random_state, get_tags
+from sklearn.utils import Tags, check_consistent_length, check_random_state, get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from ._inner_vae import read, seeded_clone, unfrozen
@@ -280,6 +280,7 @@ class VAEClassifier(
         check_some_known(known)
         found = self.predict(X)
         check_length(labels, len(found))
+        check_consistent_length(found, sample_weight)
         weights = None if sample_weight is None else np.asarray(sample_weight)[known]
         return float(accuracy_score(labels[known], found[known], sample_weight=weights))
 

@@ -6,7 +6,7 @@ import os
 from typing import Any, TypeVar
 
 import numpy as np
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import TransformerMixin
 from sklearn.utils import Tags, check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -15,12 +15,13 @@ from ._base import BaseVAE
 from ._parameters import FEATURES
 from .input._samples import from_torch
 from .utils._counts import check_count
+from .utils._feature_names import FeatureNamesMixin
 from .utils._memory import memory_explained
 
 Self = TypeVar("Self", bound="VAETransformer")
 
 
-class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
+class VAETransformer(FeatureNamesMixin, TransformerMixin, BaseVAE):
     """Variational autoencoder: images or vectors to latent features and back.
 
     Trains an encoder and a decoder by maximising the evidence lower bound (ELBO) [1]_ and
@@ -282,23 +283,6 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
             "mean+std": 2 * self.module_.z_dim,
             "hidden": self.module_.n_hidden,
         }[self.features]
-
-    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Return the names of the features: ``vaetransformer0``, ``vaetransformer1``, ...
-
-        Parameters
-        ----------
-        input_features : array-like of str or None, default=None
-            Of X in rows, the names of its columns. Not used with arrays or a column of images.
-
-        Returns
-        -------
-        names : ndarray of str
-            One for each column that :meth:`transform` returns.
-        """
-        check_is_fitted(self)
-        in_rows = len(self.spec_.raw_shape) == 1
-        return super().get_feature_names_out(input_features if in_rows else None)
 
     def transform(self, X: Any) -> np.ndarray:
         """Return the features of each sample: by default the posterior mean.

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
 from helpers import synthetic_images, tiny
 from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -98,7 +100,7 @@ def test_layers_behind_the_last_that_is_asked_for_do_not_run(photos):
             raise AssertionError("not needed")
 
     net = nn.Sequential(*module(), Fails())
-    with pytest.raises(AssertionError, match="not needed"):
+    with pytest.raises(ValueError, match="not needed"):
         frozen(net).fit(photos)
     twice = nn.ReLU()  # a layer that is called twice: its last output counts
     shared = nn.Sequential(twice, module(), nn.Flatten(2), twice, nn.Unflatten(2, (4, 6)))
@@ -278,13 +280,42 @@ def test_images_out_of_range_are_refused(photos):
         frozen().fit(photos).transform(photos[:, :8])
 
 
-def test_layers_must_return_tensors(photos):
-    class Pair(nn.Module):
-        def forward(self, x):
-            return x, x
+class Function(nn.Module):
+    """A module of one function."""
 
-    with pytest.raises(ValueError, match="output of the module is a tuple; a tensor is needed"):
-        frozen(Pair()).fit(photos)
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+@pytest.mark.parametrize(
+    "function, match",
+    [
+        (lambda x: (x, x), "output of the module is a tuple; a real tensor is needed"),
+        (lambda x: torch.fft.fft(x.mean((2, 3))), "complex64 tensor; a real"),
+        (lambda x: x[:, :0].mean((2, 3)), r"shape \(16, 0\), are none, infinite or NaN"),
+        (lambda x: x.mean((2, 3)) / 0, "infinite or NaN"),
+        (lambda x: x.mean((0, 2, 3))[None], "16 images have 1 rows"),
+        (lambda x: x @ torch.zeros(3, 3), r"fail on X, uint8 of shape \(3, 16, 24\): RuntimeErr"),
+        (lambda x: x.nothing, "fail on X, .* AttributeError"),
+    ],
+)
+def test_features_must_be_finite_numbers_of_each_image(photos, function, match):
+    with pytest.raises(ValueError, match=match):
+        frozen(Function(function)).fit(photos)
+
+
+def test_preprocessing_must_return_tensors_which_come_in_float32(photos):
+    with pytest.raises(ValueError, match="preprocessing returned ndarray; return a tensor"):
+        frozen(preprocessing=lambda x: x.numpy()).fit(photos)
+    with pytest.raises(ValueError, match="preprocessing and backbone fail on X, uint8"):
+        frozen(preprocessing=lambda x: x).fit(photos)  # levels, which the weights cannot take
+    Z = frozen().fit_transform(photos)
+    double = frozen(preprocessing=lambda x: x.double() / 255).fit_transform(photos)
+    np.testing.assert_allclose(double, Z, rtol=1e-4, atol=1e-6)
 
 
 # -- torchvision's models -----------------------------------------------------------------------
@@ -374,6 +405,20 @@ def test_missing_weights_are_named_with_the_place_for_the_file(photos, weights_a
     np.testing.assert_array_equal(by_name(weights=enum).fit_transform(photos), Z)
 
 
+@pytest.mark.parametrize("damage", ["empty", "page", "cut", "another"])
+def test_a_damaged_file_of_weights_is_named(photos, weights_at_home, capsys, damage):
+    file = weights_at_home()
+    if damage == "another":
+        torch.save(models.get_model("squeezenet1_1").state_dict(), file)
+    else:
+        cut = {"empty": b"", "page": b"<html>Sign in</html>", "cut": file.read_bytes()[:99999]}
+        file.write_bytes(cut[damage])
+    with pytest.raises(ValueError, match="does not hold the weights") as caught:
+        by_name(weights="DEFAULT").fit(photos)
+    assert str(caught.value).startswith(str(file))
+    assert models.get_model_weights(SMALL).DEFAULT.url in str(caught.value)
+
+
 def test_a_model_by_name_is_pickled_without_its_weights(photos, weights_at_home, capsys):
     file = weights_at_home()
     backbone = by_name(weights="DEFAULT").fit(photos)
@@ -408,6 +453,52 @@ def test_a_module_is_pickled_with_its_weights_once(photos, tmp_path):
     assert np.abs(changed.fit_transform(photos) - Z).max() > 0.01
 
 
+def change_setting(net):
+    net[0].stride = (1, 1)
+
+
+def put_hook(net):
+    net[0].register_forward_hook(doubled)
+
+
+def doubled(_, args, output):
+    return 2 * output
+
+
+@pytest.mark.parametrize("change", [change_setting, put_hook])
+def test_what_was_fitted_is_pickled_as_it_was(photos, change):
+    net = module()
+    backbone = frozen(net).fit(photos)
+    Z = backbone.transform(photos)
+    change(net)
+    loaded = pickle.loads(pickle.dumps(backbone))
+    np.testing.assert_array_equal(loaded.transform(photos), Z)
+    refitted = clone(loaded).fit_transform(photos)
+    np.testing.assert_array_equal(refitted, frozen(net).fit_transform(photos))
+    assert np.abs(refitted - Z).max() > 0.01
+
+
+def test_sparse_buffers_are_pickled(photos):
+    net = nn.Sequential(module(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), Function(halved))
+    net[-1].register_buffer("table", torch.eye(8).to_sparse())
+    backbone = frozen(net).fit(photos)
+    loaded = pickle.loads(pickle.dumps(backbone))
+    np.testing.assert_array_equal(loaded.transform(photos), backbone.transform(photos))
+    assert loaded.backbone[-1].table.is_sparse
+
+
+def halved(x):
+    return x / 2
+
+
+def test_what_cannot_be_pickled_is_named(photos, tmp_path):
+    net = nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 4, 3))
+    with pytest.raises(TypeError, match=r"^backbone cannot be pickled \(Serialization of param"):
+        pickle.dumps(frozen(net))
+    with pytest.raises(TypeError, match=r"^preprocessing cannot be pickled"):
+        frozen(preprocessing=lambda x: x / 255, memory=str(tmp_path)).fit_transform(photos)
+
+
 def test_copies_have_the_same_features(photos):
     backbone = frozen(layers=["1", "4"]).fit(photos)
     Z = backbone.transform(photos)
@@ -428,6 +519,21 @@ def test_a_device_that_is_missing_becomes_the_cpu(photos):
 
 
 # -- among scikit-learn's -----------------------------------------------------------------------
+
+
+def test_modules_have_no_nested_parameters(photos):
+    with pytest.raises(ValueError, match=r"has no 'channels' to set\. Set backbone itself"):
+        frozen().set_params(backbone__channels=3)
+
+
+def test_a_column_of_images_beside_others(photos):
+    frame = pd.DataFrame({"photo": [*photos], "size": np.arange(40.0)}, index=np.arange(40) + 7)
+    beside = ColumnTransformer([("z", frozen(), ["photo"]), ("n", "passthrough", ["size"])])
+    found = beside.set_output(transform="pandas").fit_transform(frame)
+    names = [f"z__backbonetransformer{i}" for i in range(8)]
+    assert found.columns.tolist() == [*names, "n__size"]
+    assert found.index.equals(frame.index)
+    np.testing.assert_array_equal(found[names], frozen().fit_transform(photos))
 
 
 def test_names_and_frames(photos):

@@ -219,6 +219,18 @@ def test_later_rows_have_to_be_as_the_fitted_ones(fitted):
         fitted.score(synthetic_images(5, 8, 8), np.full(5, -1))
 
 
+def test_weights_are_one_for_each_row(digits, fitted):
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        fitted.score(*digits, sample_weight=np.ones(3))
+
+
+@pytest.mark.parametrize("far", [1e30, 3e38, 1e300])
+def test_rows_beyond_all_others_have_probabilities_too(digits, few, far):
+    rows = digits[0].reshape(len(few), -1).astype(float)
+    p = VAEClassifier(tiny(likelihood="gaussian")).fit(rows, few).predict_proba(rows[:3] * far)
+    assert_allclose(p.sum(1), 1)
+
+
 def test_wide_features_go_through(digits, few):
     X, y = digits
     classifier = VAEClassifier(tiny(features="mean+std")).fit(X, few)

@@ -16,8 +16,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
+from torch import nn
 
-from sklearn_vae import VAEAugmenter, VAEDetector, VAETransformer
+from sklearn_vae import (
+    BackboneTransformer,
+    VAEAugmenter,
+    VAEClassifier,
+    VAEDetector,
+    VAETransformer,
+)
 from sklearn_vae.nn import MLP, Conv
 from sklearn_vae.training._net import VAENet
 
@@ -47,7 +54,8 @@ def shapes(draw):
     h, w = draw(st.sampled_from([8, 9, 12, 7])), draw(st.sampled_from([8, 11]))
     c = draw(st.integers(1, 5))
     usual = [(n, h, w), (n, h, w, c), (n, c, h, w), (n, h * w)]
-    return draw(st.sampled_from([*usual * 4, (n, 1), (n, 5), (n,), (h, w, c, n, 2)]))
+    rare = [(n, 33, 8 * w // 3 + 10), (n, 1), (n, 5), (n,), (h, w, c, n, 2)]
+    return draw(st.sampled_from([*usual * 4, *rare]))
 
 
 RANGES = {
@@ -162,6 +170,11 @@ def data(draw):
     X = draw(arrays())
     rng = np.random.default_rng(0)
     return X, LABELS[draw(st.sampled_from(sorted(LABELS)))](len(X), rng)
+
+
+def tripled(x):
+    """Preprocessing that grows images and works in place."""
+    return x.float().mul_(2).repeat_interleave(3, -1)
 
 
 # -- the contract --------------------------------------------------------------------------------
@@ -317,3 +330,52 @@ def test_an_augmenter_refuses_or_works(trainings, data, n_new, method, wrap, par
     finite(X_out, *X_out.shape)
     equal(X_again, X_out)
     equal(y_again, y_out)
+
+
+@RANDOM
+@given(data=data(), params=parameters())
+def test_a_classifier_refuses_or_works(trainings, data, params):
+    X, y = data
+    template = VAETransformer(**{**QUICK, **params})
+    classifier = VAEClassifier(template, random_state=0)
+    if fitted(classifier, X, y, trainings) is None:
+        return
+    n, classes = len(X), classifier.classes_.tolist()
+    p = classifier.predict_proba(X)
+    finite(p, n, len(classes))
+    np.testing.assert_allclose(p.sum(1), 1)
+    finite(classifier.predict_log_proba(X), n, len(classes))
+    assert set(classifier.predict(X).tolist()) <= set(classes)
+    assert -1 not in classes
+    assert 0 <= classifier.score(X, y) <= 1
+    equal(pickle.loads(pickle.dumps(classifier)).predict_proba(X), p)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        equal(clone(classifier).fit(X, y).predict_proba(X), p)
+    some = np.arange(n)[::2]
+    equal(classifier.predict_proba(X[some]), p[some], rtol=1e-3, atol=1e-4)
+
+
+@RANDOM
+@given(
+    X=arrays(),
+    layers=st.sampled_from([None, "0", ["1", "0"], "5", []]),
+    pool=st.sampled_from(["mean", None]),
+    image_shape=st.sampled_from([None, None, (8, 8), (8, 8, 1), (3, 8, 8)]),
+    precision=st.sampled_from(["float32", "bfloat16", "auto"]),
+    preprocessing=st.sampled_from([None, None, tripled]),
+)
+def test_a_backbone_refuses_or_works(trainings, X, **params):
+    module = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU(inplace=True))
+    backbone = BackboneTransformer(module, device="cpu", **params)
+    if fitted(backbone, X, None, trainings) is None:
+        return
+    Z = backbone.transform(X)
+    finite(Z, len(X), *Z.shape[1:])
+    assert Z[0].size == len(backbone.get_feature_names_out())
+    equal(pickle.loads(pickle.dumps(backbone)).transform(X), Z)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        equal(clone(backbone).fit(X).transform(X), Z)
+    some = np.arange(len(X))[::2]
+    equal(backbone.transform(X[some]), Z[some], rtol=1e-3, atol=1e-4)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator, check_cv
+from sklearn.utils import check_consistent_length
 
 from ..input._labels import check_some_known, read_labels, unlabelled_rows
 
@@ -20,7 +21,8 @@ class LabelledSplit(BaseCrossValidator):
     Parameters
     ----------
     cv : int or splitter, default=5
-        How the labelled rows are split: folds that keep the classes' shares, or any splitter.
+        How the labelled rows are split: folds that keep the classes' shares, or any splitter. It
+        sees these rows alone, and counts them.
 
     Examples
     --------
@@ -43,8 +45,8 @@ class LabelledSplit(BaseCrossValidator):
 
         Parameters
         ----------
-        X : object
-            Not used.
+        X : array-like of n rows, or None
+            Not used, but for its length.
         y : array-like of shape (n,)
             Labels; the number -1 is unlabelled.
         groups : array-like of shape (n,), default=None
@@ -61,8 +63,14 @@ class LabelledSplit(BaseCrossValidator):
             For a y without labels, and for what ``cv`` refuses.
         """
         known, unlabelled, labels, groups = _labelled(y, groups)
+        check_consistent_length(X, y)
         inner = check_cv(self.cv, labels, classifier=True)
         for train, test in inner.split(np.zeros((len(known), 1)), labels, groups):
+            if (last := np.concatenate([train, test]).max()) >= len(known):
+                raise ValueError(
+                    f"cv={self.cv!r:.100} has a row {last}, but y has {len(known)} labels. Count "
+                    "the labelled rows alone: y[y != -1]."
+                )
             yield np.sort(np.concatenate([known[train], unlabelled])), np.sort(known[test])
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
@@ -73,17 +81,25 @@ class LabelledSplit(BaseCrossValidator):
         X : object
             Not used.
         y, groups : array-like of shape (n,), default=None
-            For splitters whose number depends on them.
+            For splitters whose number depends on them, which need y.
 
         Returns
         -------
         n : int
             Of ``cv``, for the labelled rows.
         """
-        labels = None
-        if y is not None:
-            X, _, labels, groups = _labelled(y, groups)
-        return int(check_cv(self.cv, labels, classifier=True).get_n_splits(X, labels, groups))
+        known = labels = None
+        if y is None:  # which rows have a label is not known: no splitter may count them
+            groups = None
+        else:
+            known, _, labels, groups = _labelled(y, groups)
+        return int(check_cv(self.cv, labels, classifier=True).get_n_splits(known, labels, groups))
+
+    def get_metadata_routing(self) -> Any:
+        """Return the inner splitter's metadata routing: whether it takes ``groups``."""
+        if hasattr(self.cv, "get_metadata_routing"):
+            return self.cv.get_metadata_routing()
+        return super().get_metadata_routing()
 
 
 def _labelled(y: Any, groups: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, Any]:
@@ -94,5 +110,6 @@ def _labelled(y: Any, groups: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, 
     known, labels = np.flatnonzero(has_label), labels[has_label]
     if labels.dtype == object:  # text, which -1 stood beside
         labels = np.array(labels.tolist())
+    check_consistent_length(has_label, groups)
     groups = None if groups is None else np.asarray(groups)[known]
     return known, np.flatnonzero(~has_label), labels, groups

@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -19,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from ..utils._memory import is_out_of_memory
 from ._mps import fastest_layout
 from ._scaling import Scaling
 
@@ -85,9 +85,14 @@ def torchvision_model(name: str, weights: Any) -> nn.Module:
     how = {"init_weights": False} if name in ("googlenet", "inception_v3") and not weights else {}
     try:
         model: nn.Module = models.get_model(name, weights=weights, **how)
-    except (OSError, HTTPException, RuntimeError) as error:
-        if weights is None or (file := _weights_file(weights.url)).exists():
+    except Exception as error:  # whatever a damaged file makes of pickle
+        if weights is None or is_out_of_memory(error):
             raise
+        if (file := _weights_file(weights.url)).exists():
+            raise ValueError(
+                f"{file} does not hold the weights {weights} of backbone={name!r} ({error!r:.300})."
+                f" Delete it, or put the file of {weights.url} in its place."
+            ) from error
         raise FileNotFoundError(
             f"The weights {weights} of backbone={name!r} are not on this machine, and the download "
             f"failed ({error}). Download {weights.url} elsewhere, and put the file {file.name} "
@@ -283,6 +288,11 @@ class Backbone(nn.Module):
         features, calls = self._pass(x)
         if len(features) != len(raw):
             raise ValueError(f"{len(raw)} images have {len(features)} rows of features.")
+        if not features.numel() or not features.isfinite().all():
+            raise ValueError(
+                f"The first images' features, of shape {tuple(features.shape)}, are none, infinite "
+                "or NaN. Look at the backbone's weights, its layers, and at preprocessing."
+            )
         self.settings = replace(
             self.settings,
             input_shape=tuple(x.shape[1:]),
@@ -317,10 +327,10 @@ class Backbone(nn.Module):
 
     def unwatched(self) -> nn.Module:
         """Return a copy of the module as it was given."""
-        twin = copy.deepcopy(self)
-        for handle in twin.handles:
+        module, handles = copy.deepcopy((self.module, self.handles))
+        for handle in handles:
             handle.remove()
-        return twin.module
+        return module
 
     def _pass(self, x: Tensor) -> tuple[Tensor, dict[Tap, int]]:
         """Return the features of the module's input, and how often each tap was called."""
@@ -353,6 +363,9 @@ class Backbone(nn.Module):
         x = to_channels(x, channels_of(self.module)) if x.dim() == 4 else x
         x = x.clone()  # what follows may work in place, and x be a view of the user's X
         x = x if preprocessing is None else preprocessing(x)
+        if not isinstance(x, Tensor):
+            raise ValueError(f"preprocessing returned {type(x).__name__}; return a tensor.")
+        x = x.float() if x.is_floating_point() else x
         return fastest_layout(x) if x.dim() == 4 else x
 
 
@@ -397,11 +410,11 @@ def to_channels(x: Tensor, wanted: int | None) -> Tensor:
 
 
 def _tensor(tap: Tap, value: Any) -> Tensor:
-    if isinstance(value, Tensor):
+    if isinstance(value, Tensor) and not value.is_complex():
         return value
+    kind = f"{value.dtype} tensor" if isinstance(value, Tensor) else type(value).__name__
     raise ValueError(
-        f"{tap} is a {type(value).__name__}; a tensor is needed. Name a layer that returns one: "
-        "layers='...'."
+        f"{tap} is a {kind}; a real tensor is needed. Name a layer that returns one: layers='...'."
     )
 
 

@@ -9,6 +9,8 @@ from ._mps import fastest_layout, is_limited
 
 ROUNDING = 1e-6
 """How far beyond [0, 1] values may lie that were scaled or resized to it."""
+FARTHEST = 1e30
+"""Standard deviations: what lies farther off, which float32 may not hold, counts as this."""
 
 
 class Scaling(nn.Module):
@@ -68,7 +70,7 @@ class Scaling(nn.Module):
             if not raw.is_floating_point() and raw.itemsize > 2 and not is_limited(raw.device):
                 raw = raw.double()
             centred = raw.reshape(-1, *self.shape) - self.loc - self.loc_rest
-            x = (centred / self.scale).to(torch.float32)
+            x = (centred / self.scale).clamp(-FARTHEST, FARTHEST).to(torch.float32)
         else:
             x = self.arranged(raw).to(torch.float32)
         # One layout whatever the array's own (a pandas column is a stretch of memory): products

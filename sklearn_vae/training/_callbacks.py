@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 import pickle
-import threading
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from joblib import wrap_non_picklable_objects
 from skorch import callbacks as of_skorch
 from skorch.callbacks import Callback
+
+from ..utils._pickling import check_picklable
 
 TERMS = ("loss", "log_likelihood", "kl", "label_loss")
 """What an epoch's row has of each side of the validation split; the last with labels to learn."""
@@ -173,35 +173,10 @@ def _may_record(callback: Any) -> bool:
     return not by_skorch or hasattr(callback, "name") or hasattr(callback, "event_name")
 
 
-FIRST_OF_JOBS = 4
-"""Of pickle's protocols, the oldest that is used to send objects to processes."""
-_checking = threading.local()
-
-
-def check_picklable(callbacks: Any, protocol: int = pickle.DEFAULT_PROTOCOL) -> None:
+def check_callbacks_picklable(callbacks: Any, protocol: int = pickle.DEFAULT_PROTOCOL) -> None:
     """Name the callback that cannot be pickled, instead of the part of it that cannot."""
-    if getattr(_checking, "busy", False):  # of a callback that holds the estimator or the net
-        return
-    _checking.busy = True
-    try:
-        for name, cb in named(callbacks):
-            error = _pickling_error(cb)
-            # Functions without a name of their own, such as lambdas, are what joblib sends to
-            # processes, but not what its caches take, which ask for an old protocol.
-            if error is not None and protocol >= FIRST_OF_JOBS:
-                error = _pickling_error(wrap_non_picklable_objects(cb))
-            if error is not None:
-                raise TypeError(
-                    f"The callback {name} cannot be pickled ({str(error)[:200]}). Leave out in "
-                    "its __getstate__ what is live, give functions a name, or set callbacks=None."
-                ) from error
-    finally:
-        _checking.busy = False
-
-
-def _pickling_error(callback: Any) -> Exception | None:
-    try:
-        pickle.dumps(callback)
-    except Exception as error:
-        return error
-    return None
+    remedy = (
+        "Leave out in its __getstate__ what is live, give functions a name, or set callbacks=None."
+    )
+    parts = {f"The callback {name}": cb for name, cb in named(callbacks)}
+    check_picklable(parts, remedy, protocol)

@@ -24,7 +24,7 @@ from ..nn._mps import is_limited
 from ..utils._generators import generators_restored
 from ..utils._spread import spread_rows
 from ._batch_norm import refresh_batch_norm
-from ._callbacks import TERMS, check_picklable
+from ._callbacks import TERMS, check_callbacks_picklable
 from ._interrupts import Interrupts
 from ._progress import Progress
 from ._schedules import kl_weight, learning_rate_factor
@@ -108,7 +108,7 @@ class VAENet(NeuralNet):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is of one training, the images above all: callbacks save nets."""
-        check_picklable(self.callbacks)
+        check_callbacks_picklable(self.callbacks)
         state = {k: v for k, v in super().__getstate__().items() if k not in FLEETING}
         return {**state, "train_split": None}
 

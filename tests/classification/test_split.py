@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
-from sklearn.model_selection import GroupKFold, LeaveOneOut, StratifiedKFold
+from sklearn import config_context
+from sklearn.dummy import DummyClassifier
+from sklearn.model_selection import (
+    GroupKFold,
+    LeaveOneGroupOut,
+    LeaveOneOut,
+    PredefinedSplit,
+    StratifiedKFold,
+    cross_val_score,
+)
 
 from sklearn_vae import LabelledSplit
 
@@ -43,6 +52,32 @@ def test_any_splitter_and_groups(y):
     groups = np.arange(30) // 6
     for train, test in LabelledSplit(GroupKFold(3)).split(y, y, groups):
         assert not set(groups[train[y[train] >= 0]]) & set(groups[test])
+
+
+def test_what_the_splitter_needs_is_asked_for_and_no_number_is_guessed(y):
+    with pytest.raises(ValueError, match="'X' parameter should not be None"):
+        LabelledSplit(LeaveOneOut()).get_n_splits(np.zeros((30, 1)))  # 22 have a label
+    with pytest.raises(ValueError, match="'groups' parameter should not be None"):
+        LabelledSplit(LeaveOneGroupOut()).get_n_splits(groups=np.arange(30) // 6)
+
+
+def test_groups_are_routed_as_the_inner_splitter_asks(y):
+    groups = np.arange(30) // 6
+    X = np.arange(30.0)[:, None]
+    with config_context(enable_metadata_routing=True):
+        for cv in (LabelledSplit(GroupKFold(2)), LabelledSplit(LabelledSplit(GroupKFold(2)))):
+            scores = cross_val_score(DummyClassifier(), X, y, cv=cv, params={"groups": groups})
+            assert len(scores) == 2
+        assert len(cross_val_score(DummyClassifier(), X, y, cv=LabelledSplit(2))) == 2
+
+
+def test_rows_that_do_not_belong_together_are_refused(y):
+    for X, groups in ((np.zeros((29, 1)), None), (None, np.arange(7))):
+        with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+            next(LabelledSplit(GroupKFold(2)).split(X, y, groups))
+    counts_all = PredefinedSplit(np.arange(30) % 3)
+    with pytest.raises(ValueError, match=r"has a row 27, but y has 22 labels\. Count the labelled"):
+        next(LabelledSplit(counts_all).split(None, y))
 
 
 def test_names_as_labels():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from helpers import synthetic_images
+from helpers import synthetic_images, tiny
 
 from sklearn_vae.nn._scaling import Scaling
 
@@ -99,3 +99,14 @@ def test_the_networks_input_lies_in_memory_alike_whatever_the_arrays_order(
     rows, columns = (scaling(torch.from_numpy(order(X))) for order in (np.array, np.asfortranarray))
     assert torch.equal(rows, columns)
     assert rows.stride() == columns.stride()
+
+
+@pytest.mark.parametrize("network", ["auto", "mlp"])
+def test_what_float32_cannot_hold_becomes_a_large_number(rng, network):
+    X = rng.normal(size=(50, 3))
+    scaling = standardiser(X)
+    x = scaling(torch.tensor([[1e300, -1e300, 0]], dtype=torch.float64))
+    np.testing.assert_allclose(x[0, :2], [1e30, -1e30], rtol=1e-6)
+    vae = tiny(network=network).fit(X)
+    assert np.isfinite(vae.transform(np.full((2, 3), 1e300))).all()
+    assert np.isfinite(vae.reconstruct(np.full((2, 3), 1e300))).all()

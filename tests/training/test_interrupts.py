@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from skorch.callbacks import Callback
 
 import sklearn_vae
-from sklearn_vae import VAEAugmenter, VAEDetector
+from sklearn_vae import BackboneTransformer, VAEAugmenter, VAEClassifier, VAEDetector
 from sklearn_vae.nn import Conv
 
 
@@ -240,13 +240,15 @@ def test_ctrl_c_before_any_line(images, method):
     assert hit >= budget(40)
 
 
-@pytest.mark.parametrize("kind", ["sampler", "wrapper", "detector"])
+@pytest.mark.parametrize("kind", ["sampler", "wrapper", "detector", "classifier", "backbone"])
 def test_ctrl_c_before_any_line_of_what_holds_a_vae(images, labels, kind):
     X, y = images[:40], labels[:40] % 2
     estimator = {
         "sampler": VAEAugmenter(vae=tiny(), n_new=2, random_state=0),
         "wrapper": VAEAugmenter(LogisticRegression(), vae=tiny(image_shape=(8, 8)), n_new=2),
         "detector": VAEDetector(tiny(), random_state=0),
+        "classifier": VAEClassifier(tiny(), random_state=0),
+        "backbone": BackboneTransformer(torch.nn.Conv2d(1, 2, 3), device="cpu"),
     }[kind]
     X = X.reshape(40, -1) if kind == "wrapper" else X
     estimator.fit(X, y)
