@@ -76,7 +76,7 @@ def test_rows_that_do_not_belong_together_are_refused(y):
         with pytest.raises(ValueError, match="inconsistent numbers of samples"):
             next(LabelledSplit(GroupKFold(2)).split(X, y, groups))
     counts_all = PredefinedSplit(np.arange(30) % 3)
-    with pytest.raises(ValueError, match=r"has a row 27, but y has 22 labels\. Count the labelled"):
+    with pytest.raises(ValueError, match=r"has a row 29, but y has 22 labels\. Count the labelled"):
         next(LabelledSplit(counts_all).split(None, y))
 
 
