@@ -32,7 +32,10 @@ def read_labels(y: Any, *, warn: bool = False, one_hot: bool = True) -> np.ndarr
         For anything that is not one class, or the number -1, per row.
     """
     if y is None:
-        raise ValueError("This estimator requires y to be passed, but the target y is None.")
+        raise ValueError(
+            "This estimator requires y to be passed, but the target y is None. Give one label per "
+            "row."
+        )
     values = _as_values(y)
     _refuse_missing(values)
     array = check_array(values, ensure_2d=False, dtype=None, input_name="y")
