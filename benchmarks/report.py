@@ -212,6 +212,15 @@ def labels() -> Records:
     return [{k: row[k] for k in ("data", "labels", "draws", *names.values())} for row in table]
 
 
+def clusters() -> Records:
+    """Test errors in % with a few labels of MNIST, behind VAEs that have learnt clusters."""
+    records = [r for r in take("clusters/main") if "draw" in r]
+    each_draw = "VAE of 100 labels, spread"
+    records += take("labels/mnist_paste", contender={"labels and images, spread": each_draw})
+    records = each(records, column=lambda r: f"{r['labels']} labels")
+    return pivot(records, ("contender",), "column", "error")
+
+
 def ablation_labels() -> Records:
     """Errors in % with one part of ``label_weight`` changed."""
     variants = {
@@ -734,7 +743,7 @@ TABLES: dict[str, Callable[[], Records]] = {
     **{
         make.__name__: make
         for make in (
-            *(all_labels, small_sets, readme, labels, ablation_labels, labels_all),
+            *(all_labels, small_sets, readme, labels, clusters, ablation_labels, labels_all),
             *(few_ten, few_more, online, alarm_rates, surfaces, defects),
             *(rows_few, rows_few_sets, rows_rare),
         )
