@@ -158,20 +158,20 @@ def ways(trained: Trained, epochs: int) -> Iterator[tuple[str, Way]]:
     few = VAETransformer(label_weight=1.0, augment=FEW, max_epochs=epochs)
     alone = trained.means("VAE", VAETransformer(random_state=0))
     plain = Space(*alone)
-    yield "VAE, spread", plain.spread
     found = clusters(plain.graph)
     first = trained.means("VAE of clusters", clone(few).set_params(random_state=0), found)
     one = Space(*joined(first, alone))
     yield "VAE of clusters, spread", one.spread
-    found = settled(one.graph, found, SURE[1])
-    second = trained.means("second VAE of clusters", few.set_params(random_state=1), found)
-    yield "two VAEs of clusters, spread", Space(*joined(second, first, alone)).spread
+    yield "VAE, spread", plain.spread
     pixels = as_rows(trained.X), as_rows(trained.X_test)
     pca = PCA(50, random_state=0).fit(pixels[0])
     linear = Space(*map(pca.transform, pixels))
     yield "PCA-50, spread", linear.spread
     yield "PCA-50, SVC", partial(svc, linear.Z, linear.Z_test)
     yield "raw pixels, SVC", partial(svc, *pixels)
+    found = settled(one.graph, found, SURE[1])
+    second = trained.means("second VAE of clusters", few.set_params(random_state=1), found)
+    yield "two VAEs of clusters, spread", Space(*joined(second, first, alone)).spread
 
 
 def svc(Z: np.ndarray, Z_test: np.ndarray, partly: np.ndarray) -> np.ndarray:
