@@ -152,7 +152,7 @@ def _source(X: Any, form: Form | None) -> tuple[int, Callable[[int], Any], Spell
     if isinstance(X, np.ndarray) and X.ndim not in (3, 4):
         raise ValueError(
             f"patches need images, but X has shape {X.shape}. Pass (n, height, width), with or "
-            "without channels, a list of images or a list of paths."
+            "without channels, a list of images or of paths; of one image X[None]."
         )
     if len(X) and isinstance(X[0], str | PathLike):
         return len(X), _files(X, form), OF_ARRAY

@@ -114,12 +114,13 @@ class ErrorMapDisplay(TileDisplay):
         %(raises)s
         """
         detector, X = cls._resolve(estimator, VAEDetector, first(X, n_images))
+        errors = detector.error_map(X)  # refuses rows, and points with patches to score_map
         shape = image_shape_of(detector.vae_)
         rebuilt = np.mean([vae.reconstruct(X) for vae in detector.vaes_], axis=0)
         images = as_array(X)
         if images.dtype == np.uint8:
             rebuilt = np.rint(rebuilt).astype(np.uint8)
-        display = cls(images, rebuilt, detector.error_map(X), image_shape=shape)
+        display = cls(images, rebuilt, errors, image_shape=shape)
         return display.plot(ax=ax, **kwargs)
 
     @classmethod

@@ -52,3 +52,10 @@ def test_a_norm_brings_its_own_range(images):
     norm = LogNorm(vmin=1e-3, vmax=10)
     display = ErrorMapDisplay.from_estimator(detector, images[:4], heat_kw={"norm": norm})
     assert display.heat_.norm is norm
+
+
+def test_a_detector_of_places_points_to_its_own_map():
+    X = synthetic_images(12, 12, 12)
+    detector = VAEDetector(tiny(), patches=8, random_state=0).fit(X)
+    with pytest.raises(ValueError, match="use score_map"):
+        ErrorMapDisplay.from_estimator(detector, X)
