@@ -365,8 +365,8 @@ class VAEDetector(
             raise ValueError("error_map is of whole images. With patches use score_map(X).")
         if not vae.spec_.is_image:
             raise ValueError(
-                f"error_map needs images, but the detector was fitted on rows of "
-                f"{vae.n_features_in_} values. Set the VAE's image_shape."
+                f"error_map needs images, but the VAE was fitted on rows of {vae.n_features_in_} "
+                "values. If these are images, set its image_shape=(height, width[, channels])."
             )
 
         def errors(raw: torch.Tensor) -> torch.Tensor:

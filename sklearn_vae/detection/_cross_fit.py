@@ -170,9 +170,11 @@ def cross_fit(
         own.append(measure(part, [(codec, of[m]) for m in plain]))
     for m, held_out in zip(plain, zip(*own, strict=True), strict=True):
         fitted[m] = CrossFitted([Score() for _ in held_out], held_out)
+    dense = [m for m in of if m not in plain]
     keys: list[np.ndarray] = []
-    for m in [m for m in of if m not in plain]:
-        everywhere = measure(data, [(codec, of[m]) for codec in codecs], keys := [])
+    found = iter(measure(data, [(codec, of[m]) for m in dense for codec in codecs], keys))
+    for m in dense:
+        everywhere = [next(found) for _ in codecs]
         columns = of[m].columns(codecs[0].module.z_dim)
         outs = [folds == k for k in range(folds.max() + 1)]
         fitted[m] = CrossFitted(

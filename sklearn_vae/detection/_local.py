@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from ..input._pictures import Form, Pictures
 from ..input._row_keys import row_keys
 from ..model._codec import Codec
 from ._cross_fit import N_FOLDS, CrossFitted, Ranks, RowFolds, measure
-from ._places import Cutter, Places
+from ._places import Cutter, Layout, Places
 from ._statistics import LOCAL, STATISTICS, TINY
 
 TRAINED_ROWS = 20_000
@@ -134,7 +135,7 @@ class Scale:
 
     def _unusual(self, method: str, statistics: Sequence[np.ndarray], places: Places) -> np.ndarray:
         unusual = -self.fitted[method].by_model(statistics).clip(-FARTHEST, FARTHEST)
-        return unusual.reshape(-1, places.n_images, *places.grid).astype(np.float32)
+        return unusual.reshape(-1, places.n_images, *places.layout.grid).astype(np.float32)
 
 
 Trained = tuple[list[Codec], dict[str, CrossFitted]]
@@ -193,18 +194,15 @@ class LocalScores:
     def maps(self, pictures: Pictures, method: str) -> list[np.ndarray]:
         """Return how unusual each pixel of each image is."""
         maps: list[np.ndarray] = []
-        for found, folds, (cut, sides) in self._found(pictures, method):
-            down, across = (
-                _between(centres, np.arange(side))
-                for centres, side in zip(cut.centres, sides, strict=True)
-            )
+        for found, folds, (layout, sides) in self._found(pictures, method):
+            down, across = map(_between, layout, map(np.arange, sides))
             own = self._own(found, folds)
             maps.extend((down @ each @ across.T).astype(np.float32) for each in own)
         return maps
 
     def _found(
         self, pictures: Pictures, method: str
-    ) -> Iterator[tuple[np.ndarray, np.ndarray, tuple[Places, tuple[int, int]]]]:
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, tuple[Layout, tuple[int, int]]]]:
         """Yield maps by fold (folds, n, down, across), folds of images, and where places are."""
         for _, images in pictures.chunks():
             folds = self.folds(row_keys(images))
@@ -213,24 +211,25 @@ class LocalScores:
                 scale.unusual(cut, [method])[method]
                 for scale, cut in zip(self.scales, cuts, strict=True)
             ]
-            finest = max(cuts, key=len)
+            layouts = [cut.layout for cut in cuts]
             sides = images.shape[2], images.shape[3]
-            merged = self._merged(unusual, cuts, finest, method)
-            yield merged - self.levels[method](merged), folds, (finest, sides)
+            merged = self._merged(unusual, layouts, method)
+            yield merged - self.levels[method](merged), folds, (_finest(layouts), sides)
 
     def _merged(
-        self, unusual: Sequence[np.ndarray], cuts: Sequence[Places], finest: Places, method: str
+        self, unusual: Sequence[np.ndarray], layouts: Sequence[Layout], method: str
     ) -> np.ndarray:
         """Return the mean over scales of maps in their spreads, (folds, n, down, across)."""
         total: Any = 0.0
-        for scale, found, cut in zip(self.scales, unusual, cuts, strict=True):
+        finest = _finest(layouts)
+        for scale, found, layout in zip(self.scales, unusual, layouts, strict=True):
             usual = scale.usual[method]
             each = np.stack([usual(found[k % len(found)], k) for k in range(N_FOLDS)])
-            if cut is not finest:
-                down, across = map(_between, cut.centres, finest.centres)
+            if layout is not finest:
+                down, across = map(_between, layout, finest)
                 each = down @ each @ across.T
             total = total + each
-        merged: np.ndarray = np.asarray(total) / len(cuts)
+        merged: np.ndarray = np.asarray(total) / len(layouts)
         return merged
 
     @staticmethod
@@ -244,25 +243,23 @@ class LocalScores:
     def _calibrate(self, pictures: Pictures, folds: np.ndarray) -> dict[str, Ranks]:
         """Learn what is usual at each place; return the ranks of training images' scores."""
         held: list[list[dict[str, np.ndarray]]] = [[] for _ in self.scales]
-        cuts: list[list[Places]] = []
+        layouts: list[list[Layout]] = []
         for start, images in pictures.chunks():
-            cuts_now = [scale.cutter(images) for scale in self.scales]
-            for maps, scale, cut in zip(held, self.scales, cuts_now, strict=True):
+            cuts = [scale.cutter(images) for scale in self.scales]
+            for maps, scale, cut in zip(held, self.scales, cuts, strict=True):
                 found = scale.unusual(cut, [*STATISTICS])
                 for i in range(len(images)):
                     fold = folds[start + i]
                     maps.append({m: each[fold % len(each), i] for m, each in found.items()})
-            where = [Places(1, cut.grid, cut.centres) for cut in cuts_now]
-            cuts.extend([where] * len(images))
+            layouts.extend([[cut.layout for cut in cuts]] * len(images))
         ranks = {}
         for method in STATISTICS:
             for maps, scale in zip(held, self.scales, strict=True):
                 scale.usual[method] = UsualByPlace([found[method] for found in maps], folds)
             worst, medians = np.empty(len(folds)), np.empty(len(folds))
-            for i, where in enumerate(cuts):
+            for i, layout in enumerate(layouts):
                 unusual = [maps[i][method][None, None] for maps in held]
-                merged = self._merged(unusual, where, max(where, key=len), method)
-                own = merged[folds[i]]
+                own = self._merged(unusual, layout, method)[folds[i]]
                 worst[i], medians[i] = _worst(own)[0], np.median(own)
             self.levels[method] = level = UsualLevel(worst, medians, folds)
             low, high = level.ranges[folds].T
@@ -292,6 +289,11 @@ def _draw(
         for found, numbers in zip(rows, origin, strict=True)
     ]
     return np.concatenate(keys), drawn
+
+
+def _finest(layouts: Sequence[Layout]) -> Layout:
+    """Return the layout of most places."""
+    return max(layouts, key=lambda layout: prod(layout.grid))
 
 
 def _between(centres: np.ndarray, at: np.ndarray) -> np.ndarray:

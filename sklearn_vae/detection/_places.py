@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from math import prod
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -18,28 +20,30 @@ STEPS = 2
 """Windows that a pixel lies in, each way."""
 
 
-class Places(Dataset):
-    """The rows that some images of one size are cut into, image by image and row by row.
+class Layout(NamedTuple):
+    """Where the places of an image are: their centres, in pixels from the first pixel's centre."""
 
-    Attributes
-    ----------
-    grid : tuple of int
-        How many an image has, down and across.
-    centres : tuple of ndarray
-        Where they are, in pixels from the first pixel's centre: down and across.
-    """
+    down: np.ndarray
+    across: np.ndarray
 
-    def __init__(
-        self, n_images: int, grid: tuple[int, int], centres: tuple[np.ndarray, np.ndarray]
-    ) -> None:
-        self.n_images, self.grid, self.centres = n_images, grid, centres
+    @property
+    def grid(self) -> tuple[int, int]:
+        """How many an image has, down and across."""
+        return len(self.down), len(self.across)
+
+
+class Places(Dataset, ABC):
+    """The rows that some images of one size are cut into, image by image and row by row."""
+
+    def __init__(self, n_images: int, layout: Layout) -> None:
+        self.n_images, self.layout = n_images, layout
 
     def __len__(self) -> int:
-        return self.n_images * self.grid[0] * self.grid[1]
+        return self.n_images * prod(self.layout.grid)
 
+    @abstractmethod
     def take(self, index: Tensor) -> Tensor:
         """Return the rows at ``index``."""
-        raise NotImplementedError
 
     def rows(self, start: int, stop: int) -> Tensor:
         """Return consecutive rows."""
@@ -149,12 +153,11 @@ class _WindowPlaces(Places):
         self.images, self.cutter = images, cutter
         self.offsets = cutter.offsets(h), cutter.offsets(w)
         middle = (cutter.size - 1) / 2
-        grid = len(self.offsets[0]), len(self.offsets[1])
-        super().__init__(n, grid, (self.offsets[0] + middle, self.offsets[1] + middle))
+        super().__init__(n, Layout(*(offsets + middle for offsets in self.offsets)))
 
     def take(self, index: Tensor) -> Tensor:
         """Return the windows at ``index``."""
-        i, y, x = np.unravel_index(index.numpy(), (self.n_images, *self.grid))
+        i, y, x = np.unravel_index(index.numpy(), (self.n_images, *self.layout.grid))
         cutter = self.cutter
         size = cutter.size, cutter.size
         windows = np.lib.stride_tricks.sliding_window_view(self.images.numpy(), size, axis=(2, 3))
@@ -218,12 +221,8 @@ class _CellPlaces(Places):
     def __init__(self, images: Tensor, grids: Tensor) -> None:
         n, down, across, width = grids.shape
         self.cells = grids.reshape(-1, width)
-        h, w = images.shape[2:]
-        centres = (
-            (np.arange(down) + 0.5) * h / down - 0.5,
-            (np.arange(across) + 0.5) * w / across - 0.5,
-        )
-        super().__init__(n, (down, across), centres)
+        sides = zip((down, across), images.shape[2:], strict=True)
+        super().__init__(n, Layout(*((np.arange(k) + 0.5) * side / k - 0.5 for k, side in sides)))
 
     def take(self, index: Tensor) -> Tensor:
         """Return the cells at ``index``."""

@@ -240,9 +240,9 @@ class Interpolation(Method):
         """Return the unlabelled rows whose nearest labelled row is of the class; all for want."""
         from sklearn.neighbors import NearestNeighbors  # slow to import
 
-        labelled = np.setdiff1d(np.arange(len(mean)), unlabelled)
         if not len(unlabelled):
             return unlabelled
+        labelled = np.setdiff1d(np.arange(len(mean)), unlabelled)
         nearest = NearestNeighbors(n_neighbors=1).fit(mean[labelled])
         found = nearest.kneighbors(mean[unlabelled], return_distance=False)[:, 0]
         own = unlabelled[np.isin(labelled[found], rows)]

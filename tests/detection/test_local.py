@@ -241,8 +241,8 @@ def test_a_failed_fit_leaves_the_detector_as_it_was(sets, fitted):
 def test_windows_are_what_slices_are():
     X = torch.arange(2 * 3 * 12 * 19).reshape(2, 3, 12, 19).float()
     places = Windows(8)(X)
-    assert places.grid == (2, 4)  # from 0, 4 down; from 0, 4, 8, 11 across
-    assert_array_equal(places.centres[1], [3.5, 7.5, 11.5, 14.5])
+    assert places.layout.grid == (2, 4)  # from 0, 4 down; from 0, 4, 8, 11 across
+    assert_array_equal(places.layout.across, [3.5, 7.5, 11.5, 14.5])
     rows = places.rows(0, len(places))
     assert rows.shape == (16, 8, 8, 3)
     assert_array_equal(rows[8 + 4 + 3], X[1, :, 4:12, 11:19].movedim(0, -1))
