@@ -400,7 +400,7 @@ def surfaces() -> Records:
 def defects() -> Records:
     """AUROC in % by an image's worst places, beside whole images; of steel a mean over classes."""
     names = ("local_tiles", "local_tiles_pixels", "local_solar", "local_solar_cells")
-    records = take(*(f"anomaly/{name}" for name in names if exists(f"anomaly/{name}")))
+    records = take(*(f"anomaly/{name}" for name in names))
     return pivot(records, ("of", "by", "method"), "data", "AUROC", mean)
 
 

@@ -60,7 +60,7 @@ def test_search_over_latent_dimensions_and_heads_in_two_processes(images, labels
 def test_processes_find_each_others_results_in_the_cache(images, labels, tmp_path):
     vae = tiny(callbacks=[CountFits(str(tmp_path / "fits"))])
     cached = {"vae": vae, "pipeline": {"memory": str(tmp_path / "cache")}}
-    # joblib writes a function's code into the first cache of a process alone; without the code
+    # joblib writes a function's code into the first cache of a process only; without the code
     # in this one, new processes would fit once more. Clearing a cache makes joblib write it.
     joblib.Memory(cached["pipeline"]["memory"], verbose=0).clear(warn=False)
     alone = search(images, labels, **cached)

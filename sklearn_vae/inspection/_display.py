@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -73,14 +74,14 @@ class Grid(NamedTuple):
 
 
 @dataclass(eq=False, repr=False)
-class TileDisplay(Display):
+class TileDisplay(Display, ABC):
     """Base of the displays of images: one mosaic in one axes, tile (i, j) centred at (j, i)."""
 
     image_shape: tuple[int, ...] | None = field(default=None, kw_only=True)
 
+    @abstractmethod
     def _grid(self) -> Grid:
         """Return what is drawn; refuse arrays that cannot be."""
-        raise NotImplementedError  # each display has its own
 
     def plot(self, *, ax: Axes | None = None, **kwargs: Any) -> Self:
         """Draw the images.
