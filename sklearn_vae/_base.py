@@ -39,7 +39,10 @@ from .utils._doc_link import DocLinkMixin
 from .utils._generators import generators_restored
 from .utils._sklearn_compat import CallbackSupportMixin, FitTasks, fit_context, fit_tasks
 
-BESIDE_TRAINING = {"features": "mean", "symmetry": None, "memory": None, "verbose": 0}
+BESIDE_TRAINING = {
+    **{"features": "mean", "symmetry": None, "memory": None},
+    **{"checkpoint": None, "verbose": 0},
+}
 """Parameters that training does not depend on, at their defaults: a cache does not look at them."""
 NOT_ALWAYS = ("classes_", "n_unlabelled_", "feature_names_in_", "net_", "_loaded_optimizer")
 """What a training leaves or not: where it is recalled, that of another one has to go."""
@@ -207,9 +210,10 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
         if self.symmetry is not None:
             clone(self).read_training(X)  # refuses it for rows
         untrained = clone(self).set_params(**BESIDE_TRAINING)
-        train = check_memory(self.memory).cache(_trained, ignore=["verbose"])
+        train = check_memory(self.memory).cache(_trained, ignore=["beside"])
+        beside = {"checkpoint": self.checkpoint, "verbose": self.verbose}
         versions = tuple(version(name) for name in ("sklearn-vae", "torch"))
-        found: dict[str, Any] = train(untrained, X, y, self.verbose, versions)
+        found: dict[str, Any] = train(untrained, X, y, beside, versions)
         return found
 
     def _fit(self, X: Any, y: Any, seen: Any, *, again: bool, partial: bool = False) -> None:
@@ -224,8 +228,9 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
         amount = self.max_epochs, len(data), spec.shape
         epochs = 1 if partial else resolve_epochs(*amount, based=recipe.network.has_base)
         tasks = fit_tasks(seen, self, X, y, epochs)
-        fixed = {"lr_schedule": "constant", "validation_fraction": 0, "patience": None}
-        trainer = Trainer.of(self, **(fixed if partial else {}))
+        fixed = {"lr_schedule": "constant", "validation_fraction": 0}
+        without = {"patience": None, "checkpoint": None}
+        trainer = Trainer.of(self, **(fixed | without if partial else {}))
         known = getattr(self, "classes_", None) if again else None
         self._set_classes(data, labels, known, partial=partial)
         recipe = replace(recipe, n_labels=len(getattr(self, "classes_", ())))
@@ -467,9 +472,9 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
             self.__dict__.setdefault("row_keys_", NO_KEYS)  # from_pretrained brings none
 
 
-def _trained(vae: BaseVAE, X: Any, y: Any, verbose: int, versions: Any) -> dict[str, Any]:
+def _trained(vae: BaseVAE, X: Any, y: Any, beside: Any, versions: Any) -> dict[str, Any]:
     """Return the attributes of the fitted VAE; other versions train others."""
-    state = vae.set_params(verbose=verbose).fit(X, y).__getstate__()
+    state = vae.set_params(**beside).fit(X, y).__getstate__()
     parameters = vae.get_params(deep=False)
     return {k: v for k, v in state.items() if k not in parameters and k != "_sklearn_version"}
 

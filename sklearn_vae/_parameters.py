@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, get_args
@@ -74,6 +75,7 @@ class VAEParameters(NestedParamsMixin, BaseEstimator):
         "precision": [StrOptions(set(get_args(Precision)))],
         "compile": ["boolean", StrOptions(set(get_args(CompileMode)))],
         "callbacks": [list, None, Hidden(tuple)],
+        "checkpoint": [str, HasMethods("__fspath__"), None],
         "memory": [str, HasMethods("cache"), None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -113,6 +115,7 @@ class VAEParameters(NestedParamsMixin, BaseEstimator):
         precision: Precision = "auto",
         compile: bool | CompileMode = False,
         callbacks: list[Any] | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
         memory: str | joblib.Memory | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
@@ -143,6 +146,7 @@ class VAEParameters(NestedParamsMixin, BaseEstimator):
         self.precision = precision
         self.compile = compile
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
         self.memory = memory
         self.random_state = random_state
         self.verbose = verbose

@@ -170,13 +170,21 @@ class VAETransformer(FeatureNamesMixin, TransformerMixin, BaseVAE):
         works on shallow copies: what a callback holds, such as a logger, is used as it is, what it
         sets of its own is in ``net_.callbacks_``. A search reaches ``callbacks__name__parameter``.
 
+    checkpoint : str or path-like, default=None
+        A folder by which a killed fit goes on: the same fit again, on the same X, y, parameters and
+        seed, continues after the last whole epoch and ends bit for bit where it would have. In it
+        each fit has a file, without images, until it is over. A path that ends in ``.pt`` is one
+        fit's file: other data or parameters are refused by name. X is read once more.
+        ``random_state`` must not be None. ``partial_fit`` writes none.
+
     memory : str or joblib.Memory, default=None
         Where to keep trainings: a folder, or an object with joblib's interface. ``fit`` then looks
-        for one of the same X, y and parameters but ``features``, ``symmetry`` and ``verbose``, on
-        which training does not depend, so that a search over these trains once. A fit from there is
-        as after a pickle, without ``net_``; callbacks are called in the training that is kept, on
-        copies; of ``random_state=None`` the first draw is kept. ``VAEAugmenter(method=...)`` of
-        "conditional" and "deformation" trains without. ``save_pretrained`` writes None.
+        for one of the same X, y and parameters but ``features``, ``symmetry``, ``checkpoint`` and
+        ``verbose``, on which training does not depend, so that a search over these trains once. A
+        fit from there is as after a pickle, without ``net_``; callbacks are called in the training
+        that is kept, on copies; of ``random_state=None`` the first draw is kept.
+        ``VAEAugmenter(method=...)`` of "conditional" and "deformation" trains without.
+        ``save_pretrained`` writes None.
 
     random_state : int, RandomState instance or None, default=None
         Weights, shuffling, posterior noise, augmentation and samples. The same int gives the

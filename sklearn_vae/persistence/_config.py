@@ -259,7 +259,8 @@ def from_text(text: str) -> Config:
 def to_dict(vae: Any) -> dict[str, Any]:
     """Return a fitted estimator as a config."""
     params, lost = {}, set()
-    for name, value in {**vae.get_params(deep=False), "memory": None}.items():  # of this machine
+    of_this_machine = {"memory": None, "checkpoint": None}
+    for name, value in {**vae.get_params(deep=False), **of_this_machine}.items():
         try:
             params[name] = write(name, value)
         except TypeError:

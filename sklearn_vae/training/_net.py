@@ -21,17 +21,18 @@ from ..input._batches import Batch, Batches, batch_bounds, without_subsets
 from ..model import VAE, ELBOTerms, NegativeELBO
 from ..model._label_loss import label_loss
 from ..nn._mps import is_limited
-from ..utils._generators import generators_restored
+from ..utils._generators import generator_states, generators_restored, set_generator_states
 from ..utils._spread import spread_rows
 from ._batch_norm import refresh_batch_norm
-from ._callbacks import TERMS, check_callbacks_picklable
+from ._callbacks import TERMS, check_callbacks_picklable, restore_state, state_of
+from ._checkpoint import FitCheckpoint, plain, plain_items
 from ._interrupts import Interrupts
-from ._progress import Progress
+from ._progress import Progress, tell
 from ._schedules import kl_weight, learning_rate_factor
 
 LABELLED_SHARE = 0.25
 """Rows with a label in every batch, as a share of the batch size, at the least."""
-FLEETING = ("_train_rows", "_training_pass", "_totals", "_interrupts")
+FLEETING = ("_train_rows", "_training_pass", "_totals", "_interrupts", "_checkpoint")
 """What is of one training: the user's images, compiled code, sums on the device."""
 BATCH_EVENTS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 
@@ -120,8 +121,11 @@ class VAENet(NeuralNet):
 
     # -- the whole of a training ---------------------------------------------------------------
 
-    def train(self, dataset: Any, epochs: int) -> VAENet:
-        """Run ``epochs`` more epochs; unlike skorch's ``partial_fit``, Ctrl-C goes through."""
+    def train(self, dataset: Any, epochs: int, checkpoint: FitCheckpoint | None = None) -> VAENet:
+        """Run ``epochs`` more epochs; unlike skorch's ``partial_fit``, Ctrl-C goes through.
+
+        With a checkpoint only those that it has not seen; it is written after each.
+        """
         if not self.initialized_:
             self.initialize()
         bounds = batch_bounds(len(dataset), self.batch_size)
@@ -130,7 +134,9 @@ class VAENet(NeuralNet):
         self.n_steps = epochs * self.steps_per_epoch
         self._train_rows = Subset(dataset, spread_rows(len(dataset)).tolist())
         self._pseudo_labels = self.label_weight > 0 and has_guesses(dataset)
-        self.step = 0
+        self._checkpoint = checkpoint
+        found = None if checkpoint is None else checkpoint.read()
+        self.step = 0 if found is None else found["step"]
         self._training_pass = super().torch_compile(self.module_.__call__, "module")
         callbacks = [callback for _, callback in self.callbacks_]
         self._progress = [cb for cb in callbacks if isinstance(cb, Progress)]
@@ -141,19 +147,21 @@ class VAENet(NeuralNet):
         )
         try:
             with Interrupts() as self._interrupts:
-                self._train(dataset, epochs)
+                self._train(dataset, epochs - self.step // self.steps_per_epoch, found)
         finally:
             # The net outlives the fit; the user's images and compiled code need not.
             for name in FLEETING:
                 self.__dict__.pop(name, None)
         return self
 
-    def _train(self, dataset: Any, epochs: int) -> None:
+    def _train(self, dataset: Any, epochs: int, found: dict[str, Any] | None) -> None:
         self._rates = self._present_rates()
         self.notify("on_train_begin", X=dataset, y=None)
         if self.history and self._is_scheduled():  # some of torch's make their last step again
             for group, rate in zip(self.optimizer_.param_groups, self._rates, strict=True):
                 group["lr"] = rate
+        if found is not None:
+            self._restore(found)
         try:
             with contextlib.suppress(_Stop):
                 self.fit_loop(dataset, None, epochs=epochs)
@@ -165,6 +173,31 @@ class VAENet(NeuralNet):
             raise
         self.notify("on_train_end", X=dataset, y=None)  # where the best weights come back
         check_weights(self)
+
+    def _state(self) -> dict[str, Any]:
+        """Return all that the rest of the training depends on; no images."""
+        return {
+            "step": self.step,
+            "n_steps": self.n_steps,
+            "module": plain(self.module_.state_dict()),
+            "optimizer": plain(self.optimizer_.state_dict()),
+            "history": [plain_items(row) for row in self.history],
+            "callbacks": {name: state_of(callback) for name, callback in self.callbacks_},
+            "generators": generator_states(self.device),
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        """Go on from such a state."""
+        self.module_.load_state_dict(state["module"])
+        self.optimizer_.load_state_dict(state["optimizer"])
+        self.history[:] = state["history"]
+        for name, callback in self.callbacks_:
+            if name in state["callbacks"]:
+                restore_state(callback, state["callbacks"][name])
+        self._rates = self._present_rates()
+        if self.verbose:
+            tell(f"VAE: goes on after epoch {len(self.history)}")
+        set_generator_states(state["generators"], self.device)  # last: nothing draws after it
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the history's rows, one per epoch, without what is skorch's own."""
@@ -198,6 +231,8 @@ class VAENet(NeuralNet):
             if self._interrupts.unseen() or self._interrupts.count() > arrived:
                 raise
             raise _Stop from error
+        if self._checkpoint is not None:
+            self._checkpoint.write(self._state())
 
     def on_epoch_begin(self, net: Any, *args: Any, **kwargs: Any) -> None:
         """Open the epoch's row and start its clock."""

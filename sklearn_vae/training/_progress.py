@@ -55,7 +55,7 @@ class Progress(Callback):
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         """Start the clock."""
-        self.begun_ = time.perf_counter()
+        self.begun_, self.first_ = time.perf_counter(), net.step
         self.first_step_: float | None = None
         self.forecast_ = False
 
@@ -68,7 +68,8 @@ class Progress(Callback):
             self.first_step_ = now
         elif now - self.begun_ > MEASURED:
             self.forecast_ = True
-            left = (now - self.first_step_) * (net.n_steps - net.step + 1) / (net.step - 1)
+            left = (now - self.first_step_) * (net.n_steps - net.step + 1)
+            left /= net.step - self.first_ - 1
             if left > LONG:
                 self.say(f"VAE: about {left / 60:.0f} min to go, {net.n_steps} steps")
 
@@ -89,7 +90,8 @@ class ProgressBar(Progress):
         from tqdm.auto import tqdm  # which in a notebook without ipywidgets warns
 
         super().on_train_begin(net, **kwargs)
-        self.bar_ = tqdm(total=net.n_steps, desc=f"VAE ({_where(net)})", unit="step", leave=True)
+        steps = {"total": net.n_steps, "initial": net.step, "unit": "step"}
+        self.bar_ = tqdm(desc=f"VAE ({_where(net)})", leave=True, **steps)
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Show the epoch's losses."""
@@ -123,7 +125,8 @@ class EpochLog(Progress):
         """Print the epoch's row of the history."""
         row = net.history[-1]
         shown = [f"{key} {row[key]:.5g}" for key in SHOWN if key in row]
-        left = (time.perf_counter() - self.begun_) * (net.n_steps - net.step) / net.step
+        left = (time.perf_counter() - self.begun_) * (net.n_steps - net.step)
+        left /= net.step - self.first_
         times = f"{row['dur']:.1f} s", f"{left:.0f} s left"
         tell("  ".join([f"epoch {row['epoch']:>4}", *shown, *times]))
 

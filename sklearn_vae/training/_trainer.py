@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
+from importlib.metadata import version
 from typing import Any, Literal
 
 import numpy as np
@@ -29,13 +30,16 @@ from ..utils._generators import seeded
 from ..utils._memory import explains_memory, megabytes
 from ..utils._spread import spread_rows
 from ._amount import resolve_batch_size
-from ._callbacks import check_callbacks, history_keys, shallow_copies
+from ._callbacks import check_callbacks, history_keys, shallow_copies, steering
+from ._checkpoint import FitCheckpoint, described, digest, digest_of_rows
 from ._net import VAENet
 from ._precision import resolve_precision
 from ._progress import EpochLog, ProgressBar, tell
 
 OptimizerName = Literal["adam", "adamw", "sgd"]
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+BESIDE = {"callbacks", "checkpoint", "device", "random_state", "verbose"}
+"""What is said of a training in another way, or does not change it."""
 FUSED = {"cpu", "cuda"}
 """Types of device on which torch's optimisers make one pass over all weights."""
 NOT_SETTINGS = {"params", "lr", "initial_lr", "fused", "foreach", "capturable"}
@@ -98,6 +102,7 @@ class Trainer:
     precision: str
     compile: bool | str
     callbacks: list[Any] | None
+    checkpoint: Any
     random_state: Any
     verbose: int
 
@@ -141,6 +146,11 @@ class Trainer:
         finish : callable
             Gets the trained model while torch is still seeded: reading rows may draw.
         """
+        if self.checkpoint is not None and self.random_state is None:
+            raise ValueError(
+                "checkpoint finds a fit by its seed, but random_state=None draws another one each "
+                "time. Set random_state to an int."
+            )
         device = resolve_device(self.device)
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         train, valid = self._split(data, y, seed)
@@ -159,10 +169,19 @@ class Trainer:
             net = self._make_net(model.to(device), spec, device, n, valid, first)
             if resume is not None:
                 self._resume(net, resume)
-            net.train(train, epochs)
+            checkpoint = None
+            if self.checkpoint is not None:
+                if not net.initialized_:
+                    net.initialize()
+                form = self._form(recipe, spec, data, net, epochs, seed_of_call)
+                form["split"] = digest([getattr(part, "indices", None) for part in (train, valid)])
+                checkpoint = FitCheckpoint(self.checkpoint, form)
+            net.train(train, epochs, checkpoint)
             net.train_split = None  # it holds the validation images
             codec = Codec(recipe, spec, model.eval(), device, self.device)
             finish(codec)
+        if checkpoint is not None:
+            checkpoint.remove()
         return codec, net, len(train)
 
     def _check(self, model: VAE) -> None:
@@ -184,6 +203,26 @@ class Trainer:
                 f"{model.prior_recipe!r:.100} with posterior={model.posterior_recipe!r:.100} does "
                 "not tell apart. Use free_bits=0, or prior='normal' with posterior='normal'."
             )
+
+    def _form(
+        self, recipe: Any, spec: InputSpec, data: Rows, net: VAENet, epochs: int, seed: int
+    ) -> dict[str, str]:
+        """Return what makes the training what it is, by name: what a checkpoint is found by."""
+        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        own = {k: v for k, v in own.items() if k not in BESIDE}
+        parts = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
+        versions = {name: version(name) for name in ("sklearn-vae", "torch")}
+        amounts = {"max_epochs": epochs, "batch_size": net.batch_size, "device": net.device.type}
+        named = {f"X's {k}": v for k, v in vars(spec).items()} | versions | parts | own | amounts
+        return {
+            **{name: described(value) for name, value in named.items()},
+            "callbacks": steering(net.callbacks_),
+            "random_state": f"{self.random_state!r:.40} (seed {seed})",
+            "X": f"{len(data)} samples, hash {digest_of_rows(data, net.device)}",
+            "y": digest(getattr(data, "classes", None)),
+            "initial weights": digest(net.module_.state_dict()),
+            "state of the optimiser": digest(net.optimizer_.state_dict()),
+        }
 
     def _make_net(
         self,

@@ -56,6 +56,25 @@ def _usual_device() -> contextlib.AbstractContextManager[Any]:
     return contextlib.nullcontext() if is_usual else torch.device("cpu")
 
 
+def generator_states(device: torch.device) -> dict[str, torch.Tensor]:
+    """Return the states of torch's generators, the CPU's and the device's."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    elif device.type == "mps":
+        states["mps"] = torch.mps.get_rng_state()
+    return states
+
+
+def set_generator_states(states: dict[str, torch.Tensor], device: torch.device) -> None:
+    """Set torch's generators to such states."""
+    torch.set_rng_state(states["cpu"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], device)
+    elif device.type == "mps":
+        torch.mps.set_rng_state(states["mps"])
+
+
 @contextlib.contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Seed torch inside the block, under its usual defaults; all is restored afterwards."""

@@ -1,0 +1,170 @@
+"""The file by which a killed fit goes on: the state of a training and what it is a training of."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..input._rows import Rows
+from ..utils._generators import generators_restored
+
+FORMAT, SUFFIX = "sklearn_vae checkpoint 1", ".pt"
+AT_ONCE = 256
+"""Rows of X that are read at a time."""
+ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+
+
+class FitCheckpoint:
+    """The checkpoint of one fit.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A file where it ends in ``.pt``, else a folder, in which each fit has a file of its own.
+    form : dict of str to str
+        What the fit is: its data, parameters and seed, by name.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], form: dict[str, str]) -> None:
+        self.path, self.form = Path(path), form
+        if self.path.suffix != SUFFIX:
+            of_fit = blake2b(json.dumps(form, sort_keys=True).encode(), digest_size=16)
+            self.path = self.path / (of_fit.hexdigest() + SUFFIX)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+
+    def read(self) -> dict[str, Any] | None:
+        """Return the state that was written last; None where there is none.
+
+        No code is executed. ValueError for a file of another fit, and for one that is damaged.
+        """
+        if not self.path.exists():
+            return None
+        content = io.BytesIO(self.path.read_bytes())  # torch raises OSError for damage, too
+        try:
+            found = torch.load(content, map_location="cpu", weights_only=True)
+            if found["format"] != FORMAT:
+                raise ValueError(f"its format is {found['format']!r:.80}, not {FORMAT!r}")
+            form, state = found["form"], found["state"]
+        except FileNotFoundError:
+            return None
+        except OSError:
+            raise
+        except Exception as error:  # torch.load raises many kinds
+            raise ValueError(
+                f"{self.path} is no checkpoint of a fit, or is damaged: {error!s:.200}. Remove it, "
+                "or choose another path."
+            ) from error
+        for name in {**form, **self.form}:
+            old, new = form.get(name), self.form.get(name)
+            if old != new:
+                raise ValueError(
+                    f"{self.path} is the checkpoint of a fit with {name}={old!s:.100}; here it is "
+                    f"{new!s:.100}. Set it back, remove the file, or pass a folder as checkpoint, "
+                    "in which each fit has a file of its own."
+                )
+        return dict(state)
+
+    def write(self, state: dict[str, Any]) -> None:
+        """Put a new file in the place of the old one, in one moment."""
+        part = self.path.with_name(f".{self.path.name}.{secrets.token_hex(8)}.part")
+        try:
+            with open(part, "xb") as file:
+                torch.save({"format": FORMAT, "form": self.form, "state": state}, file)
+                file.flush()
+                os.fsync(file.fileno())  # or a power cut could leave a name without contents
+            os.replace(part, self.path)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Remove the file of a fit that is over, and what killed writes of it left."""
+        for path in [self.path, *self.path.parent.glob(f".{self.path.name}.*.part")]:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def plain(value: Any) -> Any:
+    """Return a value of numbers, strings, tensors and their containers; TypeError for others."""
+    if isinstance(value, torch.Tensor):
+        return value.detach()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {plain(key): plain(item) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(plain, value))
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    raise TypeError(f"{value!r:.100} is no number, string or tensor.")
+
+
+def plain_items(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the values that are plain."""
+    kept = {}
+    for name, value in values.items():
+        with contextlib.suppress(TypeError):
+            kept[name] = plain(value)
+    return kept
+
+
+# -- what a fit is -------------------------------------------------------------------------------
+
+
+def described(value: Any) -> str:
+    """Return a text for a parameter that is the same in another process."""
+    text = repr(value)
+    if not ADDRESS.search(text):
+        return text
+    with contextlib.suppress(TypeError):  # without a repr of its own: by its attributes
+        text += f" {sorted((k, ADDRESS.sub('', repr(v))) for k, v in vars(value).items())}"
+    return ADDRESS.sub("", text)
+
+
+def digest(value: Any) -> str:
+    """Return a hash of nested containers of tensors and arrays."""
+    return _hashed(lambda add: _walk(value, add))
+
+
+def digest_of_rows(data: Rows, device: torch.device) -> str:
+    """Return a hash of all samples, which are read once; what they draw is given back."""
+
+    def walk(add: Callable[[Any], None]) -> None:
+        for start in range(0, len(data), AT_ONCE):
+            _walk(data.rows(start, min(start + AT_ONCE, len(data))), add)
+
+    with generators_restored(device):
+        return _hashed(walk)
+
+
+def _hashed(walk: Callable[[Callable[[Any], None]], None]) -> str:
+    hashed = blake2b(digest_size=16)
+    walk(hashed.update)
+    return hashed.hexdigest()
+
+
+def _walk(value: Any, add: Callable[[Any], None]) -> None:
+    if isinstance(value, torch.Tensor):
+        flat = value.detach().cpu().flatten().contiguous()
+        add(f"{value.dtype} {tuple(value.shape)} ".encode())
+        add(flat.view(torch.uint8).numpy().data)
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            add(f"{key!r}: ".encode())
+            _walk(item, add)
+    elif isinstance(value, (list, tuple)):
+        add(f"{len(value)} of ".encode())
+        for item in value:
+            _walk(item, add)
+    else:
+        add(described(value).encode())
