@@ -494,6 +494,8 @@ TAMPERED = {
         {"class": "IAF", "params": {"n_steps": 10**9, "n_hidden": 1}},
         {"class": "IAF", "params": {"n_steps": 0, "n_hidden": 1}},
     ],
+    "params/memory": ["a"],
+    "params/checkpoint": ["a", "/etc"],
     "spec_": [3],
     "spec_/params/shape": [[1, 8, 9], [64], [], "x", [1, HUGE, HUGE], MISSING],
     "spec_/params/raw_shape": [[8], [8, -8], [8.5, 8], [1, 8, 8, 1], [10**40, 8], [1] * 100],

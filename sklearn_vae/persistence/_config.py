@@ -32,6 +32,8 @@ FORMAT, FORMAT_VERSION = "sklearn_vae", 3
 """Versions 1 and 2 were never released."""
 TRAINING_ONLY = ("augment", "optimizer", "callbacks", "random_state")
 """Parameters that a fitted model works without: code in them is left out, with a warning."""
+OF_THE_MACHINE = "memory", "checkpoint"
+"""Parameters that name places on a disk: a folder from elsewhere must not say where to write."""
 NUMBERS = {np.dtype(code).name for code in "?efd" + np.typecodes["AllInteger"]}
 DTYPES = sorted(NUMBERS | {"str", "object"})
 """Names of the dtypes whose values JSON holds to the last digit."""
@@ -259,8 +261,7 @@ def from_text(text: str) -> Config:
 def to_dict(vae: Any) -> dict[str, Any]:
     """Return a fitted estimator as a config."""
     params, lost = {}, set()
-    of_this_machine = {"memory": None, "checkpoint": None}
-    for name, value in {**vae.get_params(deep=False), **of_this_machine}.items():
+    for name, value in {**vae.get_params(deep=False), **dict.fromkeys(OF_THE_MACHINE)}.items():
         try:
             params[name] = write(name, value)
         except TypeError:

@@ -22,7 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..model._codec import Codec, arrays_of
 from ..utils._recipes import param_names
-from ._config import Config, check_keys, from_text, named, to_dict
+from ._config import OF_THE_MACHINE, Config, check_keys, from_text, named, to_dict
 from ._weights import from_file, no_larger_than, to_parts
 
 try:
@@ -82,6 +82,9 @@ def load(cls: type[Any], folder: str | os.PathLike[str], check: Check) -> Any:
 def _unfitted(cls: type[Any], config: Config, check: Check) -> Any:
     with named("params"):
         check_keys(config.params, param_names(cls))
+        for name in OF_THE_MACHINE:
+            if (place := config.params[name]) is not None:
+                raise ValueError(f"{name}={place!r:.100} must be null: set it after loading.")
         vae = cls(**config.params)
         check(vae)
     return vae
