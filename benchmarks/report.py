@@ -399,8 +399,8 @@ def surfaces() -> Records:
 
 def defects() -> Records:
     """AUROC in % by an image's worst places, beside whole images; of steel a mean over classes."""
-    names = ("local_tiles", "local_tiles_pixels", "local_solar", "local_solar_cells")
-    records = take(*(f"anomaly/{name}" for name in names))
+    names = ("tiles", "tiles_pixels", "solar", "solar_cells", "steel")
+    records = take(*(f"anomaly/local_{name}" for name in names))
     return pivot(records, ("of", "by", "method"), "data", "AUROC", mean)
 
 
@@ -655,8 +655,10 @@ def rows_few_sets() -> Records:
 def rows_rare() -> Records:
     """Scores in %, by set and treatment."""
     table = []
-    for data in ("solar cells", "tiles"):
-        records = take("augmentation_rows/rare", data=data)
+    runs = {"solar cells": ("rare", "rare_conditional"), "solar cells, Lite0": ("rare_lite0",)}
+    for data, names in {**runs, "tiles": ("rare",)}.items():
+        paths = (f"augmentation_rows/{name}" for name in names)
+        records = take(*paths, data=data.partition(",")[0])
         scores = {
             title: each(records, value=lambda r, key=key: r[key])
             for title, key in (

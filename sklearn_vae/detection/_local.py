@@ -250,7 +250,8 @@ class LocalScores:
                 found = scale.unusual(cut, [*STATISTICS])
                 for i in range(len(images)):
                     fold = folds[start + i]
-                    maps.append({m: each[fold % len(each), i] for m, each in found.items()})
+                    # Copies: views would keep the maps of all models.
+                    maps.append({m: each[fold % len(each), i].copy() for m, each in found.items()})
             layouts.extend([[cut.layout for cut in cuts]] * len(images))
         ranks = {}
         for method in STATISTICS:
