@@ -45,8 +45,8 @@ CLEAN = {"magnetic_tile": (0,), "magnetic_tile_192": (0,), "elpv_128": (0,)}
 """Classes that are trained on; all in turn where nothing is said."""
 UNCLEAR = {"elpv_128": (1, 2)}
 """Classes that part local leaves out: possibly and likely defective."""
-SIDES = {"magnetic_tile_192": (192, 576), "elpv_128": (128, 256), "neu_surface": (96, 192)}
-"""Pixels at which the frozen network sees the images of a set: its own, and two or three times."""
+SIDES = {"magnetic_tile_192": (192, 384), "elpv_128": (128, 256), "neu_surface": (96, 192)}
+"""Pixels at which the frozen network sees the images of a set: its own, and twice as many."""
 PAIRS = (
     ("fashion_mnist", "mnist"),
     ("cifar10_jpeg", "svhn"),
