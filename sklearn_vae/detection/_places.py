@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from math import prod
 from typing import Any, NamedTuple, Protocol
 
@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from sklearn.base import clone
 from torch import Tensor
-from torch.utils.data import Dataset
 
+from ..input._rows import Rows
 from ..input._spec import MIN_SIDE, InputSpec
 from ..nn._device import exact_inference, to_device
 
@@ -32,7 +32,7 @@ class Layout(NamedTuple):
         return len(self.down), len(self.across)
 
 
-class Places(Dataset, ABC):
+class Places(Rows):
     """The rows that some images of one size are cut into, image by image and row by row."""
 
     def __init__(self, n_images: int, layout: Layout) -> None:
@@ -44,10 +44,6 @@ class Places(Dataset, ABC):
     @abstractmethod
     def take(self, index: Tensor) -> Tensor:
         """Return the rows at ``index``."""
-
-    def rows(self, start: int, stop: int) -> Tensor:
-        """Return consecutive rows."""
-        return self.take(torch.arange(start, stop, device="cpu"))
 
 
 class Cutter(Protocol):

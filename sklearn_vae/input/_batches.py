@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -58,7 +59,7 @@ class Batches:
 
     Parameters
     ----------
-    dataset : Dataset with ``take(index)``, or a Subset of one
+    dataset : Rows, or a Subset of some
     batch_size : int
     shuffle : bool, default=False
     device : torch.device or str, default="cpu"
@@ -81,7 +82,7 @@ class Batches:
         labelled_share: float = 0.0,
     ) -> None:
         self.device = torch.device(device)
-        self.shuffle = shuffle
+        self.shuffle, self.batch_size = shuffle, batch_size
         dataset, self.rows = without_subsets(dataset)
         classes = getattr(dataset, "classes", None)
         classes = None if classes is None else classes[self.rows]
@@ -102,9 +103,21 @@ class Batches:
         return len(self.bounds)
 
     def __iter__(self) -> Iterator[Batch]:
+        under_way: deque[tuple[Tensor | None, int]] = deque()
+
+        def indices() -> Iterator[Tensor]:
+            for index, y, n in self._plan():
+                under_way.append((y, n))
+                yield index
+
+        for x in self.dataset.read(indices()):
+            yield Batch(to_device(x, self.device), *under_way.popleft())
+
+    def _plan(self) -> Iterator[tuple[Tensor, Tensor | None, int]]:
+        """Yield the rows of each batch, their classes and how many are the step's own."""
         rows, classes = self.rows, self.classes
         if self.shuffle:
-            order = torch.randperm(len(rows), device=rows.device)
+            order = self.dataset.order(rows, self.batch_size)
             rows = rows[order]
             classes = None if classes is None else classes[order.to(classes.device)]
         for start, stop in self.bounds:
@@ -114,7 +127,7 @@ class Batches:
                 draws = torch.randint(n, (self.n_labelled,), device=index.device)
                 index = torch.cat([index, self.labelled_rows[draws]])
                 y = torch.cat([y, self.labels[draws.to(self.labels.device)]])
-            yield Batch(to_device(self.dataset.take(index), self.device), y, stop - start)
+            yield index, y, stop - start
 
 
 def without_subsets(dataset: Any) -> tuple[Any, Tensor]:

@@ -58,8 +58,7 @@ def _results(
     gpu = device.type in ASYNCHRONOUS
     step, ahead = n_rows * (GPU_CHUNKS if gpu else 1), int(gpu)
     under_way: deque[Callable[[], torch.Tensor]] = deque()
-    for start in range(0, len(data), step):
-        raw = data.rows(start, min(start + step, len(data)))
+    for raw in data.read_through(step):
         n = len(raw)
         if n < SMALLEST_CHUNK:
             raw = raw[torch.arange(SMALLEST_CHUNK, device=raw.device) % n]

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from ..utils._memory import memory_explained
 from ._ranges import IMAGES, OF_ITEMS, Spelling, check_values, in_unit_range
-from ._rows import ArrayDataset, ItemDataset, ResidentDataset, Rows
+from ._rows import ArrayDataset, ItemDataset, Part, ReadLater, ResidentDataset, Rows
 from ._samples import spelling, to_array
 from ._spec import (
     WHITE,
@@ -24,9 +24,10 @@ from ._spec import (
     warn_of_darkness,
     with_white,
 )
+from ._stored import StoredDataset, is_stored
 
 FIRST_ITEMS = 64
-"""Items of a torch Dataset that are checked before training; the others when they are read."""
+"""Rows that are checked before training of what is read later; the others when they are read."""
 
 
 def read(X: Any, names_of: Any, spec: InputSpec, *, bounded: bool) -> Rows:
@@ -110,9 +111,10 @@ def _has_range(X: torch.Tensor, spec: InputSpec, *, bounded: bool) -> bool:
 
 
 def with_checks(data: Rows, spec: InputSpec, *, bounded: bool) -> Rows:
-    """Return the samples; items, which are read later, are checked then."""
-    if isinstance(data, ItemDataset):
-        data.bounded, data.white = bounded, spec.white
+    """Return the samples; those that are read later are checked then."""
+    rows = data.of if isinstance(data, Part) else data
+    if isinstance(rows, ReadLater):
+        rows.bounded, rows.white = bounded, spec.white
     return data
 
 
@@ -122,11 +124,15 @@ def _rows(
     """Return samples, an array of those to check at once, and how messages write X down."""
     if isinstance(X, ArrayDataset):  # of an estimator that has looked at the names itself
         return X, X.X, X.spelling
-    if isinstance(X, Dataset):
-        items = ItemDataset(X)
-        if len(items) < at_least:
-            raise ValueError(f"X has {len(items)} sample(s); at least {at_least} are needed.")
-        return items, items.rows(0, min(len(items), FIRST_ITEMS)).numpy(), OF_ITEMS
+    if isinstance(X, Dataset) or is_stored(X):
+        later = read_later(X)
+        if len(later) < at_least:
+            raise ValueError(f"X has {len(later)} sample(s); at least {at_least} are needed.")
+        if is_stored(X):
+            first = _rows(np.asarray(X[:FIRST_ITEMS]), names_of, spec)[1]
+        else:
+            first = later.rows(0, min(len(later), FIRST_ITEMS)).numpy()
+        return later, first, later.spelling
     with memory_explained(lambda: _to_read(X)):
         array = to_array(X)
         spelled = spelling(X, array)
@@ -135,6 +141,13 @@ def _rows(
             check_shape(shape, spec, spelled)  # one image, which would be taken for rows
         checked = read_array(names_of, array, reset=spec is None, at_least=at_least)
     return ArrayDataset(checked), checked, spelled
+
+
+def read_later(X: Any) -> Rows:
+    """Return the samples of a container that is read a batch at a time."""
+    if isinstance(X, Part):
+        return X
+    return StoredDataset(X) if is_stored(X) else ItemDataset(X)
 
 
 def _to_read(X: Any) -> str:

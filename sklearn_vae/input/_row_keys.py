@@ -30,8 +30,8 @@ def row_keys(raw: torch.Tensor) -> np.ndarray:
 
 def remembered(data: Any, before: np.ndarray, *, partial: bool) -> np.ndarray:
     """Return the keys of rows spread over what a VAE was trained on, now and before."""
-    rows = spread_rows(len(data), REMEMBERED_OF_CHUNK if partial else REMEMBERED)
-    keys = np.concatenate([before, row_keys(data.take(rows))])
+    rows = data.sample(REMEMBERED_OF_CHUNK if partial else REMEMBERED)
+    keys = np.concatenate([before, row_keys(rows)])
     return keys[spread_rows(len(keys), REMEMBERED).numpy()]
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import mmap
 import reprlib
-from collections.abc import Callable, Iterable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from math import isfinite
 from os import PathLike
@@ -13,13 +14,66 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, IterableDataset, Subset
+from torch.utils.data import Dataset, IterableDataset
 
+from ..utils._generators import draws_seeded, next_draw
 from ..utils._memory import memory_explained
+from ..utils._spread import STATISTICS_ROWS, spread_rows
 from ._ranges import OF_ARRAY, OF_ITEMS, Spelling, check_values
+from ._workers import Workers
+
+AT_ONCE = 256
+"""Items that are read at once where more are asked for."""
 
 
-class ArrayDataset(Dataset):
+class Rows(Dataset, ABC):
+    """The samples of a call, whatever X was: rows by number.
+
+    Attributes
+    ----------
+    classes : Tensor of shape (n,) or None
+        Class numbers, int64, that go along with the rows.
+    spelling : Spelling
+        How messages write down the X that the rows are of.
+    """
+
+    classes: Tensor | None = None
+    spelling: Spelling = OF_ARRAY
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+    @abstractmethod
+    def take(self, index: Tensor) -> Tensor:
+        """Return the rows at ``index``, shape (k, ...)."""
+
+    def rows(self, start: int, stop: int) -> Tensor:
+        """Return consecutive rows."""
+        return self.take(torch.arange(start, stop, device="cpu"))
+
+    def read(self, indices: Iterable[Tensor], seed: int | None = None) -> Iterator[Tensor]:
+        """Yield the rows at each index.
+
+        How many are read ahead is the rows' own affair, and so is what they do with the seed of
+        what they draw.
+        """
+        return map(self.take, indices)
+
+    def read_through(self, step: int) -> Iterator[Tensor]:
+        """Yield all rows, ``step`` at a time; the same each time."""
+        return self.read(torch.arange(len(self), device="cpu").split(step), seed=0)
+
+    def sample(self, most: int = STATISTICS_ROWS) -> Tensor:
+        """Return at most ``most`` rows, spread evenly over all."""
+        return torch.cat([*self.read(spread_rows(len(self), most).split(AT_ONCE))])
+
+    def order(self, rows: Tensor, batch_size: int) -> Tensor:
+        """Return numbers that shuffle the given rows for an epoch in batches of that size."""
+        return torch.randperm(len(rows), device=rows.device)
+
+
+class ArrayDataset(Rows):
     """Rows of an in-memory or memory-mapped array, fetched by the batch.
 
     Parameters
@@ -66,6 +120,14 @@ class ArrayDataset(Dataset):
         """Return consecutive rows, without a copy where they are in memory."""
         return to_tensor(self.X[start:stop])
 
+    def read_through(self, step: int) -> Iterator[Tensor]:
+        """Yield all rows, ``step`` at a time, without a copy where they are in memory."""
+        return _read_through(self, step)
+
+    def sample(self, most: int = STATISTICS_ROWS) -> Tensor:
+        """Return at most ``most`` rows, spread evenly over all."""
+        return self.take(spread_rows(len(self), most))
+
 
 def _is_mapped(X: Any) -> bool:
     """Return whether an array's memory is a file; validation strips the type np.memmap off."""
@@ -89,7 +151,40 @@ def to_tensor(X: np.ndarray) -> Tensor:
     return torch.from_numpy(X)
 
 
-class ItemDataset(Dataset):
+class ReadLater(Rows):
+    """Rows whose values are checked when they are read, but for the first.
+
+    Attributes
+    ----------
+    bounded : bool
+        Whether values must lie in [0, 1].
+    white : int
+        The highest level that uint8 may have.
+    where, in_range : str
+        What messages call the rows, and what comes before the remedy of a range.
+    """
+
+    bounded: bool = False
+    white: int = 255
+    where: str = ""
+    in_range: str = ""
+
+    def check(self, x: np.ndarray) -> None:
+        """Refuse values that cannot be trained on, or differ from those of the first rows."""
+        if x.dtype.kind == "f" and not isfinite(float(x.min()) + float(x.max())):
+            raise ValueError(f"X has {self.where} with NaN or inf. Mend or drop them.")
+        if x.dtype == np.uint8 and self.white < x.max():
+            raise ValueError(
+                f"X has {self.where} with values up to {x.max()}, but the first were masks, of 0 "
+                "and 1. Give bool for masks, and else uint8 of 0 to 255, x * 255."
+            )
+        remedy = f"[0, 1] is needed{self.in_range}."
+        check_values(
+            x, bounded=self.bounded, remedy=lambda x: f"{remedy} {self.spelling.remedy(x)}"
+        )
+
+
+class ItemDataset(ReadLater):
     """A user's torch Dataset, its items (x or (x, ...)) stacked to batches.
 
     Parameters
@@ -99,14 +194,14 @@ class ItemDataset(Dataset):
 
     Attributes
     ----------
-    bounded : bool
-        Whether items must lie in [0, 1]. Unlike arrays, items are checked when they are read.
-    white : int
-        The highest level that items of uint8 may have.
+    workers : int
+        How many processes read the items. What items draw depends on their batch, and not on this.
     """
 
-    bounded: bool = False
-    white: int = 255
+    spelling = OF_ITEMS
+    where, in_range = "items", ", of the Dataset's transforms"
+    workers: int = 0
+    _workers: Workers | None = None
 
     def __init__(self, data: Dataset) -> None:
         if isinstance(data, IterableDataset) or not hasattr(data, "__len__"):
@@ -115,7 +210,6 @@ class ItemDataset(Dataset):
                 f"or an array: {as_array_of('X')}."
             )
         self.data = data
-        self.classes: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.data)
@@ -123,14 +217,33 @@ class ItemDataset(Dataset):
     def __getitem__(self, i: int) -> Tensor:
         return _image_of(self.data[i])
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in vars(self).items() if k not in ("classes", "_workers")}
+
     def take(self, index: Tensor) -> Tensor:
         """Return the items at ``index`` as one tensor, shape (k, ...)."""
         what = f"reading {len(index)} items of X, a {type(self.data).__name__:.100}, at once"
         remedy = "Let it return smaller items, for example resized ones, or uint8"
         with memory_explained(lambda: f"{what}. {remedy}"):
             x = self._stack(index.tolist())
-        self._check(x.numpy())
+        self.check(x.numpy())
         return to_tensor(x.numpy()) if x.dim() == 2 else x  # as an array's rows
+
+    def read(self, indices: Iterable[Tensor], seed: int | None = None) -> Iterator[Tensor]:
+        """Yield the items at each index, each batch drawn with a seed of its own."""
+        listed = list(indices)  # what they draw comes before what the items draw
+        first = next_draw() if seed is None else seed
+        jobs = [(first + k, index) for k, index in enumerate(listed)]
+        if self.workers == 0 or len(jobs) < 2 or (self._workers and self._workers.busy):
+            return map(self.drawn, jobs)
+        self._workers = self._workers or Workers(self, self.workers)
+        return self._workers.run(jobs)
+
+    def drawn(self, job: tuple[int, Tensor]) -> Tensor:
+        """Return the items at an index; what they draw is by a seed."""
+        seed, index = job
+        with draws_seeded(seed):
+            return self.take(index)
 
     def _stack(self, rows: list[int]) -> Tensor:
         many = getattr(self.data, "__getitems__", None)
@@ -139,21 +252,6 @@ class ItemDataset(Dataset):
         check_one_shape(images, lambda _: remedy)
         x = torch.stack(images).cpu()
         return x.float() if x.dtype == torch.bfloat16 else x  # NumPy has no bfloat16
-
-    def _check(self, x: np.ndarray) -> None:
-        if x.dtype.kind == "f" and not isfinite(float(x.min()) + float(x.max())):
-            raise ValueError("X has items with NaN or inf. Mend or drop them in the Dataset.")
-        if x.dtype == np.uint8 and self.white < x.max():
-            raise ValueError(
-                f"X has items with values up to {x.max()}, but the first were masks, of 0 and 1. "
-                "Return bool for masks, and else uint8 of 0 to 255, x * 255."
-            )
-        remedy = "[0, 1] is needed, of the Dataset's transforms."
-        check_values(x, bounded=self.bounded, remedy=lambda x: f"{remedy} {OF_ITEMS.remedy(x)}")
-
-    def rows(self, start: int, stop: int) -> Tensor:
-        """Return consecutive items."""
-        return self.take(torch.arange(start, stop, device="cpu"))
 
 
 def _image_of(item: Any) -> Tensor:
@@ -196,12 +294,11 @@ def check_one_shape(samples: Iterable[Any], remedy: Callable[[list[tuple[int, ..
         raise ValueError(f"X has samples of several sizes: {found}. {remedy(shapes)}")
 
 
-class ResidentDataset(Dataset):
+class ResidentDataset(Rows):
     """Rows of a tensor on a GPU, which stay there."""
 
     def __init__(self, tensor: Tensor) -> None:
         self.tensor = tensor
-        self.classes: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.tensor)
@@ -214,12 +311,46 @@ class ResidentDataset(Dataset):
         """Return consecutive rows, without a copy."""
         return self.tensor[start:stop]
 
+    def read_through(self, step: int) -> Iterator[Tensor]:
+        """Yield all rows, ``step`` at a time, without a copy."""
+        return _read_through(self, step)
 
-Rows = ArrayDataset | ItemDataset | ResidentDataset
-"""The samples of a call, whatever X was."""
+
+def _read_through(data: Rows, step: int) -> Iterator[Tensor]:
+    n = len(data)
+    return (data.rows(start, min(start + step, n)) for start in range(0, n, step))
 
 
-def rows_of(data: Rows, chosen: np.ndarray) -> Dataset:
+class Part(Rows):
+    """Some rows of others, which stay where they are.
+
+    Parameters
+    ----------
+    of : Rows
+    index : Tensor of shape (n,)
+        Their numbers.
+    """
+
+    def __init__(self, of: Rows, index: Tensor) -> None:
+        self.of, self.index, self.spelling = of, index, of.spelling
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def take(self, index: Tensor) -> Tensor:
+        """Return the rows at ``index``, shape (k, ...)."""
+        return self.of.take(self.index[index])
+
+    def read(self, indices: Iterable[Tensor], seed: int | None = None) -> Iterator[Tensor]:
+        """Yield the rows at each index."""
+        return self.of.read((self.index[index] for index in indices), seed)
+
+    def order(self, rows: Tensor, batch_size: int) -> Tensor:
+        """Return numbers that shuffle the given rows."""
+        return self.of.order(self.index[rows], batch_size)
+
+
+def rows_of(data: Rows, chosen: np.ndarray) -> Rows:
     """Return the samples where ``chosen``, shape (n,), is True as an X of their own.
 
     What is on disk stays there.
@@ -229,4 +360,4 @@ def rows_of(data: Rows, chosen: np.ndarray) -> Dataset:
         remedy = "Pass fewer samples, a smaller dtype (uint8 for images), or a torch Dataset"
         with memory_explained(lambda: f"copying a part of X. {remedy}"):
             return ArrayDataset(data.X[index], spelling=data.spelling)
-    return Subset(getattr(data, "data", data), index)  # type: ignore[arg-type]
+    return Part(data, torch.from_numpy(index))

@@ -244,8 +244,8 @@ def learn_scales(codec: Codec, data: Rows) -> bool:
     squares = torch.zeros_like(total)
     codes, spread = [], []
     with exact_inference():
-        for index in rows.split(chunk_rows(codec.spec)):
-            x = codec.scaled(data.take(index))
+        for raw in data.read(rows.split(chunk_rows(codec.spec))):
+            x = codec.scaled(raw)
             hidden, q = model.raw_hidden(x).cpu().double(), model.posterior(x)
             total += hidden.sum(0)
             squares += hidden.square().sum(0)

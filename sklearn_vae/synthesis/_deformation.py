@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from ..input._rows import ArrayDataset
+from ..input._rows import ArrayDataset, Rows
 from ..input._spec import InputSpec
 from ..model._codec import Codec
 from ..model._deformation_model import DeformationModel
@@ -120,7 +119,7 @@ class DeformationVAE(RowModel):
         return codec.generate(ArrayDataset(np.arange(len(rows))), deformed)
 
 
-class _Pairs(Dataset):
+class _Pairs(Rows):
     """Each image with one of its partners, drawn anew whenever it is taken.
 
     Parameters
@@ -149,9 +148,6 @@ class _Pairs(Dataset):
         which = torch.randint(k, index.shape, device="cpu") if k > 1 else torch.zeros_like(index)
         second = self.partners[index, which]
         return torch.stack([self.data.take(self.first[index]), self.data.take(second)], 1)
-
-    def rows(self, start: int, stop: int) -> Tensor:
-        return self.take(torch.arange(start, stop, device="cpu"))
 
 
 def class_neighbors(X: np.ndarray, codes: np.ndarray, k: int) -> np.ndarray:

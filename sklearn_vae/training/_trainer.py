@@ -28,7 +28,6 @@ from ..model._codec import Codec
 from ..nn._device import resolve_device
 from ..utils._generators import seeded
 from ..utils._memory import explains_memory, megabytes
-from ..utils._spread import spread_rows
 from ._amount import resolve_batch_size
 from ._callbacks import check_callbacks, history_keys, shallow_copies, steering
 from ._checkpoint import FitCheckpoint, described, digest, digest_of_rows
@@ -159,7 +158,7 @@ class Trainer:
         # Gradients are taken, whatever the caller has switched off.
         with seeded(seed_of_call, device), torch.inference_mode(False), torch.enable_grad():
             if resume is None:
-                model = recipe.build(spec, data.take(spread_rows(len(data))).numpy())
+                model = recipe.build(spec, data.sample().numpy())
             else:
                 model = copy.deepcopy(resume.module)
                 if resume.new_labels:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import threading
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 
 _lock = threading.RLock()
@@ -87,3 +89,27 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
         finally:
             if device.type == "mps":
                 torch.mps.set_rng_state(state)
+
+
+def next_draw() -> int:
+    """Return a number that follows from the state of torch's generator, which stays as it is."""
+    ahead = torch.Generator().set_state(torch.get_rng_state())
+    return int(torch.randint(2**62, (), generator=ahead, device="cpu"))
+
+
+@contextlib.contextmanager
+def draws_seeded(seed: int) -> Iterator[None]:
+    """Seed the generators that a Dataset may draw from, of torch's CPU, NumPy and Python.
+
+    All are as before after the block.
+    """
+    with generators_restored():
+        of_numpy, of_python = np.random.get_state(), random.getstate()
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)
+        random.seed(seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(of_numpy)
+            random.setstate(of_python)

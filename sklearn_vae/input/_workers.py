@@ -1,0 +1,119 @@
+"""Reading in processes of its own: torch's DataLoader over jobs, of which each is a batch."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import traceback
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from joblib import wrap_non_picklable_objects
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+AHEAD = 2
+"""Batches that each process reads ahead."""
+
+Job = tuple[int, Tensor]
+"""A seed, and the numbers of the items to read."""
+
+
+class Workers:
+    """Processes that read batches of items, started at once and kept until this object goes.
+
+    Parameters
+    ----------
+    items : ItemDataset
+        What they read; each has a copy.
+    n : int
+        How many there are.
+
+    Attributes
+    ----------
+    busy : bool
+        Whether they are at work on other jobs.
+    """
+
+    def __init__(self, items: Any, n: int) -> None:
+        self.n, self.busy = n, False
+        self._jobs: Sequence[Job] = ()
+        self._loader: DataLoader = DataLoader(
+            _Remote(items),
+            sampler=_Jobs(self),
+            batch_size=None,
+            collate_fn=_as_it_is,
+            num_workers=n,
+            persistent_workers=True,
+            prefetch_factor=AHEAD,
+            multiprocessing_context="spawn",  # a copy of the process may hold locks for ever
+            generator=torch.Generator(),  # or it would draw from the process's
+        )
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[Tensor]:
+        """Yield what each job reads."""
+        self._jobs, self.busy = jobs, True
+        try:
+            for result in self._results():
+                if isinstance(result, _Failure):
+                    raise result.error from RuntimeError(f"in a worker process:\n{result.told}")
+                yield result
+        finally:
+            self._jobs, self.busy = (), False
+
+    def _results(self) -> Iterator[Any]:
+        try:
+            yield from self._loader
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise RuntimeError(
+                f"A process of loader_workers={self.n} has ended ({error!s:.200}). A script that "
+                "starts processes has to call fit below `if __name__ == '__main__':`. Or set "
+                "loader_workers=0."
+            ) from error
+
+
+class _Jobs:
+    """The jobs of today, as a sampler has them."""
+
+    def __init__(self, workers: Workers) -> None:
+        self.workers = workers
+
+    def __iter__(self) -> Iterator[Job]:
+        return iter(self.workers._jobs)
+
+    def __len__(self) -> int:
+        return len(self.workers._jobs)
+
+
+class _Failure(NamedTuple):
+    """An error, and where it was raised."""
+
+    error: Exception
+    told: str
+
+
+class _Remote(Dataset):
+    """Items as the processes have them: sent with functions without a name, too."""
+
+    def __init__(self, items: Any) -> None:
+        self.items = items
+
+    def __reduce__(self) -> Any:
+        return _Remote, (wrap_non_picklable_objects(self.items, keep_wrapper=False),)
+
+    def __getitem__(self, job: Job) -> Tensor | _Failure:
+        try:
+            found: Tensor = self.items.drawn(job)
+        except Exception as error:
+            with contextlib.suppress(Exception):
+                pickle.dumps(error)
+                return _Failure(error, traceback.format_exc())
+            raise  # DataLoader sends its text
+        return found
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
