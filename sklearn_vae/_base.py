@@ -24,6 +24,7 @@ from .input._read import read_first, with_checks
 from .input._row_keys import NO_KEYS, remembered
 from .input._rows import Rows
 from .input._spec import InputSpec, read_spec
+from .input._stored import check_is_here
 from .model import VAE, Likelihood, PosteriorFamily, Prior, VAERecipe
 from .model._codec import SYMMETRIES, Codec, learn_scales
 from .nn import Network
@@ -41,7 +42,7 @@ from .utils._sklearn_compat import CallbackSupportMixin, FitTasks, fit_context, 
 
 BESIDE_TRAINING = {
     **{"features": "mean", "symmetry": None, "memory": None},
-    **{"checkpoint": None, "verbose": 0},
+    **{"checkpoint": None, "loader_workers": 0, "verbose": 0},
 }
 """Parameters that training does not depend on, at their defaults: a cache does not look at them."""
 NOT_ALWAYS = ("classes_", "n_unlabelled_", "feature_names_in_", "net_", "_loaded_optimizer")
@@ -207,11 +208,12 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
 
     def _recalled(self, X: Any, y: Any) -> dict[str, Any]:
         """Return what training leaves, from the cache where it was there before."""
+        check_is_here(X)
         if self.symmetry is not None:
             clone(self).read_training(X)  # refuses it for rows
         untrained = clone(self).set_params(**BESIDE_TRAINING)
         train = check_memory(self.memory).cache(_trained, ignore=["beside"])
-        beside = {"checkpoint": self.checkpoint, "verbose": self.verbose}
+        beside = {k: getattr(self, k) for k in ("checkpoint", "loader_workers", "verbose")}
         versions = tuple(version(name) for name in ("sklearn-vae", "torch"))
         found: dict[str, Any] = train(untrained, X, y, beside, versions)
         return found

@@ -65,6 +65,7 @@ class VAEParameters(NestedParamsMixin, BaseEstimator):
         "symmetry": [StrOptions(set(get_args(Symmetry))), None],
         "max_epochs": [AT_LEAST_1, StrOptions({"auto"})],
         "batch_size": [AT_LEAST_1, StrOptions({"auto"})],
+        "loader_workers": [Interval(Integral, 0, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "lr_schedule": [StrOptions(set(LR_SCHEDULES))],
         "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
@@ -105,6 +106,7 @@ class VAEParameters(NestedParamsMixin, BaseEstimator):
         symmetry: Symmetry | None = None,
         max_epochs: int | Literal["auto"] = "auto",
         batch_size: int | Literal["auto"] = "auto",
+        loader_workers: int = 0,
         lr: float = 2e-3,
         lr_schedule: LRSchedule = "cosine",
         optimizer: OptimizerName | Callable[..., torch.optim.Optimizer] = "adam",
@@ -136,6 +138,7 @@ class VAEParameters(NestedParamsMixin, BaseEstimator):
         self.symmetry = symmetry
         self.max_epochs = max_epochs
         self.batch_size = batch_size
+        self.loader_workers = loader_workers
         self.lr = lr
         self.lr_schedule = lr_schedule
         self.optimizer = optimizer

@@ -127,8 +127,13 @@ class VAETransformer(FeatureNamesMixin, TransformerMixin, BaseVAE):
         Passes over X, 1 or more. ``"auto"`` follows the size of X and of its images: see Notes.
 
     batch_size : int or "auto", default="auto"
-        Samples per step, 1 or more. ``"auto"`` is 256, and fewer where X is small or its images
-        are large: see Notes.
+        Samples per step, 1 or more. ``"auto"`` is 256 or fewer: see Notes.
+
+    loader_workers : int, default=0
+        Processes that read the items of a torch Dataset, such as the files of
+        ``ImageReader(lazy=True)``; 0 reads them in this one. The batches are the same for any
+        number. Each call starts its own, which takes seconds; a script that does needs
+        ``if __name__ == "__main__":``.
 
     lr : float, default=2e-3
         Learning rate of the optimiser, above 0; the peak of the schedule.
@@ -179,12 +184,12 @@ class VAETransformer(FeatureNamesMixin, TransformerMixin, BaseVAE):
 
     memory : str or joblib.Memory, default=None
         Where to keep trainings: a folder, or an object with joblib's interface. ``fit`` then looks
-        for one of the same X, y and parameters but ``features``, ``symmetry``, ``checkpoint`` and
-        ``verbose``, on which training does not depend, so that a search over these trains once. A
-        fit from there is as after a pickle, without ``net_``; callbacks are called in the training
-        that is kept, on copies; of ``random_state=None`` the first draw is kept.
-        ``VAEAugmenter(method=...)`` of "conditional" and "deformation" trains without.
-        ``save_pretrained`` writes None.
+        for one of the same X, y and parameters but ``features``, ``symmetry``, ``checkpoint``,
+        ``loader_workers`` and ``verbose``, on which training does not depend, so that a search over
+        these trains once. A fit from there is as after a pickle, without ``net_``; callbacks are
+        called in the training that is kept, on copies; of ``random_state=None`` the first draw is
+        kept. ``VAEAugmenter(method=...)`` of "conditional" and "deformation" trains without, and X
+        must be in memory. ``save_pretrained`` writes None.
 
     random_state : int, RandomState instance or None, default=None
         Weights, shuffling, posterior noise, augmentation and samples. The same int gives the

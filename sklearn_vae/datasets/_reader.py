@@ -9,7 +9,7 @@ from itertools import takewhile
 from math import prod
 from numbers import Integral
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -19,6 +19,9 @@ from sklearn.utils import Tags
 from ..utils._doc_link import DocLinkMixin
 from ..utils._memory import memory_explained
 from ..utils._sklearn_compat import Interval, StrOptions, fit_context, get_output_config
+
+if TYPE_CHECKING:
+    from torch.utils.data import Dataset
 
 Aspect = Literal["crop", "pad", "stretch"]
 Mode = Literal["L", "RGB", "RGBA"]
@@ -60,6 +63,11 @@ class ImageReader(TransformerMixin, DocLinkMixin, BaseEstimator):
     n_jobs : int, default=None
         Threads that read. None is 1, but for a ``joblib.parallel_config``; -1 is one for each
         core.
+
+    lazy : bool, default=False
+        Return a :class:`torch.utils.data.Dataset` that reads each file when it is asked for, not
+        an array of all: for a VAE on more images than memory holds. Needs ``size``. ``n_jobs`` and
+        ``verbose`` have no part in it; the VAE's ``loader_workers`` read.
 
     verbose : int, default=0
         Above 0: a progress bar.
@@ -118,6 +126,7 @@ class ImageReader(TransformerMixin, DocLinkMixin, BaseEstimator):
         "mode": [StrOptions(set(MODES))],
         "errors": [StrOptions(set(get_args(OnError)))],
         "n_jobs": [Integral, None],
+        "lazy": ["boolean"],
         "verbose": ["verbose"],
     }
 
@@ -129,6 +138,7 @@ class ImageReader(TransformerMixin, DocLinkMixin, BaseEstimator):
         mode: Mode = "RGB",
         errors: OnError = "raise",
         n_jobs: int | None = None,
+        lazy: bool = False,
         verbose: int = 0,
     ) -> None:
         self.size = size
@@ -136,6 +146,7 @@ class ImageReader(TransformerMixin, DocLinkMixin, BaseEstimator):
         self.mode = mode
         self.errors = errors
         self.n_jobs = n_jobs
+        self.lazy = lazy
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -158,8 +169,8 @@ class ImageReader(TransformerMixin, DocLinkMixin, BaseEstimator):
         read_paths(X)
         return self
 
-    def transform(self, X: Any) -> np.ndarray:
-        """Read the files.
+    def transform(self, X: Any) -> Any:
+        """Read the files, or with ``lazy`` see that they are there.
 
         Parameters
         ----------
@@ -169,10 +180,10 @@ class ImageReader(TransformerMixin, DocLinkMixin, BaseEstimator):
 
         Returns
         -------
-        images : ndarray of shape (n, h, w), (n, h, w, 3) or (n, h, w, 4), uint8
+        images : ndarray of shape (n, h, w), (n, h, w, 3) or (n, h, w, 4), uint8; or Dataset
             With mode ``"L"``, ``"RGB"`` or ``"RGBA"``; in the order of X. Where ``set_output``
             asks for a frame of pandas or polars, its one column ``"image"`` holds the images,
-            and one of pandas has the index of X.
+            and one of pandas has the index of X. With ``lazy`` a Dataset of such images.
 
         Raises
         ------
@@ -180,7 +191,8 @@ class ImageReader(TransformerMixin, DocLinkMixin, BaseEstimator):
             When files do not exist, before any is read.
         ValueError
             When X does not hold paths, when images differ in size and ``size`` is None, and for
-            unreadable files, unless ``errors="blank"``.
+            unreadable files, unless ``errors="blank"``. For ``lazy`` without ``size`` or with a
+            frame as output; what is unreadable is then told when it is read.
         ImportError
             For a DICOM file where pydicom is missing.
         MemoryError
@@ -190,6 +202,8 @@ class ImageReader(TransformerMixin, DocLinkMixin, BaseEstimator):
         size = self._height_and_width()
         paths = read_paths(X)
         check_files(paths, paths, Path())
+        if self.lazy:
+            return self._to_be_read(paths, size)
         images, unreadable = self._read(paths, size)
         if unreadable:
             lines = [f"\n  {path}: {why}" for path, why in list(unreadable.items())[:NAMED]]
@@ -209,7 +223,7 @@ class ImageReader(TransformerMixin, DocLinkMixin, BaseEstimator):
         images = None if size is None else _blank(len(paths), (*size, *MODES[self.mode]))
         unreadable, first, other = {}, "", ""
         wanted = takewhile(lambda _: not other, paths)
-        jobs = (delayed(_try_to_read)(path, size, self.aspect, self.mode) for path in wanted)
+        jobs = (delayed(try_to_read)(path, size, self.aspect, self.mode) for path in wanted)
         results = Parallel(self.n_jobs, require="sharedmem", return_as="generator")(jobs)
         if self.verbose:
             from tqdm.auto import tqdm  # which in a notebook without ipywidgets warns
@@ -231,6 +245,16 @@ class ImageReader(TransformerMixin, DocLinkMixin, BaseEstimator):
                 f"The images differ in size (h x w): {first} pixels, {other}. Set size."
             )
         return images, unreadable
+
+    def _to_be_read(self, paths: list[str], size: tuple[int, int] | None) -> Dataset:
+        """Return the images as a Dataset."""
+        from ._files import ImageFiles  # here, because importing torch takes its time
+
+        if size is None:
+            raise ValueError("lazy=True reads no file ahead, so size=None is open. Set size.")
+        if self._gives_frames():
+            raise ValueError("lazy=True gives no frame. Set lazy=False, or set_output('default').")
+        return ImageFiles(paths, size, self.aspect, self.mode, self.errors)
 
     def _height_and_width(self) -> tuple[int, int] | None:
         """Return ``size`` as (height, width)."""
@@ -337,7 +361,7 @@ def check_files(
         )
 
 
-def _try_to_read(
+def try_to_read(
     path: str, size: tuple[int, int] | None, aspect: str, mode: str
 ) -> np.ndarray | str:
     """Return the image, or why there is none."""

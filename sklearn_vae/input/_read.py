@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import Dataset
 
 from ..utils._memory import memory_explained
-from ._ranges import IMAGES, OF_ITEMS, Spelling, check_values, in_unit_range
+from ._ranges import IMAGES, Spelling, check_values, in_unit_range
 from ._rows import ArrayDataset, ItemDataset, Part, ReadLater, ResidentDataset, Rows
 from ._samples import spelling, to_array
 from ._spec import (
@@ -37,7 +37,7 @@ def read(X: Any, names_of: Any, spec: InputSpec, *, bounded: bool) -> Rows:
     ----------
     X : array-like, torch.Tensor, torch.utils.data.Dataset or rows that were read before
     names_of : estimator
-        Whose names of columns X must have.
+        Whose names of columns X must have; its ``loader_workers`` read the items of a Dataset.
     spec : InputSpec
         The form of the fitted X.
     bounded : bool
@@ -65,7 +65,8 @@ def read_first(
     ----------
     X : array-like, torch.Tensor or torch.utils.data.Dataset
     names_of : estimator
-        Is given the names of X's columns, where it has any.
+        Is given the names of X's columns, where it has any; its ``loader_workers`` read the items
+        of a Dataset.
     image_shape : tuple of int or None
         The shape of images that come in rows.
     at_least : int
@@ -125,7 +126,7 @@ def _rows(
     if isinstance(X, ArrayDataset):  # of an estimator that has looked at the names itself
         return X, X.X, X.spelling
     if isinstance(X, Dataset) or is_stored(X):
-        later = read_later(X)
+        later = read_later(X, getattr(names_of, "loader_workers", 0))
         if len(later) < at_least:
             raise ValueError(f"X has {len(later)} sample(s); at least {at_least} are needed.")
         if is_stored(X):
@@ -143,11 +144,11 @@ def _rows(
     return ArrayDataset(checked), checked, spelled
 
 
-def read_later(X: Any) -> Rows:
+def read_later(X: Any, workers: int) -> Rows:
     """Return the samples of a container that is read a batch at a time."""
     if isinstance(X, Part):
         return X
-    return StoredDataset(X) if is_stored(X) else ItemDataset(X)
+    return StoredDataset(X) if is_stored(X) else ItemDataset(X, workers)
 
 
 def _to_read(X: Any) -> str:

@@ -191,25 +191,21 @@ class ItemDataset(ReadLater):
     ----------
     data : torch.utils.data.Dataset
         Map-style, of tensors or arrays; its ``__getitems__`` is used where it has one.
-
-    Attributes
-    ----------
-    workers : int
+    workers : int, default=0
         How many processes read the items. What items draw depends on their batch, and not on this.
     """
 
     spelling = OF_ITEMS
     where, in_range = "items", ", of the Dataset's transforms"
-    workers: int = 0
     _workers: Workers | None = None
 
-    def __init__(self, data: Dataset) -> None:
+    def __init__(self, data: Dataset, workers: int = 0) -> None:
         if isinstance(data, IterableDataset) or not hasattr(data, "__len__"):
             raise TypeError(
                 f"{type(data).__name__} is a stream, or has no length. Pass a map-style Dataset, "
                 f"or an array: {as_array_of('X')}."
             )
-        self.data = data
+        self.data, self.workers = data, workers
 
     def __len__(self) -> int:
         return len(self.data)

@@ -25,9 +25,18 @@ LEAST_ROWS = 32
 
 def is_stored(X: Any) -> bool:
     """Return whether X is an array whose values are elsewhere until it is sliced."""
-    if isinstance(X, np.ndarray) or not (hasattr(X, "dtype") and getattr(X, "shape", ())):
+    if isinstance(X, np.ndarray) or not (hasattr(X, "dtype") and getattr(X, "shape", None)):
         return False
     return hasattr(X, "chunks") or hasattr(X, "compute")
+
+
+def check_is_here(X: Any) -> None:
+    """Refuse an array that a cache of trainings would know by where it is, not by its values."""
+    if is_stored(X):
+        raise ValueError(
+            "memory finds trainings by the values of X, but this X is stored elsewhere. Set "
+            "memory=None."
+        )
 
 
 class StoredDataset(ReadLater):

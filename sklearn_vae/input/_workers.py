@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import pickle
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -38,10 +40,10 @@ class Workers:
 
     def __init__(self, items: Any, n: int) -> None:
         self.n, self.busy = n, False
-        self._jobs: Sequence[Job] = ()
+        self._jobs = _Jobs()
         self._loader: DataLoader = DataLoader(
-            _Remote(items),
-            sampler=_Jobs(self),
+            _Remote(copy.copy(items)),  # which does not have this object, so that it can go
+            sampler=self._jobs,
             batch_size=None,
             collate_fn=_as_it_is,
             num_workers=n,
@@ -53,18 +55,27 @@ class Workers:
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Tensor]:
         """Yield what each job reads."""
-        self._jobs, self.busy = jobs, True
+        self._jobs.todo, self.busy = jobs, True
         try:
             for result in self._results():
                 if isinstance(result, _Failure):
                     raise result.error from RuntimeError(f"in a worker process:\n{result.told}")
                 yield result
         finally:
-            self._jobs, self.busy = (), False
+            self._jobs.todo, self.busy = (), False
 
     def _results(self) -> Iterator[Any]:
         try:
-            yield from self._loader
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="Got pickle error")
+                running = iter(self._loader)
+        except (TypeError, AttributeError, pickle.PicklingError) as error:
+            raise TypeError(
+                f"X cannot be sent to the processes of loader_workers={self.n} ({error!s:.200}). "
+                "Open in __getitem__ what is live, such as a file, or set loader_workers=0."
+            ) from error
+        try:
+            yield from running
         except RuntimeError as error:
             if "DataLoader worker" not in str(error):
                 raise
@@ -78,14 +89,13 @@ class Workers:
 class _Jobs:
     """The jobs of today, as a sampler has them."""
 
-    def __init__(self, workers: Workers) -> None:
-        self.workers = workers
+    todo: Sequence[Job] = ()
 
     def __iter__(self) -> Iterator[Job]:
-        return iter(self.workers._jobs)
+        return iter(self.todo)
 
     def __len__(self) -> int:
-        return len(self.workers._jobs)
+        return len(self.todo)
 
 
 class _Failure(NamedTuple):

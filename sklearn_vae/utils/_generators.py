@@ -104,12 +104,12 @@ def draws_seeded(seed: int) -> Iterator[None]:
     All are as before after the block.
     """
     with generators_restored():
-        of_numpy, of_python = np.random.get_state(), random.getstate()
+        of_numpy, of_python = np.random.get_state(), random.getstate()  # noqa: NPY002
         torch.manual_seed(seed)
-        np.random.seed(seed % 2**32)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
         random.seed(seed)
         try:
             yield
         finally:
-            np.random.set_state(of_numpy)
+            np.random.set_state(of_numpy)  # noqa: NPY002
             random.setstate(of_python)

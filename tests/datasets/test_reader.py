@@ -739,6 +739,34 @@ def test_nothing_but_broken_files(tmp_path, broken):
     assert_array_equal(X, np.zeros((1, 8, 8, 3), np.uint8), strict=True)
 
 
+def test_files_that_are_read_when_they_are_asked_for(tmp_path, monkeypatch):
+    paths = [save(tmp_path / f"{k}.png", pixels(12, 10, 3, seed=k)) for k in range(20)]
+    reader = ImageReader((8, 8), lazy=True)
+    X = ImageReader((8, 8)).transform(paths)
+    files = reader.transform(np.array(paths))
+    assert len(files) == 20
+    assert_array_equal(files[3], X[3], strict=True)
+    assert_array_equal(pickle.loads(pickle.dumps(files))[3], X[3])
+    monkeypatch.setattr(ImageReader, "_read", None)
+    pipeline = make_pipeline(reader, tiny()).fit(paths)
+    assert_array_equal(pipeline.transform(paths), tiny().fit(X).transform(X))
+
+
+def test_files_that_are_read_later_and_cannot_be(tmp_path, broken):
+    paths = [tmp_path / "whole.jpg", tmp_path / "cut.jpg"]
+    with pytest.raises(ValueError, match=r"cut\.jpg cannot be read: .*truncated(.|\n)*blank"):
+        ImageReader(8, lazy=True).transform(paths)[1]
+    files = ImageReader(8, mode="L", lazy=True, errors="blank").transform(paths)
+    with pytest.warns(UserWarning, match=r"cut\.jpg cannot be read(.|\n)*zeros"):
+        assert_array_equal(files[1], np.zeros((8, 8), np.uint8), strict=True)
+    with pytest.raises(FileNotFoundError, match="1 of 1"):
+        ImageReader(8, lazy=True).transform([tmp_path / "none.png"])
+    with pytest.raises(ValueError, match=r"size=None.*Set size"):
+        ImageReader(lazy=True).transform(paths)
+    with pytest.raises(ValueError, match=r"lazy=True gives no frame"):
+        ImageReader(8, lazy=True).set_output(transform="pandas").transform(paths)
+
+
 def test_long_lists_are_cut(tmp_path):
     paths = []
     for k in range(103):

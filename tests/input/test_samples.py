@@ -203,9 +203,6 @@ REFUSED = {
     "bytes": (lambda: [png(x) for x in X], r"PIL\.Image\.open\(io\.BytesIO\(x\)\)"),
     "generator": (lambda: (x for x in X), r"only once.*np\.stack\(\[np\.asarray\(x\) for x in X\]"),
     "map": (lambda: map(np.asarray, X), r"only once.*np\.stack"),
-    "HDF5": (stored, f"h5py.Dataset.*{WHOLE}"),
-    "zarr": (lambda: zarr.array(X), f"zarr.Array.*{WHOLE}"),
-    "dask": (lambda: dask.array.from_array(X), f"dask.Array.*{WHOLE}"),
     "lazy frame": (lambda: pl.DataFrame(FLAT).lazy(), "LazyFrame"),
     "None": (lambda: None, "X is None"),
     "None among images": (lambda: [*X[1:], None], "None among its samples"),
@@ -255,6 +252,13 @@ def test_other_containers_are_refused_before_training_with_the_remedy(
             call(make(), Y)
     assert Trained.trainings == trainings
     assert "module_" not in vars(new)
+
+
+@pytest.mark.parametrize("make", [stored, lambda: zarr.array(X), lambda: dask.array.from_array(X)])
+def test_a_sampler_refuses_what_it_would_read_as_a_whole(make, augmenter):
+    for call in (VAEAugmenter(vae=tiny(), n_new=2).fit_resample, augmenter.fit):
+        with pytest.raises(TypeError, match=WHOLE):
+            call(make(), Y)
 
 
 @pytest.mark.parametrize(
