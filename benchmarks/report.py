@@ -485,6 +485,13 @@ def rows_summary(rows: Records) -> Records:
     ]
 
 
+def scaling_growth(rows: Records) -> Records:
+    """CPU seconds against the number of images and of classes."""
+    counts = [next(name for name in ("images", "classes") if name in row) for row in rows]
+    rows = [{**r, "n": f"{r[c]:,} {c}"} for r, c in zip(rows, counts, strict=True)]
+    return pivot(rows, ("of",), "n", "seconds", lambda values: f"{values[0]:.2g}")
+
+
 def sizes_time(rows: Records) -> Records:
     """Minutes and memory of a fit to large pictures, by the defaults and by those before."""
     was = "before: minutes"
@@ -774,6 +781,7 @@ TIMED: dict[str, Callable[[Records], Records]] = {
         **{"images": ",", "epochs": "", "fit seconds": ".3g"},
         **{"us per image and epoch": ".1f", "share outside batches, %": ".2f"},
     ),
+    "scaling_growth": scaling_growth,
     "sizes_time": sizes_time,
     "search": lambda rows: pivot(
         rows, ("data",), "what", "value", lambda values: f"{values[0]:.3g}"

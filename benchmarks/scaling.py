@@ -1,10 +1,12 @@
 """How cost grows: time with images and epochs, memory of fit and transform.
 
-    python benchmarks/scaling.py --part time memory
+    python benchmarks/scaling.py --part time memory growth
 
 ``time``: seconds per epoch of a small net on 1,000 to 1,000,000 tiny images, the share of an epoch
 that is not spent on its batches. ``memory``: peak memory beyond the data and the
 result, each case in a fresh process; the last encodes a sparse memory-mapped file of 20 GB.
+``growth``: CPU seconds of what looks for neighbours, on 15,000 to 120,000 images of MNIST (half of
+them moved by a pixel) in two classes, and of the gate's classifier on 10 to 1,000 classes.
 """
 
 from __future__ import annotations
@@ -13,19 +15,27 @@ import argparse
 import statistics
 import tempfile
 import threading
-from collections.abc import Iterator
+import time
+import warnings
+from collections.abc import Callable, Iterator
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _common import Record, run, seconds, watch
+from _common import RESULTS, Record, run, seconds, watch
+from _shared import load
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 
-from sklearn_vae import VAETransformer
+from sklearn_vae import VAEAugmenter, VAEClassifier, VAETransformer
 from sklearn_vae.nn import MLP, Conv
+from sklearn_vae.synthesis import QualityGate
 
+IMAGES = RESULTS.parents[1] / "docs" / "images"
 SIZES = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 
 
@@ -157,6 +167,81 @@ def part_memory(args: argparse.Namespace) -> Iterator[Record]:
                 yield {"case": name, **fresh.apply(memory_case, (case, file.name))}
 
 
+N_NEW = 0.25
+"""Synthetic rows, as a share of the real ones."""
+NEIGHBOURS: dict[str, dict[str, Any]] = {
+    "interpolation": {"method": "interpolation"},
+    "posterior": {"method": "posterior"},
+    "posterior, gate": {"method": "posterior", "gate": True},
+    "deformation": {"method": "deformation"},
+}
+
+
+def part_growth(args: argparse.Namespace) -> Iterator[Record]:
+    """Time augmenters and the classifier on more and more images, the gate on many classes."""
+    records = []
+    for record in growth():
+        records.append(record)
+        yield record
+    draw_growth(records)
+
+
+def growth() -> Iterator[Record]:
+    """Yield the seconds of each case."""
+    warnings.filterwarnings("ignore", "The gate dropped", UserWarning)
+    X, y = load("mnist")
+    X, y = np.concatenate([X, np.roll(X, 1, axis=2)]), np.tile(y % 2, 2)  # large classes
+    order = np.random.default_rng(0).permutation(len(X))
+    X, y = X[order], y[order]
+    net = VAETransformer(16, network=MLP((64,)), max_epochs=1, augment=None, device="cpu")
+    frozen = FrozenEstimator(clone(net).fit(X[:2000]))
+    for name, settings in NEIGHBOURS.items():
+        vae = net if name == "deformation" else frozen
+        for n in (15_000, 30_000, 60_000, 120_000):
+            augmenter = VAEAugmenter(vae=vae, n_new=N_NEW, random_state=0, **settings)
+            yield {"of": name, "images": n, "seconds": cpu(augmenter.fit_resample, X[:n], y[:n])}
+    for n in (15_000, 30_000, 60_000, 120_000):
+        few = np.where(np.arange(n) < 100, y[:n], -1)
+        taken = cpu(VAEClassifier(frozen, random_state=0).fit, X[:n], few)
+        yield {"of": "VAEClassifier, 100 labels", "images": n, "seconds": taken}
+    for k in (10, 30, 100, 300, 1000):
+        labels = np.arange(20_000) % k
+        rng = np.random.default_rng(0)
+        codes = rng.normal(size=(k, 32))[labels] + 0.7 * rng.normal(size=(20_000, 32))
+        gates = {"gate": QualityGate(min_distance=0).fit}
+        gates["LogisticRegression"] = LogisticRegression(class_weight="balanced").fit
+        for name, fit in gates.items():
+            given = (codes, codes, labels) if name == "gate" else (codes, labels)
+            yield {"of": f"{name}, 20,000 codes", "classes": k, "seconds": cpu(fit, *given)}
+
+
+def draw_growth(records: list[Record]) -> None:
+    """Draw seconds against images and against classes."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained", sharey=True)
+    for axis, count in zip(axes, ("images", "classes"), strict=True):
+        cases = [record for record in records if count in record]
+        for name in dict.fromkeys(record["of"] for record in cases):
+            points = [(r[count], r["seconds"]) for r in cases if r["of"] == name]
+            axis.loglog(*zip(*points, strict=True), marker="o", label=name)
+        axis.set_xlabel(count)
+        axis.legend(fontsize="small")
+    axes[0].set_ylabel("CPU seconds")
+    figure.savefig(IMAGES / "growth.svg")
+
+
+def cpu(work: Callable[..., Any], *args: Any) -> float:
+    """Return the CPU seconds of a call, of all threads."""
+    begun = time.process_time()
+    work(*args)
+    return time.process_time() - begun
+
+
 if __name__ == "__main__":
-    parts = {"time": (part_time, list), "memory": (part_memory, list)}
+    parts = {
+        "time": (part_time, list),
+        "memory": (part_memory, list),
+        "growth": (part_growth, list),
+    }
     run(__doc__, "scaling", parts, rounds=3)

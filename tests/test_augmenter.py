@@ -18,6 +18,7 @@ from polars.testing import assert_frame_equal, assert_series_equal
 from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_digits
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier, VotingClassifier
 from sklearn.frozen import FrozenEstimator
@@ -973,3 +974,15 @@ def test_bfloat16_images_can_be_predicted(unbalanced):
     X = torch.tensor(X.reshape(len(X), -1)).bfloat16()
     estimator = augmenter(estimator=LogisticRegression(max_iter=1000), n_new=1).fit(X, y)
     assert estimator.predict(X).shape == y.shape
+
+
+def test_of_many_classes_the_gate_takes_the_quicker_classifier(rng):
+    means = 10 * rng.normal(size=(120, 16))
+    y = np.repeat(np.arange(120), 6)
+    codes = means[y] + rng.normal(size=(720, 16))
+    gate = QualityGate(min_distance=0).fit(codes, codes, y)
+    assert isinstance(gate.classifier_, LinearDiscriminantAnalysis)
+    assert gate.assigned(codes[6:12], codes[6:12], 1).all()
+    assert not gate.assigned(codes[6:12], codes[6:12], 2).any()
+    few = QualityGate(min_distance=0).fit(codes[::3], codes[::3], y[::3])  # two rows a class
+    assert isinstance(few.classifier_, LogisticRegression)

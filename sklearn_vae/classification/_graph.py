@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..utils._neighbours import nearest_others
 from ..utils._sklearn_compat import as_arrays
 
 if TYPE_CHECKING:
@@ -25,10 +26,11 @@ def neighbour_graph(X: np.ndarray) -> csr_array:
     Edges count by the degrees of their ends, ``D ** -1/2 W D ** -1/2``; shape (n, n), float32.
     """
     from scipy.sparse import csr_array, diags_array
-    from sklearn.neighbors import NearestNeighbors
 
-    n = min(N_NEIGHBOURS, len(X) - 1)
-    found = csr_array(NearestNeighbors(n_neighbors=n).fit(X).kneighbors_graph())
+    n, k = len(X), min(N_NEIGHBOURS, len(X) - 1)
+    nearest = nearest_others(X, k).ravel()
+    ends = np.arange(0, n * k + 1, k)
+    found = csr_array((np.ones(n * k), nearest, ends), shape=(n, n))
     joined = csr_array(found.maximum(found.T))
     root = diags_array(1 / np.sqrt(np.maximum(joined.sum(1), 1)))
     return csr_array(root @ joined @ root).astype(np.float32)

@@ -17,6 +17,7 @@ from ..nn import Network
 from ..nn._device import to_device
 from ..training._amount import resolve_epochs
 from ..training._trainer import Trainer
+from ..utils._neighbours import nearest_others
 from ._labelled import Labelled
 from ._row_model import RowModel
 
@@ -153,17 +154,14 @@ class _Pairs(Rows):
 def class_neighbors(X: np.ndarray, codes: np.ndarray, k: int) -> np.ndarray:
     """Return the row numbers (n, k) of each row's nearest neighbours in its class.
 
-    Of a class with fewer they recur; rows alone in their class, or of code -1, have -1.
+    Of a class with fewer they recur; rows alone in their class, or of code -1, have -1. In a large
+    class they are the nearest of some of its rows: see ``nearest_others``.
     """
-    from sklearn.neighbors import NearestNeighbors  # slow to import
-
     partners = np.full((len(X), k), -1)
     for c in np.unique(codes[codes >= 0]):
         rows = np.flatnonzero(codes == c)
         most = min(k, len(rows) - 1)
         if most:
             flat = X[rows].reshape(len(rows), -1).astype(np.float32)
-            nearest = NearestNeighbors(n_neighbors=most).fit(flat)
-            found = nearest.kneighbors(return_distance=False)  # without the row itself
-            partners[rows] = rows[found[:, np.arange(k) % most]]
+            partners[rows] = rows[nearest_others(flat, most)[:, np.arange(k) % most]]
     return partners

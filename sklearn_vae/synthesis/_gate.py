@@ -10,11 +10,16 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 
+from ..utils._neighbours import NearRows
 from ..utils._recipes import NestedParamsMixin
 from ..utils._sklearn_compat import HasMethods, Interval
 
 ROUNDING = 1e-6
 """Distances below this share of the largest are zero but for rounding."""
+MEASURED = 2000
+"""Real rows whose nearest neighbour is looked for, to know the usual distance."""
+MANY_CLASSES, ROWS_A_CLASS = 100, 5
+"""Above so many classes, of so many rows in the mean, another classifier is quicker."""
 
 
 class QualityGate(NestedParamsMixin, BaseEstimator):
@@ -26,7 +31,8 @@ class QualityGate(NestedParamsMixin, BaseEstimator):
         Fitted on the labelled real rows; a synthetic row that it assigns to another class is
         dropped. It gets rows as an array, in the shape of the user's X. None is
         ``LogisticRegression(class_weight="balanced")`` on the VAE's posterior means (on flattened
-        rows without a VAE), which needs two classes or more.
+        rows without a VAE), which needs two classes or more; of more than 100 classes, with five
+        rows each in the mean, ``LinearDiscriminantAnalysis``, whose cost does not grow with them.
     min_distance : float, default=0.25
         A synthetic row is a copy when a labelled real row lies nearer than this, 0 or more, times
         the median distance between a real row and its nearest neighbour (Euclidean, on flattened
@@ -85,23 +91,14 @@ class QualityGate(NestedParamsMixin, BaseEstimator):
         ValueError
             For parameters out of range, and for one class where ``classifier`` is None.
         """
-        from sklearn.linear_model import LogisticRegression  # slow to import
-        from sklearn.neighbors import NearestNeighbors
-
         self._validate_params()
         if self.classifier is None:
-            self.classifier_: Any = LogisticRegression(class_weight="balanced", max_iter=1000)
-            self.classifier_.fit(codes, y)
+            self.classifier_: Any = _usual_classifier(y).fit(codes, y)
         else:
             self.classifier_ = clone(self.classifier).fit(X, y)
         if self.min_distance > 0:
             flat = _flat(X)
-            self.neighbors_ = NearestNeighbors(n_neighbors=1).fit(flat)
-            some = flat[:: -(-len(flat) // 2000)]
-            distance, _ = self.neighbors_.kneighbors(some, n_neighbors=min(2, len(flat)))
-            apart = distance[:, -1]
-            apart = apart[apart > ROUNDING * apart.max()]  # real rows may be there twice
-            self.radius_ = self.min_distance * float(np.median(apart)) if len(apart) else 0.0
+            self.real_rows_ = NearRows(flat, self.min_distance * _usual_distance(flat))
         return self
 
     def assigned(self, X: np.ndarray, codes: np.ndarray, label: int) -> np.ndarray:
@@ -127,7 +124,29 @@ class QualityGate(NestedParamsMixin, BaseEstimator):
         """Return which of the synthetic rows X (n, ...) copy a real one, shape (n,), bool."""
         if self.min_distance == 0:
             return np.zeros(len(X), bool)
-        return self.neighbors_.kneighbors(_flat(X))[0][:, 0] <= self.radius_
+        return self.real_rows_.near(_flat(X))
+
+
+def _usual_classifier(y: np.ndarray) -> Any:
+    """Return the classifier for labels; logistic regression takes seconds for 1,000 classes."""
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis  # slow to import
+    from sklearn.linear_model import LogisticRegression
+
+    n_classes = len(np.unique(y))
+    if n_classes <= MANY_CLASSES or len(y) < ROWS_A_CLASS * n_classes:
+        return LogisticRegression(class_weight="balanced", max_iter=1000)
+    priors = np.full(n_classes, 1 / n_classes)
+    return LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.1, priors=priors)
+
+
+def _usual_distance(flat: np.ndarray) -> float:
+    """Return the median distance between a row and its nearest neighbour; 0 without any."""
+    from sklearn.neighbors import NearestNeighbors  # slow to import
+
+    nearest = NearestNeighbors(n_neighbors=min(2, len(flat))).fit(flat)
+    apart = nearest.kneighbors(flat[:: -(-len(flat) // MEASURED)])[0][:, -1]
+    apart = apart[apart > ROUNDING * apart.max()]  # real rows may be there twice
+    return float(np.median(apart)) if len(apart) else 0.0
 
 
 def resolve_gate(gate: bool | QualityGate) -> QualityGate | None:

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from ..utils._mixture import fit_mixture
+from ..utils._neighbours import nearest_others, searched
 from ..utils._sklearn_compat import Interval
 from ..utils._spread import spread
 
@@ -171,7 +172,8 @@ class Interpolation(Method):
     ----------
     n_neighbors : int, default=5
         Among how many nearest rows of the class, 1 or more, the neighbour is drawn; fewer in a
-        class that has fewer.
+        class that has fewer. In a class of more than 10,000 rows they are looked for among 10,000
+        drawn at random, so that the cost grows with the rows, not with their square.
 
     residual : bool, default=True
         As in :class:`Posterior`, mixed from both rows.
@@ -220,19 +222,12 @@ class Interpolation(Method):
         self, mean: np.ndarray, std: np.ndarray, rows: np.ndarray, unlabelled: np.ndarray
     ) -> Interpolation:
         """Learn the codes of a class and their neighbours."""
-        from sklearn.neighbors import NearestNeighbors  # slow to import
-
         super().fit(mean, std, rows, unlabelled)
         pool = rows
         if self.unlabelled:
             pool = np.concatenate([rows, self._own(mean, rows, unlabelled)])
         k = min(self.n_neighbors, len(pool) - 1)
-        nearest = NearestNeighbors(n_neighbors=k + 1).fit(mean[pool])
-        found = nearest.kneighbors(self.mean_, return_distance=False)
-        # The first is the row itself, or, among equals, another: one of the two has to go.
-        other = found != np.arange(len(rows))[:, None]
-        other[other.all(1), -1] = False
-        found = found[other].reshape(len(rows), k)
+        found = nearest_others(mean[pool], k, len(rows))
         self.neighbors_, self.neighbor_means_ = pool[found], mean[pool[found]]
         return self
 
@@ -243,6 +238,7 @@ class Interpolation(Method):
         if not len(unlabelled):
             return unlabelled
         labelled = np.setdiff1d(np.arange(len(mean)), unlabelled)
+        labelled = labelled[searched(len(labelled))]
         nearest = NearestNeighbors(n_neighbors=1).fit(mean[labelled])
         found = nearest.kneighbors(mean[unlabelled], return_distance=False)[:, 0]
         own = unlabelled[np.isin(labelled[found], rows)]
