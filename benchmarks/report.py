@@ -442,6 +442,27 @@ def speed_train(rows: Records) -> Records:
     return out
 
 
+def scaling_parallel(rows: Records) -> Records:
+    """How many times as fast two processes are, in the median of the rounds, and its range."""
+
+    def faster(row: Record, than: str, what: str = "") -> str:
+        pairs = zip(row[what + than], row[f"{what}2 processes"], strict=True)
+        ratios = sorted(alone / together for alone, together in pairs)
+        return f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+
+    return [
+        {
+            "net": row["net"],
+            "epoch, than 1 thread": faster(row, "1 thread"),
+            "epoch, than 2 threads": faster(row, "2 threads"),
+            "fit, than 1 thread": faster(row, "1 thread", "fit, "),
+            "fit, seconds": f"{statistics.median(row['fit, 2 processes']):.1f}",
+            "first fit's start, seconds": f"{statistics.median(row['start']):.1f}",
+        }
+        for row in rows
+    ]
+
+
 def rows_paired(rows: Records) -> Records:
     """PCA's and the VAE's scores, and their difference by draw with two standard errors."""
     out: dict[tuple[str, ...], Record] = {}
@@ -782,6 +803,7 @@ TIMED: dict[str, Callable[[Records], Records]] = {
         **{"us per image and epoch": ".1f", "share outside batches, %": ".2f"},
     ),
     "scaling_growth": scaling_growth,
+    "scaling_parallel": scaling_parallel,
     "sizes_time": sizes_time,
     "search": lambda rows: pivot(
         rows, ("data",), "what", "value", lambda values: f"{values[0]:.3g}"

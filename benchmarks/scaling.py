@@ -1,12 +1,13 @@
 """How cost grows: time with images and epochs, memory of fit and transform.
 
-    python benchmarks/scaling.py --part time memory growth
+    python benchmarks/scaling.py --part time memory growth parallel
 
 ``time``: seconds per epoch of a small net on 1,000 to 1,000,000 tiny images, the share of an epoch
 that is not spent on its batches. ``memory``: peak memory beyond the data and the
 result, each case in a fresh process; the last encodes a sparse memory-mapped file of 20 GB.
 ``growth``: CPU seconds of what looks for neighbours, on 15,000 to 120,000 images of MNIST (half of
 them moved by a pixel) in two classes, and of the gate's classifier on 10 to 1,000 classes.
+``parallel``: two processes of one thread against one process of one thread and of two, in turns.
 """
 
 from __future__ import annotations
@@ -17,14 +18,18 @@ import tempfile
 import threading
 import time
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterator
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from _common import RESULTS, Record, run, seconds, watch
 from _shared import load
+from joblib.externals.loky import get_reusable_executor
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -238,10 +243,65 @@ def cpu(work: Callable[..., Any], *args: Any) -> float:
     return time.process_time() - begun
 
 
+PARALLEL_CASES: dict[str, tuple[str, int, dict[str, Any]]] = {
+    "convolutions, 28 x 28": ("mnist", 4096, {"batch_size": 256}),
+    "convolutions, 32 x 32 x 3": ("cifar10_jpeg", 4096, {"batch_size": 256}),
+    **{
+        f"mlp 784-400-40, {precision}": (
+            "mnist",
+            32768,
+            {
+                **{"z_dim": 40, "network": MLP((400,)), "augment": None, "batch_size": 1024},
+                "precision": precision,
+            },
+        )
+        for precision in ("float32", "bfloat16")
+    },
+}
+CONTENDERS = {"1 thread": (1, None), "2 threads": (2, None), "2 processes": (1, 2)}
+"""Threads of this process, and the processes of a fit."""
+
+
+def part_parallel(args: argparse.Namespace) -> Iterator[Record]:
+    """Time an epoch's steps, and whole fits: with processes that are there, and with new ones."""
+    for case, (data, n, settings) in PARALLEL_CASES.items():
+        X = load(data)[0][:n]
+        common = {"max_epochs": args.epochs, "device": "cpu", "random_state": 0}
+        vae = VAETransformer(**{**common, **settings})
+        times: dict[str, list[float]] = defaultdict(list)
+        for _ in range(args.rounds):
+            get_reusable_executor().shutdown()
+            small = clone(vae).set_params(max_epochs=1, parallel=2)
+            times["start"].append(seconds(partial(small.fit, X[:1024])))
+            for name, (threads, processes) in CONTENDERS.items():
+                torch.set_num_threads(threads)
+                vae.set_params(parallel=processes)
+                times[f"fit, {name}"].append(seconds(partial(vae.fit, X)))
+                times[name].append(statistics.median(row["dur"] for row in vae.history_[1:]))
+        yield {"net": case, "images": n, "epochs": args.epochs, **times}
+
+
+def show_parallel(records: list[Record]) -> list[Record]:
+    """Return how many times as fast two processes are, by the medians."""
+    return [
+        {
+            "net": row["net"],
+            **{
+                f"{what}{name}": statistics.median(row[what + name])
+                / statistics.median(row[what + "2 processes"])
+                for what in ("", "fit, ")
+                for name in ("1 thread", "2 threads")
+            },
+        }
+        for row in records
+    ]
+
+
 if __name__ == "__main__":
     parts = {
         "time": (part_time, list),
         "memory": (part_memory, list),
         "growth": (part_growth, list),
+        "parallel": (part_parallel, show_parallel),
     }
-    run(__doc__, "scaling", parts, rounds=3)
+    run(__doc__, "scaling", parts, rounds=3, epochs=4)

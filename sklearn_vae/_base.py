@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import clone
-from sklearn.utils.validation import check_is_fitted, check_memory
+from sklearn.utils.validation import check_is_fitted
 
 from ._parameters import VAEParameters
 from .input._labels import (
@@ -24,29 +22,23 @@ from .input._read import read_first, with_checks
 from .input._row_keys import NO_KEYS, remembered
 from .input._rows import Rows
 from .input._spec import InputSpec, read_spec
-from .input._stored import check_is_here
 from .model import VAE, Likelihood, PosteriorFamily, Prior, VAERecipe
 from .model._codec import SYMMETRIES, Codec, learn_scales
 from .nn import Network
 from .training._amount import resolve_epochs
 from .training._callbacks import check_callbacks_picklable
 from .training._collapse import n_active, warn_of_collapse
+from .training._elsewhere import adopt, by_workers, recalled
 from .training._net import VAENet
+from .training._parallel import joined, n_workers
 from .training._progress import AroundEpochs
 from .training._trainer import Resumption, Trainer
 from .utils._at_once import fitted_at_once
 from .utils._counts import check_count
 from .utils._doc_link import DocLinkMixin
 from .utils._generators import generators_restored
+from .utils._ranks import Ranks
 from .utils._sklearn_compat import CallbackSupportMixin, FitTasks, fit_context, fit_tasks
-
-BESIDE_TRAINING = {
-    **{"features": "mean", "symmetry": None, "memory": None},
-    **{"checkpoint": None, "loader_workers": 0, "verbose": 0},
-}
-"""Parameters that training does not depend on, at their defaults: a cache does not look at them."""
-NOT_ALWAYS = ("classes_", "n_unlabelled_", "feature_names_in_", "net_", "_loaded_optimizer")
-"""What a training leaves or not: where it is recalled, that of another one has to go."""
 
 
 class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
@@ -117,11 +109,9 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
         with fitted_at_once(self) as unseen:
             again = self.warm_start and hasattr(self, "codec_")
             if self.memory is None or again:
-                BaseVAE._fit(unseen, X, y, self, again=again)
+                self._train(unseen, X, y, again=again)
             else:
-                found = self._recalled(X, y)
-                kept = {k: v for k, v in vars(unseen).items() if k not in NOT_ALWAYS}
-                unseen.__dict__ = kept | found
+                adopt(unseen, recalled(self, X, y))
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -155,7 +145,7 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
             As in :meth:`fit`. In all these cases the estimator is as it was before the call.
         """
         with fitted_at_once(self) as unseen:
-            BaseVAE._fit(unseen, X, y, self, again=hasattr(self, "codec_"), partial=True)
+            self._train(unseen, X, y, again=hasattr(self, "codec_"), partial=True)
         return self
 
     # -- the fitted model --------------------------------------------------------------------------
@@ -206,19 +196,15 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
 
     # -- one training ------------------------------------------------------------------------------
 
-    def _recalled(self, X: Any, y: Any) -> dict[str, Any]:
-        """Return what training leaves, from the cache where it was there before."""
-        check_is_here(X)
-        if self.symmetry is not None:
-            clone(self).read_training(X)  # refuses it for rows
-        untrained = clone(self).set_params(**BESIDE_TRAINING)
-        train = check_memory(self.memory).cache(_trained, ignore=["beside"])
-        beside = {k: getattr(self, k) for k in ("checkpoint", "loader_workers", "verbose")}
-        versions = tuple(version(name) for name in ("sklearn-vae", "torch"))
-        found: dict[str, Any] = train(untrained, X, y, beside, versions)
-        return found
+    def _train(self, unseen: Any, X: Any, y: Any, *, again: bool, partial: bool = False) -> None:
+        """Train ``unseen`` on X: in this process, in one of a group, or in workers."""
+        if n_workers(self.parallel):
+            adopt(unseen, by_workers(self, "partial_fit" if partial else "fit", X, y))
+            return
+        with joined(self.parallel, self.device) as ranks:
+            BaseVAE._fit(unseen, X, y, self, ranks, again=again, partial=partial)
 
-    def _fit(self, X: Any, y: Any, seen: Any, *, again: bool, partial: bool = False) -> None:
+    def _fit(self, X: Any, y: Any, seen: Any, ranks: Ranks, *, again: bool, partial: bool) -> None:
         """Train on X, from where training ended before with ``again``; ``seen`` is the user's."""
         if again:
             data = self._read_more(X)
@@ -229,12 +215,13 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
         labels = None if partial and self.label_weight == 0 else self._read_y(y, len(data))
         amount = self.max_epochs, len(data), spec.shape
         epochs = 1 if partial else resolve_epochs(*amount, based=recipe.network.has_base)
-        tasks = fit_tasks(seen, self, X, y, epochs)
+        tasks = fit_tasks(seen, self, X, y, epochs) if ranks.rank == 0 else None
         fixed = {"lr_schedule": "constant", "validation_fraction": 0}
         without = {"patience": None, "checkpoint": None}
         trainer = Trainer.of(self, **(fixed | without if partial else {}))
         known = getattr(self, "classes_", None) if again else None
-        self._set_classes(data, labels, known, partial=partial)
+        verbose = self.verbose if ranks.rank == 0 else 0
+        self._set_classes(data, labels, known, partial=partial, verbose=verbose)
         recipe = replace(recipe, n_labels=len(getattr(self, "classes_", ())))
         resume = None
         if again:
@@ -255,6 +242,7 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
             resume=resume,
             first=[] if tasks is None else [self._reporter(tasks, recipe, spec, data)],
             finish=finish,
+            ranks=ranks,
         )
         rows = net.rows()
         done, seen_before = (len(self.history_), self.n_samples_seen_) if again else (0, 0)
@@ -379,7 +367,9 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
         check_length(y, n)
         return y
 
-    def _set_classes(self, data: Rows, y: Any, known: np.ndarray | None, *, partial: bool) -> None:
+    def _set_classes(
+        self, data: Rows, y: Any, known: np.ndarray | None, *, partial: bool, verbose: int
+    ) -> None:
         """Learn the classes and hand each row's number to the batches.
 
         Known classes stay, but where ``fit`` meets others.
@@ -400,7 +390,7 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
                 f"{self.classes_.tolist()} (-1 is none). Set label_weight=0 to train without."
             )
         data.classes = torch.from_numpy(numbers)
-        self.n_unlabelled_ = tell_unlabelled(numbers, self.verbose)
+        self.n_unlabelled_ = tell_unlabelled(numbers, verbose)
 
     # -- scores --------------------------------------------------------------------------------
 
@@ -472,13 +462,6 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
         super().__setstate__(state)
         if "codec_" in state:
             self.__dict__.setdefault("row_keys_", NO_KEYS)  # from_pretrained brings none
-
-
-def _trained(vae: BaseVAE, X: Any, y: Any, beside: Any, versions: Any) -> dict[str, Any]:
-    """Return the attributes of the fitted VAE; other versions train others."""
-    state = vae.set_params(**beside).fit(X, y).__getstate__()
-    parameters = vae.get_params(deep=False)
-    return {k: v for k, v in state.items() if k not in parameters and k != "_sklearn_version"}
 
 
 def to_cpu(state: Any) -> Any:

@@ -77,6 +77,7 @@ class VAEParameters(NestedParamsMixin, BaseEstimator):
         "compile": ["boolean", StrOptions(set(get_args(CompileMode)))],
         "callbacks": [list, None, Hidden(tuple)],
         "checkpoint": [str, HasMethods("__fspath__"), None],
+        "parallel": [AT_LEAST_1, StrOptions({"ddp"}), None],
         "memory": [str, HasMethods("cache"), None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -118,6 +119,7 @@ class VAEParameters(NestedParamsMixin, BaseEstimator):
         compile: bool | CompileMode = False,
         callbacks: list[Any] | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
+        parallel: int | Literal["ddp"] | None = None,
         memory: str | joblib.Memory | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
@@ -150,6 +152,7 @@ class VAEParameters(NestedParamsMixin, BaseEstimator):
         self.compile = compile
         self.callbacks = callbacks
         self.checkpoint = checkpoint
+        self.parallel = parallel
         self.memory = memory
         self.random_state = random_state
         self.verbose = verbose

@@ -182,14 +182,18 @@ class VAETransformer(FeatureNamesMixin, TransformerMixin, BaseVAE):
         fit's file: other data or parameters are refused by name. X is read once more.
         ``random_state`` must not be None. ``partial_fit`` writes none.
 
+    parallel : int, "ddp" or None, default=None
+        Processes that train one model, ``batch_size`` rows a step in all; see the user guide. An
+        int starts so many, on CPU or a GPU each; callbacks run there, on copies. ``"ddp"`` joins
+        those of torchrun or a ``torch.distributed`` group, which all call ``fit`` with one X.
+
     memory : str or joblib.Memory, default=None
         Where to keep trainings: a folder, or an object with joblib's interface. ``fit`` then looks
         for one of the same X, y and parameters but ``features``, ``symmetry``, ``checkpoint``,
-        ``loader_workers`` and ``verbose``, on which training does not depend, so that a search over
-        these trains once. A fit from there is as after a pickle, without ``net_``; callbacks are
-        called in the training that is kept, on copies; of ``random_state=None`` the first draw is
-        kept. ``VAEAugmenter(method=...)`` of "conditional" and "deformation" trains without, and X
-        must be in memory. ``save_pretrained`` writes None.
+        ``loader_workers`` and ``verbose``: a search over these trains once. A fit from there is as
+        after a pickle, without ``net_``; callbacks are called in the training that is kept, on
+        copies; of ``random_state=None`` the first draw is kept. X must be in memory, and
+        ``VAEAugmenter(method=...)`` of "conditional" and "deformation" trains without.
 
     random_state : int, RandomState instance or None, default=None
         Weights, shuffling, posterior noise, augmentation and samples. The same int gives the
@@ -216,8 +220,7 @@ class VAETransformer(FeatureNamesMixin, TransformerMixin, BaseVAE):
     n_samples_seen_ : int
         Samples shown in training, over all epochs and calls.
     n_active_ : int
-        Latent dimensions in use: the posterior mean varies by more than a hundredth of the code's
-        variance ([2]_, section 5.2). With none :meth:`fit` warns.
+        Latent dimensions in use ([2]_, section 5.2). With none :meth:`fit` warns.
     device_ : torch.device
         Where the module is.
     n_features_in_ : int

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Subset
 
 from ..nn._device import free_memory, to_device
+from ..utils._ranks import Ranks
 from ._rows import ResidentDataset
 
 DEVICE_SHARE = 0.5
@@ -29,14 +30,17 @@ class Batch(tuple[Tensor, Tensor | None]):
         Class numbers, -1 where unknown; None where there are none.
     n : int
         How many are the step's own.
+    n_of_all : int
+        How many these are in all processes that train together.
     """
 
     n: int
+    n_of_all: int
 
-    def __new__(cls, x: Tensor, y: Tensor | None, n: int) -> Batch:
+    def __new__(cls, x: Tensor, y: Tensor | None, n: int, n_of_all: int) -> Batch:
         """Return the pair."""
         batch = super().__new__(cls, (x, y))
-        batch.n = n
+        batch.n, batch.n_of_all = n, n_of_all
         return batch
 
     @property
@@ -55,7 +59,8 @@ class Batches:
 
     The whole array moves to the GPU once when it fits into half of its free memory, as it is
     (uint8 stays uint8); else each batch travels from pinned memory. Rows are shuffled anew in
-    every epoch. A last batch of a single row joins the one before: BatchNorm needs two.
+    every epoch. A last batch of a single row joins the one before: BatchNorm needs two. Of several
+    processes each gets its part of every batch.
 
     Parameters
     ----------
@@ -66,6 +71,8 @@ class Batches:
     labelled_share : float, default=0.0
         Samples of known class in a batch, as a share of the batch size, at the least: others are
         added, drawn with replacement, where its own are fewer on average.
+    ranks : Ranks, default=None
+        The processes that train together; None for one alone.
 
     Yields
     ------
@@ -80,7 +87,9 @@ class Batches:
         shuffle: bool = False,
         device: torch.device | str = "cpu",
         labelled_share: float = 0.0,
+        ranks: Ranks | None = None,
     ) -> None:
+        self.ranks = Ranks() if ranks is None else ranks
         self.device = torch.device(device)
         self.shuffle, self.batch_size = shuffle, batch_size
         dataset, self.rows = without_subsets(dataset)
@@ -97,37 +106,41 @@ class Batches:
             self.labelled_rows = self.rows[known.to(self.rows.device)]
             self.labels = classes[known].to(self.device)
         self.classes = None if classes is None else classes.to(self.device)
-        self.bounds = batch_bounds(len(self.rows), batch_size)
+        self.bounds = batch_bounds(len(self.rows), batch_size, self.ranks.size)
 
     def __len__(self) -> int:
         return len(self.bounds)
 
     def __iter__(self) -> Iterator[Batch]:
-        under_way: deque[tuple[Tensor | None, int]] = deque()
+        under_way: deque[tuple[Tensor | None, int, int]] = deque()
 
         def indices() -> Iterator[Tensor]:
-            for index, y, n in self._plan():
-                under_way.append((y, n))
+            for index, y, n, n_of_all in self._plan():
+                under_way.append((y, n, n_of_all))
                 yield index
 
         for x in self.dataset.read(indices()):
             yield Batch(to_device(x, self.device), *under_way.popleft())
 
-    def _plan(self) -> Iterator[tuple[Tensor, Tensor | None, int]]:
-        """Yield the rows of each batch, their classes and how many are the step's own."""
-        rows, classes = self.rows, self.classes
+    def _plan(self) -> Iterator[tuple[Tensor, Tensor | None, int, int]]:
+        """Yield the rows of each batch, their classes, how many are the step's own, and of all."""
+        rows, classes, ranks = self.rows, self.classes, self.ranks
+        common = ranks.generator(rows.device)
         if self.shuffle:
-            order = self.dataset.order(rows, self.batch_size)
+            order = self.dataset.order(rows, self.batch_size, common)
             rows = rows[order]
             classes = None if classes is None else classes[order.to(classes.device)]
-        for start, stop in self.bounds:
+        for begin, end in self.bounds:
+            start, stop = (begin + k for k in ranks.share(end - begin))
             index, y = rows[start:stop], None if classes is None else classes[start:stop]
             if self.n_labelled and y is not None:
                 n = len(self.labelled_rows)
-                draws = torch.randint(n, (self.n_labelled,), device=index.device)
+                size = (self.n_labelled,)
+                draws = torch.randint(n, size, generator=common, device=index.device)
+                draws = draws[slice(*ranks.share(self.n_labelled))]
                 index = torch.cat([index, self.labelled_rows[draws]])
                 y = torch.cat([y, self.labels[draws.to(self.labels.device)]])
-            yield index, y, stop - start
+            yield index, y, stop - start, end - begin
 
 
 def without_subsets(dataset: Any) -> tuple[Any, Tensor]:
@@ -139,10 +152,10 @@ def without_subsets(dataset: Any) -> tuple[Any, Tensor]:
     return dataset, rows
 
 
-def batch_bounds(n: int, batch_size: int) -> Sequence[tuple[int, int]]:
-    """Return (start, stop) of each batch; a last batch of one row joins the one before."""
+def batch_bounds(n: int, batch_size: int, n_ranks: int = 1) -> Sequence[tuple[int, int]]:
+    """Return (start, stop) of each batch; a last one of one row a process joins the one before."""
     starts = list(range(0, n, batch_size))
-    if len(starts) > 1 and n - starts[-1] == 1:
+    if len(starts) > 1 and n - starts[-1] < 2 * n_ranks:
         starts.pop()
     return list(zip(starts, [*starts[1:], n], strict=True))
 

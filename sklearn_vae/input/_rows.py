@@ -68,9 +68,14 @@ class Rows(Dataset, ABC):
         """Return at most ``most`` rows, spread evenly over all."""
         return torch.cat([*self.read(spread_rows(len(self), most).split(AT_ONCE))])
 
-    def order(self, rows: Tensor, batch_size: int) -> Tensor:
-        """Return numbers that shuffle the given rows for an epoch in batches of that size."""
-        return torch.randperm(len(rows), device=rows.device)
+    def order(
+        self, rows: Tensor, batch_size: int, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Return numbers that shuffle the given rows for an epoch in batches of that size.
+
+        The generator is on the device of ``rows``; None for torch's own.
+        """
+        return torch.randperm(len(rows), generator=generator, device=rows.device)
 
 
 class ArrayDataset(Rows):
@@ -341,9 +346,11 @@ class Part(Rows):
         """Yield the rows at each index."""
         return self.of.read((self.index[index] for index in indices), seed)
 
-    def order(self, rows: Tensor, batch_size: int) -> Tensor:
+    def order(
+        self, rows: Tensor, batch_size: int, generator: torch.Generator | None = None
+    ) -> Tensor:
         """Return numbers that shuffle the given rows."""
-        return self.of.order(self.index[rows], batch_size)
+        return self.of.order(self.index[rows], batch_size, generator)
 
 
 def rows_of(data: Rows, chosen: np.ndarray) -> Rows:

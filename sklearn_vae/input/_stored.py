@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -100,14 +101,17 @@ class StoredDataset(ReadLater):
         if indices:
             yield from self.take(torch.cat(indices)).split([len(index) for index in indices])
 
-    def order(self, rows: Tensor, batch_size: int) -> Tensor:
+    def order(
+        self, rows: Tensor, batch_size: int, generator: torch.Generator | None = None
+    ) -> Tensor:
         """Return numbers that shuffle the given rows: the chunks, and the rows of many chunks."""
-        mixed = torch.randperm(len(rows), device="cpu")
+        permuted = partial(torch.randperm, generator=generator, device="cpu")
+        mixed = permuted(len(rows))
         chunk = torch.from_numpy(self._chunk_of(rows[mixed].numpy()))
-        of_chunk = torch.randperm(len(self.starts), device="cpu")
+        of_chunk = permuted(len(self.starts))
         order = mixed[torch.argsort(of_chunk[chunk], stable=True)]
         blocks = order.split(self._block(batch_size))
-        return torch.cat([b[torch.randperm(len(b), device="cpu")] for b in blocks])
+        return torch.cat([b[permuted(len(b))] for b in blocks])
 
     def _block(self, batch_size: int) -> int:
         """Return how many rows are read at once, a whole number of batches."""

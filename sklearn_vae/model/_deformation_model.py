@@ -107,13 +107,18 @@ class DeformationModel(nn.Module):
             return grid_sample(a, grid, "border").clamp(0, 1)
 
     def forward(
-        self, x: Tensor, target: Tensor, y: Tensor | None = None, n_draws: int = 1
+        self,
+        x: Tensor,
+        target: Tensor,
+        y: Tensor | None = None,
+        n_draws: int = 1,
+        noise: Tensor | None = None,
     ) -> ELBOTerms:
         """Return the terms of the bound on log p(b|a) at one draw; x and target are the pairs."""
         q = self.posterior(x)
         a, b = target.chunk(2, 1)
         p = td.Normal(
-            self.deformed(a, q.rsample()),
+            self.deformed(a, q.rsample() if noise is None else q.loc + q.scale * noise[0]),
             self.log_scale.clamp(min=MIN_LOG_SCALE).exp(),
             validate_args=False,
         )

@@ -157,7 +157,12 @@ class VAE(nn.Module):
         return self.likelihood(params)
 
     def forward(
-        self, x: Tensor, target: Tensor, y: Tensor | None = None, n_draws: int = 1
+        self,
+        x: Tensor,
+        target: Tensor,
+        y: Tensor | None = None,
+        n_draws: int = 1,
+        noise: Tensor | None = None,
     ) -> ELBOTerms:
         """Return the terms of the ELBO of ``target`` with the posterior inferred from ``x``.
 
@@ -177,6 +182,8 @@ class VAE(nn.Module):
             Class numbers for a decoder that sees them; -1 where unknown.
         n_draws : int, default=1
             Draws from the posterior, 1 or more.
+        noise : Tensor of shape (n_draws, n, z_dim), default=None
+            Standard normal values to draw by; None takes them from torch's generator.
 
         Returns
         -------
@@ -189,7 +196,8 @@ class VAE(nn.Module):
             q = q.first(len(target))
         kl = q.kl_divergence(self.prior_recipe, self.p_z) if n_draws == 1 else None
         shape = n_draws, len(target), self.z_dim
-        noise = torch.randn(shape, dtype=torch.float32, device=x.device)
+        if noise is None:
+            noise = torch.randn(shape, dtype=torch.float32, device=x.device)
         if kl is not None:
             return ELBOTerms(self.log_likelihood(target, q.codes(noise[0]), y), kl, logits)
         z, log_q = q.draw(noise)

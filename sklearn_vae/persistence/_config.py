@@ -32,8 +32,9 @@ FORMAT, FORMAT_VERSION = "sklearn_vae", 3
 """Versions 1 and 2 were never released."""
 TRAINING_ONLY = ("augment", "optimizer", "callbacks", "random_state")
 """Parameters that a fitted model works without: code in them is left out, with a warning."""
-OF_THE_MACHINE = "memory", "checkpoint"
-"""Parameters that name places on a disk: a folder from elsewhere must not say where to write."""
+OF_THE_MACHINE = "memory", "checkpoint", "parallel"
+"""Parameters of one machine: a folder from elsewhere must not say where to write, nor on how many
+processes to train."""
 NUMBERS = {np.dtype(code).name for code in "?efd" + np.typecodes["AllInteger"]}
 DTYPES = sorted(NUMBERS | {"str", "object"})
 """Names of the dtypes whose values JSON holds to the last digit."""

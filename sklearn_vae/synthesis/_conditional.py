@@ -12,6 +12,7 @@ from ..input._rows import ArrayDataset
 from ..model import VAE
 from ..model._codec import Codec
 from ..training._amount import resolve_epochs
+from ..training._parallel import joined
 from ..training._trainer import Trainer
 from ._labelled import Labelled
 from ._methods import Method
@@ -47,7 +48,10 @@ class ConditionalVAE(RowModel):
         recipe = replace(recipe, n_classes=n, n_labels=n if vae.label_weight > 0 else 0)
         based = recipe.network.has_base
         epochs = resolve_epochs(vae.max_epochs, len(data), spec.shape, based=based)
-        self.codec_, net, _ = Trainer.of(vae).train(recipe, spec, data, codes, epochs=epochs)
+        with joined(vae.parallel, vae.device) as ranks:
+            self.codec_, net, _ = Trainer.of(vae).train(
+                recipe, spec, data, codes, epochs=epochs, ranks=ranks
+            )
         self.history_ = net.rows()
         return self
 

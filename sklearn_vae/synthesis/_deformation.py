@@ -16,6 +16,7 @@ from ..model._deformation_model import DeformationModel
 from ..nn import Network
 from ..nn._device import to_device
 from ..training._amount import resolve_epochs
+from ..training._parallel import joined
 from ..training._trainer import Trainer
 from ..utils._neighbours import nearest_others
 from ._labelled import Labelled
@@ -75,12 +76,14 @@ class DeformationVAE(RowModel):
         data, spec, recipe = vae.read_training(X)
         pairs: Any = _Pairs(data, partners)  # fetched by the batch, as other data
         trainer = Trainer.of(vae, importance_samples=1, label_weight=0.0, augment=None)
-        self.codec_, net, _ = trainer.train(
-            DeformationRecipe(recipe.z_dim, recipe.network),
-            spec,
-            pairs,
-            epochs=resolve_epochs(vae.max_epochs, len(data), spec.shape),
-        )
+        with joined(vae.parallel, vae.device) as ranks:
+            self.codec_, net, _ = trainer.train(
+                DeformationRecipe(recipe.z_dim, recipe.network),
+                spec,
+                pairs,
+                epochs=resolve_epochs(vae.max_epochs, len(data), spec.shape),
+                ranks=ranks,
+            )
         self.history_ = net.rows()
         return self
 

@@ -9,10 +9,13 @@ import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..input._batches import Batch
+from ..utils._ranks import Ranks
 
 
 @torch.no_grad()
-def refresh_batch_norm(model: Any, batches: Callable[[], Iterable[Batch]]) -> None:
+def refresh_batch_norm(
+    model: Any, batches: Callable[[], Iterable[Batch]], ranks: Ranks | None = None
+) -> None:
     """Take BatchNorm's running statistics anew, from clean samples and the present weights.
 
     Training leaves those of augmented views and of earlier weights, which is not what the
@@ -24,6 +27,8 @@ def refresh_batch_norm(model: Any, batches: Callable[[], Iterable[Batch]]) -> No
         In evaluation mode.
     batches : callable
         Returns the batches of the samples to take them from; not called without BatchNorm.
+    ranks : Ranks, default=None
+        Processes that have their parts of the batches each, and get the same statistics.
     """
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
     if not norms:
@@ -40,3 +45,6 @@ def refresh_batch_norm(model: Any, batches: Callable[[], Iterable[Batch]]) -> No
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
         norm.eval()
+        for value in norm.buffers():
+            if value.is_floating_point() and ranks is not None and ranks.size > 1:
+                ranks.add(value).div_(ranks.size)

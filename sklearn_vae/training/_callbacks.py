@@ -23,6 +23,13 @@ STEERING = tuple(f"skorch.callbacks.{part}" for part in PARTS)
 KEEPING = of_skorch.Checkpoint, of_skorch.TrainEndCheckpoint, of_skorch.LoadInitState
 """Those of them that read and write files."""
 
+WRITERS = (
+    *(of_skorch.Checkpoint, of_skorch.TrainEndCheckpoint, of_skorch.PrintLog),
+    *(of_skorch.ProgressBar, of_skorch.TensorBoard, of_skorch.WandbLogger),
+    *(of_skorch.NeptuneLogger, of_skorch.SacredLogger, of_skorch.MlflowLogger),
+)
+"""skorch's callbacks of which one process of several is to have one."""
+
 
 def history_keys(*, labels: bool, validation: bool) -> list[str]:
     """Return the keys of an epoch's row that training records by itself."""
@@ -80,6 +87,12 @@ def _shallow_copy(callback: Any) -> Any:
     new = object.__new__(type(callback))
     new.__dict__.update(vars(callback))
     return new
+
+
+def without_writers(callbacks: Iterable[Any]) -> list[Any]:
+    """Return the callbacks but skorch's own that print, log or write files."""
+    pairs = zip(callbacks, named(callbacks), strict=True)
+    return [item for item, (_, cb) in pairs if not isinstance(cb, WRITERS)]
 
 
 # -- nested parameters ----------------------------------------------------------------------------

@@ -16,12 +16,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..input._rows import Rows
+from ..input._rows import ReadLater, Rows
 from ..utils._generators import generators_restored
+from ..utils._ranks import Ranks
 
 FORMAT, SUFFIX = "sklearn_vae checkpoint 1", ".pt"
 AT_ONCE = 256
 """Rows of X that are read at a time."""
+SOME_ITEMS = 32
+"""Items of a Dataset by which processes that train together know it."""
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
@@ -34,20 +37,31 @@ class FitCheckpoint:
         A file where it ends in ``.pt``, else a folder, in which each fit has a file of its own.
     form : dict of str to str
         What the fit is: its data, parameters and seed, by name.
+    ranks : Ranks, default=None
+        The processes that train together: all call the methods, and the first has the file.
     """
 
-    def __init__(self, path: str | os.PathLike[str], form: dict[str, str]) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], form: dict[str, str], ranks: Ranks | None = None
+    ) -> None:
         self.path, self.form = Path(path), form
+        self.ranks = Ranks() if ranks is None else ranks
         if self.path.suffix != SUFFIX:
             of_fit = blake2b(json.dumps(form, sort_keys=True).encode(), digest_size=16)
             self.path = self.path / (of_fit.hexdigest() + SUFFIX)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self.ranks.rank == 0:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
 
     def read(self) -> dict[str, Any] | None:
         """Return the state that was written last; None where there is none.
 
         No code is executed. ValueError for a file of another fit, and for one that is damaged.
         """
+        state: dict[str, Any] | None
+        state = self.ranks.of_first(self._read() if self.ranks.rank == 0 else None)
+        return state
+
+    def _read(self) -> dict[str, Any] | None:
         if not self.path.exists():
             return None
         content = io.BytesIO(self.path.read_bytes())  # torch raises OSError for damage, too
@@ -77,6 +91,8 @@ class FitCheckpoint:
 
     def write(self, state: dict[str, Any]) -> None:
         """Put a new file in the place of the old one, in one moment."""
+        if self.ranks.rank > 0:
+            return
         part = self.path.with_name(f".{self.path.name}.{secrets.token_hex(8)}.part")
         try:
             with open(part, "xb") as file:
@@ -89,9 +105,20 @@ class FitCheckpoint:
 
     def remove(self) -> None:
         """Remove the file of a fit that is over, and what killed writes of it left."""
+        if self.ranks.rank > 0:
+            return
         for path in [self.path, *self.path.parent.glob(f".{self.path.name}.*.part")]:
             with contextlib.suppress(OSError):
                 path.unlink()
+
+
+def check_seeded(checkpoint: Any, random_state: Any) -> None:
+    """Refuse a checkpoint of a fit that none would find again."""
+    if checkpoint is not None and random_state is None:
+        raise ValueError(
+            "checkpoint finds a fit by its seed, but random_state=None draws another one each "
+            "time. Set random_state to an int."
+        )
 
 
 def plain(value: Any) -> Any:
@@ -140,11 +167,25 @@ def digest_of_rows(data: Rows, device: torch.device) -> str:
     """Return a hash of all samples, which are read once; what they draw is given back."""
 
     def walk(add: Callable[[Any], None]) -> None:
-        for start in range(0, len(data), AT_ONCE):
-            _walk(data.rows(start, min(start + AT_ONCE, len(data))), add)
+        for x in data.read_through(AT_ONCE):
+            _walk(x, add)
 
     with generators_restored(device):
         return _hashed(walk)
+
+
+def digest_of_data(data: Rows, device: torch.device, *, whole: bool) -> str:
+    """Return a text for all samples, or for some of what need not be read ``whole``.
+
+    Items that differ when they are read again tell nothing.
+    """
+    if whole or not isinstance(data, ReadLater):
+        return f"hash {digest_of_rows(data, device)}"
+    found = set()
+    for _ in range(2):
+        with generators_restored(device):
+            found.add(digest(data.sample(SOME_ITEMS)))
+    return "items drawn anew" if len(found) > 1 else f"hash of some items {found.pop()}"
 
 
 def _hashed(walk: Callable[[Callable[[Any], None]], None]) -> str:

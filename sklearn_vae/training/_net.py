@@ -21,14 +21,16 @@ from ..input._batches import Batch, Batches, batch_bounds, without_subsets
 from ..model import VAE, ELBOTerms, NegativeELBO
 from ..model._label_loss import label_loss
 from ..nn._mps import is_limited
-from ..utils._generators import generator_states, generators_restored, set_generator_states
+from ..utils._generators import generators_restored
+from ..utils._ranks import Ranks
 from ..utils._spread import spread_rows
 from ._batch_norm import refresh_batch_norm
-from ._callbacks import TERMS, check_callbacks_picklable, restore_state, state_of
-from ._checkpoint import FitCheckpoint, plain, plain_items
+from ._callbacks import TERMS, check_callbacks_picklable
+from ._checkpoint import FitCheckpoint
 from ._interrupts import Interrupts
 from ._progress import Progress, tell
 from ._schedules import kl_weight, learning_rate_factor
+from ._state import restore_net, state_of_net
 
 LABELLED_SHARE = 0.25
 """Rows with a label in every batch, as a share of the batch size, at the least."""
@@ -64,6 +66,9 @@ class VAENet(NeuralNet):
         the ELBO. Above 0 the dataset has ``classes``.
     autocast : torch.dtype or None
         Lower precision of the forward pass in training.
+    ranks : Ranks
+        The processes that train this module together. Each steps on its part of a batch with the
+        gradients of all; losses are of all, too.
     **kwargs
         skorch's own parameters; ``criterion__`` those of :class:`~sklearn_vae.model.NegativeELBO`.
     """
@@ -78,6 +83,7 @@ class VAENet(NeuralNet):
         importance_samples: int,
         label_weight: float,
         autocast: torch.dtype | None,
+        ranks: Ranks,
         **kwargs: Any,
     ) -> None:
         self.augment = augment
@@ -86,6 +92,7 @@ class VAENet(NeuralNet):
         self.importance_samples = importance_samples
         self.label_weight = label_weight
         self.autocast = autocast
+        self.ranks = ranks
         super().__init__(
             module,
             criterion=NegativeELBO,
@@ -93,8 +100,10 @@ class VAENet(NeuralNet):
             iterator_train__shuffle=True,
             iterator_train__labelled_share=LABELLED_SHARE if label_weight > 0 else 0.0,
             iterator_train__device=kwargs["device"],
+            iterator_train__ranks=ranks,
             iterator_valid=Batches,
             iterator_valid__device=kwargs["device"],
+            iterator_valid__ranks=ranks,
             compile__dynamic=False,  # torch 2.14 cannot trace convolutions of changing sizes
             **kwargs,
         )
@@ -128,9 +137,10 @@ class VAENet(NeuralNet):
         """
         if not self.initialized_:
             self.initialize()
-        bounds = batch_bounds(len(dataset), self.batch_size)
+        bounds = batch_bounds(len(dataset), self.batch_size, self.ranks.size)
         self.steps_per_epoch = len(bounds)
-        self._whole_batch = bounds[0][1]
+        start, stop = self.ranks.share(bounds[0][1])
+        self._whole_batch = stop - start
         self.n_steps = epochs * self.steps_per_epoch
         self._train_rows = Subset(dataset, spread_rows(len(dataset)).tolist())
         self._pseudo_labels = self.label_weight > 0 and has_guesses(dataset)
@@ -161,43 +171,21 @@ class VAENet(NeuralNet):
             for group, rate in zip(self.optimizer_.param_groups, self._rates, strict=True):
                 group["lr"] = rate
         if found is not None:
-            self._restore(found)
+            restore_net(self, found)
+            self._rates = self._present_rates()
+            if self.verbose:
+                tell(f"VAE: goes on after epoch {len(self.history)}")
         try:
             with contextlib.suppress(_Stop):
                 self.fit_loop(dataset, None, epochs=epochs)
             if not self.train_split:  # else the last validation has done it
-                self._refresh_batch_norm()
+                self._refresh_batch_norm(self.ranks)
         except BaseException:
             with contextlib.suppress(Exception):  # which a callback may raise for want of an epoch
                 self.notify("on_train_end", X=dataset, y=None)
             raise
         self.notify("on_train_end", X=dataset, y=None)  # where the best weights come back
         check_weights(self)
-
-    def _state(self) -> dict[str, Any]:
-        """Return all that the rest of the training depends on; no images."""
-        return {
-            "step": self.step,
-            "n_steps": self.n_steps,
-            "module": plain(self.module_.state_dict()),
-            "optimizer": plain(self.optimizer_.state_dict()),
-            "history": [plain_items(row) for row in self.history],
-            "callbacks": {name: state_of(callback) for name, callback in self.callbacks_},
-            "generators": generator_states(self.device),
-        }
-
-    def _restore(self, state: dict[str, Any]) -> None:
-        """Go on from such a state."""
-        self.module_.load_state_dict(state["module"])
-        self.optimizer_.load_state_dict(state["optimizer"])
-        self.history[:] = state["history"]
-        for name, callback in self.callbacks_:
-            if name in state["callbacks"]:
-                restore_state(callback, state["callbacks"][name])
-        self._rates = self._present_rates()
-        if self.verbose:
-            tell(f"VAE: goes on after epoch {len(self.history)}")
-        set_generator_states(state["generators"], self.device)  # last: nothing draws after it
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the history's rows, one per epoch, without what is skorch's own."""
@@ -224,25 +212,27 @@ class VAENet(NeuralNet):
             super().notify(method_name, **cb_kwargs)
             return
         self.history.record("dur", time.perf_counter() - self._epoch_start)
-        arrived = self._interrupts.count()
+        arrived, stop = self._interrupts.count(), False
         try:
             super().notify(method_name, **cb_kwargs)
-        except KeyboardInterrupt as error:
+        except KeyboardInterrupt:
             if self._interrupts.unseen() or self._interrupts.count() > arrived:
                 raise
-            raise _Stop from error
+            stop = True
+        if self.ranks.any(stop):
+            raise _Stop
         if self._checkpoint is not None:
-            self._checkpoint.write(self._state())
+            self._checkpoint.write(state_of_net(self))
 
     def on_epoch_begin(self, net: Any, *args: Any, **kwargs: Any) -> None:
         """Open the epoch's row and start its clock."""
         super().on_epoch_begin(net, *args, **kwargs)
         self._epoch_start = time.perf_counter()
 
-    def _refresh_batch_norm(self) -> None:
+    def _refresh_batch_norm(self, ranks: Ranks | None = None) -> None:
         """Take BatchNorm's running statistics anew, where there are any."""
         self._set_training(False)
-        refresh_batch_norm(self.module_, lambda: self.get_iterator(self._train_rows))
+        refresh_batch_norm(self.module_, lambda: self.get_iterator(self._train_rows), ranks)
 
     # -- one epoch -----------------------------------------------------------------------------
 
@@ -253,7 +243,7 @@ class VAENet(NeuralNet):
         if iterator is None:
             return
         if prefix == "valid":
-            self._refresh_batch_norm()
+            self._refresh_batch_norm(self.ranks)
         self._set_training(training)
         # float32 would lose the later batches of a long epoch; MPS has nothing wider
         wide = torch.float32 if is_limited(self.device) else torch.float64
@@ -265,7 +255,7 @@ class VAENet(NeuralNet):
             for batch in iterator:
                 step_fn(batch)
         self.history[-1]["batches"][:] = [{}]  # skorch's callbacks look for a last batch
-        totals = self._totals.cpu().tolist()  # the only wait for the device
+        totals = self.ranks.add(self._totals).cpu().tolist()  # the only wait for the device
         for name, total in zip(terms, totals, strict=True):
             self.history.record(f"{prefix}_{name}", total / len(iterator.rows))
         name = f"{prefix}_loss"
@@ -295,6 +285,7 @@ class VAENet(NeuralNet):
         """Compute the loss of a batch and its gradients."""
         loss, terms = self._loss(batch, self._kl_weight(), training=True)
         loss.backward()
+        self.ranks.add_gradients(self.module_.parameters(), batch.n / batch.n_of_all)
         return {"loss": loss, "y_pred": terms}
 
     def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
@@ -311,7 +302,7 @@ class VAENet(NeuralNet):
         with self._autocast():
             of_batch = None if y is None else y[:n]
             run = self._training_pass if training and n == self._whole_batch else module
-            terms: ELBOTerms = run(view, target, of_batch, self.importance_samples)
+            terms: ELBOTerms = run(view, target, of_batch, *self._draws(batch))
         loss: Tensor = self.criterion_(terms, weight)
         means = [terms.mean_log_likelihood, terms.mean_kl]
         if self.label_weight > 0:
@@ -323,6 +314,12 @@ class VAENet(NeuralNet):
         with torch.no_grad():
             self._totals.add_(torch.stack([loss, *means]), alpha=n)
         return loss, terms
+
+    def _draws(self, batch: Batch) -> tuple[Any, ...]:
+        """Return the number of posterior draws, and of several processes the draws themselves."""
+        k = self.importance_samples
+        noise = self.ranks.noise(k, batch.n_of_all, self.module_.z_dim, self.device)
+        return (k,) if noise is None else (k, noise)
 
     def _view(self, x: Tensor) -> Tensor:
         """Return what the encoder sees in training; x, the target, stays as it is."""

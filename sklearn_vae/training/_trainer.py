@@ -28,10 +28,18 @@ from ..model._codec import Codec
 from ..nn._device import resolve_device
 from ..utils._generators import seeded
 from ..utils._memory import explains_memory, megabytes
+from ..utils._ranks import Ranks
 from ._amount import resolve_batch_size
-from ._callbacks import check_callbacks, history_keys, shallow_copies, steering
-from ._checkpoint import FitCheckpoint, described, digest, digest_of_rows
+from ._callbacks import (
+    check_callbacks,
+    history_keys,
+    shallow_copies,
+    steering,
+    without_writers,
+)
+from ._checkpoint import FitCheckpoint, check_seeded, described, digest, digest_of_data
 from ._net import VAENet
+from ._parallel import check_alike, check_shares, device_of
 from ._precision import resolve_precision
 from ._progress import EpochLog, ProgressBar, tell
 
@@ -123,6 +131,7 @@ class Trainer:
         resume: Resumption | None = None,
         first: Sequence[Callback] = (),
         finish: Callable[[Codec], None] = lambda codec: None,
+        ranks: Ranks | None = None,
     ) -> tuple[Codec, VAENet, int]:
         """Train a model and return it, its net and the number of rows that it was trained on.
 
@@ -144,14 +153,14 @@ class Trainer:
             Called before all others.
         finish : callable
             Gets the trained model while torch is still seeded: reading rows may draw.
+        ranks : Ranks, default=None
+            The processes that train the model together; None for one alone.
         """
-        if self.checkpoint is not None and self.random_state is None:
-            raise ValueError(
-                "checkpoint finds a fit by its seed, but random_state=None draws another one each "
-                "time. Set random_state to an int."
-            )
-        device = resolve_device(self.device)
+        ranks = Ranks() if ranks is None else ranks
+        check_seeded(self.checkpoint, self.random_state)
+        device = device_of(ranks, resolve_device(self.device))
         seed = check_random_state(self.random_state).randint(2**31 - 1)
+        seed = ranks.of_first(seed)
         train, valid = self._split(data, y, seed)
         done = 0 if resume is None else len(resume.history)
         seed_of_call = int(np.random.SeedSequence([seed, done]).generate_state(1)[0])
@@ -165,20 +174,29 @@ class Trainer:
                     model.add_class_head(resume.new_labels)
             self._check(model)
             n = resolve_batch_size(self.batch_size, len(data), spec.shape)
-            net = self._make_net(model.to(device), spec, device, n, valid, first)
+            net = self._make_net(model.to(device), spec, device, n, valid, first, ranks)
             if resume is not None:
                 self._resume(net, resume)
             checkpoint = None
-            if self.checkpoint is not None:
+            if ranks.size > 1 or self.checkpoint is not None:
                 if not net.initialized_:
                     net.initialize()
                 form = self._form(recipe, spec, data, net, epochs, seed_of_call)
                 form["split"] = digest([getattr(part, "indices", None) for part in (train, valid)])
-                checkpoint = FitCheckpoint(self.checkpoint, form)
+                form["epochs before"] = str(done)
+                form["processes"] = str(ranks.size)
+                check_alike(ranks, form | {"checkpoint": str(self.checkpoint is not None)})
+                check_shares(ranks, n, len(train), 0 if valid is None else len(valid))
+                if self.checkpoint is not None:
+                    checkpoint = FitCheckpoint(self.checkpoint, form, ranks)
+            ranks.share_weights(model)
+            ranks.part_draws(seed_of_call, device)
             net.train(train, epochs, checkpoint)
             net.train_split = None  # it holds the validation images
+            ranks.share_weights(model)  # a callback may have loaded others
             codec = Codec(recipe, spec, model.eval(), device, self.device)
             finish(codec)
+            ranks.share_weights(model)
         if checkpoint is not None:
             checkpoint.remove()
         return codec, net, len(train)
@@ -207,6 +225,7 @@ class Trainer:
         self, recipe: Any, spec: InputSpec, data: Rows, net: VAENet, epochs: int, seed: int
     ) -> dict[str, str]:
         """Return what makes the training what it is, by name: what a checkpoint is found by."""
+        whole = self.checkpoint is not None
         own = {field.name: getattr(self, field.name) for field in fields(self)}
         own = {k: v for k, v in own.items() if k not in BESIDE}
         parts = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
@@ -216,8 +235,8 @@ class Trainer:
         return {
             **{name: described(value) for name, value in named.items()},
             "callbacks": steering(net.callbacks_),
-            "random_state": f"{self.random_state!r:.40} (seed {seed})",
-            "X": f"{len(data)} samples, hash {digest_of_rows(data, net.device)}",
+            "random_state": f"{described(self.random_state):.40} (seed {seed})",
+            "X": f"{len(data)} samples, {digest_of_data(data, net.device, whole=whole)}",
             "y": digest(getattr(data, "classes", None)),
             "initial weights": digest(net.module_.state_dict()),
             "state of the optimiser": digest(net.optimizer_.state_dict()),
@@ -231,6 +250,7 @@ class Trainer:
         batch_size: int,
         valid: Subset | None,
         first: Sequence[Callback],
+        ranks: Ranks,
     ) -> VAENet:
         settings: dict[str, Any] = {}
         optimizer = self.optimizer
@@ -255,18 +275,21 @@ class Trainer:
             lr=self.lr,
             batch_size=batch_size,
             train_split=None if valid is None else predefined_split(valid),
-            callbacks=[*first, *self._make_callbacks(validation=valid is not None)],
+            callbacks=[*first, *self._make_callbacks(ranks, validation=valid is not None)],
             device=device,
             compile=bool(self.compile),  # NumPy's True from an array of candidates, too
-            verbose=self.verbose,
+            verbose=self.verbose if ranks.rank == 0 else 0,
+            ranks=ranks,
         )
 
-    def _make_callbacks(self, *, validation: bool) -> list[Any]:
+    def _make_callbacks(self, ranks: Ranks, *, validation: bool) -> list[Any]:
         # Copies: training must not change what the user passed (read them off net_.callbacks_).
         callbacks = shallow_copies(self.callbacks)
         keys = history_keys(labels=self.label_weight > 0, validation=validation)
         check_callbacks(callbacks, keys=keys, schedule=self.lr_schedule)
-        if self.verbose:  # first, so that the bar is closed whatever the others do
+        if ranks.rank > 0:
+            callbacks = without_writers(callbacks)
+        elif self.verbose:  # first, so that the bar is closed whatever the others do
             callbacks.insert(0, ProgressBar() if self.verbose == 1 else EpochLog())
         if self.patience is not None:
             callbacks.append(
@@ -275,7 +298,7 @@ class Trainer:
                     threshold=0,
                     threshold_mode="abs",  # "rel" is wrong for losses below zero
                     load_best=True,
-                    sink=tell if self.verbose > 1 else noop,
+                    sink=tell if self.verbose > 1 and ranks.rank == 0 else noop,
                 )
             )
         return callbacks

@@ -1,0 +1,147 @@
+"""Trainings that are not run here: those of workers, and those that a cache has."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+import traceback
+import warnings
+from importlib.metadata import version
+from numbers import Integral
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import joblib
+import torch
+import torch.distributed as dist
+from sklearn.base import clone
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_memory
+
+from ..input._samples import from_torch
+from ..input._stored import check_is_here
+from ..nn._device import resolve_device
+from ..utils._ranks import RankError
+from ._checkpoint import check_seeded
+from ._parallel import TIMEOUT, check_device, n_workers, warn_of_group
+
+BESIDE_TRAINING = {
+    **{"features": "mean", "symmetry": None, "memory": None},
+    **{"checkpoint": None, "loader_workers": 0, "verbose": 0},
+}
+"""Parameters that training does not depend on, at their defaults: a cache does not look at them."""
+NOT_ALWAYS = ("classes_", "n_unlabelled_", "feature_names_in_", "net_", "_loaded_optimizer")
+"""What a training leaves or not: where it is recalled, that of another one has to go."""
+
+
+def learnt(estimator: Any) -> dict[str, Any]:
+    """Return the state of a fitted estimator without its parameters."""
+    parameters = {*estimator.get_params(deep=False), "_sklearn_version"}
+    return {k: v for k, v in estimator.__getstate__().items() if k not in parameters}
+
+
+def adopt(unseen: Any, found: dict[str, Any]) -> None:
+    """Let an estimator have what a training elsewhere has left, and nothing of another one."""
+    kept = {k: v for k, v in vars(unseen).items() if k not in NOT_ALWAYS}
+    unseen.__dict__ = kept | found
+
+
+# -- in a cache ----------------------------------------------------------------------------------
+
+
+def recalled(estimator: Any, X: Any, y: Any) -> dict[str, Any]:
+    """Return what training leaves, from the cache where it was there before."""
+    if estimator.parallel == "ddp":
+        raise ValueError(
+            "memory with parallel='ddp': processes might find different caches. Set memory=None."
+        )
+    check_is_here(X)
+    if estimator.symmetry is not None:
+        clone(estimator).read_training(X)  # refuses it for rows
+    untrained = clone(estimator).set_params(**BESIDE_TRAINING)
+    train = check_memory(estimator.memory).cache(_trained, ignore=["beside"])
+    beside = {k: getattr(estimator, k) for k in ("checkpoint", "loader_workers", "verbose")}
+    versions = tuple(version(name) for name in ("sklearn-vae", "torch"))
+    found: dict[str, Any] = train(untrained, X, y, beside, versions)
+    return found
+
+
+def _trained(vae: Any, X: Any, y: Any, beside: Any, versions: Any) -> dict[str, Any]:
+    """Return the attributes of the fitted VAE; other versions train others."""
+    return learnt(vae.set_params(**beside).fit(X, y))
+
+
+# -- by workers ----------------------------------------------------------------------------------
+
+
+def by_workers(estimator: Any, method: str, X: Any, y: Any) -> dict[str, Any]:
+    """Return what ``fit`` or ``partial_fit`` of an estimator leaves, run by loky's workers."""
+    size, seed = n_workers(estimator.parallel), estimator.random_state
+    warn_of_group(estimator.parallel, stacklevel=7)
+    check_seeded(estimator.checkpoint, seed)
+    _check_workers(size, resolve_device(estimator.device))
+    if not isinstance(seed, Integral):
+        seed = int(check_random_state(seed).randint(2**31 - 1))
+    sent = copy.copy(estimator)
+    sent.set_params(parallel="ddp", memory=None, random_state=seed)
+    with tempfile.TemporaryDirectory() as folder:
+        call = sent, method, from_torch(X), y, size, str(Path(folder) / "store")
+        run = joblib.Parallel(n_jobs=size, backend="loky", batch_size=1, pre_dispatch="all")
+        outcomes = run(joblib.delayed(_work)(rank, *call) for rank in range(size))
+    failures = [outcome for outcome in outcomes if isinstance(outcome, _Failure)]
+    if failures:  # the one that made the others fail
+        first = min(failures, key=lambda failure: isinstance(failure.error, RankError))
+        raise first.error from RuntimeError(f"in a process of parallel={size}:\n{first.told}")
+    state, told = outcomes[0]
+    for warning in told:
+        warnings.warn(warning, stacklevel=5)
+    found: dict[str, Any] = state
+    return found
+
+
+def _check_workers(size: int, device: torch.device) -> None:
+    """Refuse more workers than there can be."""
+    check_device(device)
+    if device.index is not None:
+        raise ValueError(
+            f"parallel={size} with device='{device}': each process has a GPU of its own. Set "
+            "device='cuda'."
+        )
+    if device.type == "cuda" and torch.cuda.device_count() < size:
+        raise ValueError(
+            f"parallel={size}, but this machine has {torch.cuda.device_count()} GPUs. Set parallel "
+            "to as many at most, or device='cpu'."
+        )
+    with joblib.parallel_config(backend="loky"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of joblib, which takes one process then
+        possible = joblib.effective_n_jobs(size)
+    if possible < size:
+        raise ValueError(
+            f"parallel={size}, but no processes can be started from here, a thread or a daemon. "
+            "Set parallel=None."
+        )
+
+
+class _Failure(NamedTuple):
+    """An error, and where it was raised."""
+
+    error: Exception
+    told: str
+
+
+def _work(
+    rank: int, estimator: Any, method: str, X: Any, y: Any, size: int, file: str
+) -> tuple[dict[str, Any] | None, list[Warning | str]] | _Failure:
+    """Fit as one of several processes; return the state, of the first, and its warnings."""
+    store = dist.FileStore(file, size)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=TIMEOUT)
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("default")
+            getattr(estimator, method)(X, y)
+        told = [w.message for w in caught if issubclass(w.category, UserWarning)]
+        return (learnt(estimator) if rank == 0 else None), told
+    except Exception as error:
+        return _Failure(error, traceback.format_exc())
+    finally:
+        dist.destroy_process_group()
