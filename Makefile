@@ -51,6 +51,8 @@ fuzz: .venv/.installed
 	SKLEARN_VAE_FUZZ=$(FUZZ) $(PY) -m pytest -n $(JOBS)
 
 docs: .venv/.installed-docs
+	$(PY) tools/sentences.py
+	.venv/$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md docs/*.md sklearn_vae examples benchmarks/*.py tools
 	INTERSPHINX=$(INTERSPHINX) $(PY) -m sphinx -b html -W --keep-going docs docs/_build/html
 
 lint: .venv/.installed limits
