@@ -96,7 +96,13 @@ class LabelledSplit(BaseCrossValidator):
         return int(check_cv(self.cv, labels, classifier=True).get_n_splits(known, labels, groups))
 
     def get_metadata_routing(self) -> Any:
-        """Return the inner splitter's metadata routing: whether it takes ``groups``."""
+        """Return the inner splitter's metadata routing: whether it takes ``groups``.
+
+        Returns
+        -------
+        routing : MetadataRequest or MetadataRouter
+            That of ``cv``.
+        """
         if hasattr(self.cv, "get_metadata_routing"):
             return self.cv.get_metadata_routing()
         return super().get_metadata_routing()

@@ -65,7 +65,7 @@ class ImageReader(TransformerMixin, DocLinkMixin, BaseEstimator):
         core.
 
     lazy : bool, default=False
-        Return a :class:`torch.utils.data.Dataset` that reads each file when it is asked for, not
+        Return a ``torch.utils.data.Dataset`` that reads each file when it is asked for, not
         an array of all: for a VAE on more images than memory holds. Needs ``size``. ``n_jobs`` and
         ``verbose`` have no part in it; the VAE's ``loader_workers`` read.
 
