@@ -33,7 +33,7 @@ from sklearn.svm import SVC
 from small_sets import gradients
 
 from sklearn_vae import VAETransformer
-from sklearn_vae.nn import Patches
+from sklearn_vae.nn import Network, Patches, ResNet
 
 N_VALID = 10_000
 FEW = 10_000
@@ -59,9 +59,17 @@ HEADS: dict[str, Head] = {
 
 def vae(args: argparse.Namespace, seed: int, **settings: Any) -> VAETransformer:
     """Return a VAE with its defaults but for its width and the settings."""
-    usual = {"network": three_convolutions(args.width), "max_epochs": args.epochs or "auto"}
+    usual = {"network": network(args), "max_epochs": args.epochs or "auto"}
+    if args.contrastive:
+        usual |= {"contrastive_weight": args.contrastive, "augment": "strong"}
     settings = {**usual, "features": "hidden", "random_state": seed, "verbose": 2, **settings}
     return VAETransformer(args.z_dim, **settings)
+
+
+def network(args: argparse.Namespace) -> Network:
+    """Return three convolutions or, for ``--blocks``, stages of residual blocks."""
+    plain = three_convolutions(args.width)
+    return ResNet(plain.channels, args.blocks) if args.blocks else plain
 
 
 def features_of(
@@ -78,13 +86,13 @@ def features_of(
     for seed in range(args.seeds if "untrained hidden" in args.features else 0):
         model = vae(args, seed, **UNTRAINED).fit(X[:10_000])
         yield "untrained hidden", seed, model.transform(X)[:, None], model.transform(X_test), 0.0
-    network = Patches(three_convolutions(args.width), n_filters=args.filters, grid=args.grid)
+    patched = Patches(network(args), n_filters=args.filters, grid=args.grid)
     first = 2 * args.grid**2 * args.filters  # the patches' columns
-    parts = {"VAE + patches": slice(None), "VAE hidden": slice(first, None)}
+    parts = {"VAE hidden": slice(first, None), "VAE + patches": slice(None)}
     parts["patches"] = slice(first)
     for seed in range(args.seeds if parts.keys() & args.features else 0):
         spent = watch()
-        model = vae(args, seed, network=network, symmetry=args.symmetry).fit(X)
+        model = vae(args, seed, network=patched, symmetry=args.symmetry).fit(X)
         seconds = spent()
         Z, Z_test = views_of(model, X, args.mirror), model.transform(X_test)
         for name in [name for name in parts if name in args.features]:
@@ -158,6 +166,8 @@ if __name__ == "__main__":
         features=(FEATURES, FEATURES),
         heads=(list(HEADS), HEADS),
         width=(32, "channels of the first convolution"),
+        blocks=(0, "residual blocks in a stage; 0 for convolutions alone"),
+        contrastive=(0.0, "contrastive_weight, with augment='strong'"),
         filters=(800, "patches"),
         grid=(2, "cells a side of the patches"),
         symmetry=(str, ["horizontal", "both"]),

@@ -115,7 +115,7 @@ class VAEAugmenter(
 
         Unlike imbalanced-learn's, numbers count new rows, not totals, and so hold in any fold.
 
-    augment : {"geometric", "natural"}, float or callable, default=None
+    augment : {"geometric", "natural", "strong"}, float or callable, default=None
         Ordinary augmentation, images only. Here it changes every finished synthetic row, not what
         an encoder sees; values are those of ``VAETransformer(augment=...)``: a name, a strength of
         0 or more, ``augmentation.Augment(shift=0.07, flip=True)`` or a torchvision v2 transform,

@@ -176,7 +176,8 @@ class VAEClassifier(
         check_not_recoded(classes, numbers)
         if len(classes) < 2:
             raise ValueError(
-                f"A classifier needs two classes or more, but y has one class: {classes.tolist()}."
+                f"A classifier needs two classes or more, but y has one class: {classes.tolist()}. "
+                "Label rows of another one."
             )
         rng = check_random_state(self.random_state)
         with fitted_at_once(self) as unseen:

@@ -60,6 +60,7 @@ class VAEParameters(NestedParamsMixin, BaseEstimator):
         "free_bits": [NOT_NEGATIVE],
         "importance_samples": [AT_LEAST_1],
         "label_weight": [NOT_NEGATIVE],
+        "contrastive_weight": [NOT_NEGATIVE],
         "augment": [StrOptions({"auto", *AUGMENTATIONS}), NOT_NEGATIVE, callable, None],
         "features": [StrOptions(set(FEATURES))],
         "symmetry": [StrOptions(set(get_args(Symmetry))), None],
@@ -99,6 +100,7 @@ class VAEParameters(NestedParamsMixin, BaseEstimator):
         free_bits: float = 0.0,
         importance_samples: int = 1,
         label_weight: float = 0.0,
+        contrastive_weight: float = 0.0,
         augment: Literal["auto", AugmentationName]
         | float
         | Callable[[torch.Tensor], torch.Tensor]
@@ -135,6 +137,7 @@ class VAEParameters(NestedParamsMixin, BaseEstimator):
         self.free_bits = free_bits
         self.importance_samples = importance_samples
         self.label_weight = label_weight
+        self.contrastive_weight = contrastive_weight
         self.augment = augment
         self.features = features
         self.symmetry = symmetry

@@ -26,8 +26,7 @@ class VAETransformer(FeatureNamesMixin, TransformerMixin, BaseVAE):
 
     Trains an encoder and a decoder by maximising the evidence lower bound (ELBO) [1]_ and
     transforms each sample to features from the encoder. Labels are learnt from only with
-    ``label_weight`` above 0: else the ``y`` that a pipeline passes along at most stratifies the
-    validation split.
+    ``label_weight`` above 0; else the y of a pipeline at most stratifies the validation split.
 
     Parameters
     ----------
@@ -79,8 +78,7 @@ class VAETransformer(FeatureNamesMixin, TransformerMixin, BaseVAE):
 
     free_bits : float, default=0.0
         Nats per latent dimension, 0 or more, that the KL term does not charge; against posterior
-        collapse. The prior must know its KL term per dimension, as ``"normal"`` does, and the
-        posterior be ``"normal"``.
+        collapse. It must be known per dimension, as with ``"normal"`` prior and posterior.
 
     importance_samples : int, default=1
         Posterior draws per sample and step, 1 or more. Above 1 training maximises the
@@ -94,16 +92,22 @@ class VAETransformer(FeatureNamesMixin, TransformerMixin, BaseVAE):
         classes apart. 1 weighs the cross-entropy like the ELBO per value of a sample. The head
         behind must not take -1 for a class: fit it on labelled rows, or use ``VAEClassifier``.
 
-    augment : {"auto", "geometric", "natural"}, float, callable or None, default="auto"
+    contrastive_weight : float, default=0.0
+        Above 0 the encoder sees two changed views of each sample, and posterior means are to tell
+        which two belong together in a batch (InfoNCE [8]_, by the cosine): features keep what
+        ``augment``, which is needed, leaves as it is. For photographs, with ``augment="strong"``. 1
+        weighs that cross-entropy like ``label_weight``. Steps take up to twice as long.
+
+    augment : {"auto", "geometric", "natural", "strong"}, float, callable or None, default="auto"
         Changes the images that the encoder sees in training; the decoder rebuilds the clean ones
         (of large images see Notes), so that the code forgets what the changes vary.
         ``"geometric"`` rotates, shifts, scales, shears and bends; ``"natural"`` shifts, scales,
-        mirrors and changes colours. A number is a strength, 0 or more, 1 being customary for the
-        kind of image. A callable, such as any torchvision v2 transform, gets the batch, float
-        (n, c, h, w) in [0, 1], on the device (torchvision draws once per batch, the named ones
-        once per image). Rows of any range get normal noise, at strength 1 half of each column's
-        scale. None for a plain VAE: mostly weaker features, and on images better likelihoods and
-        sharper reconstructions.
+        mirrors and changes colours, ``"strong"`` does so about twice as far and turns hues. A
+        number is a strength, 0 or more, 1 being customary for the kind of image. A callable, such
+        as torchvision's v2 transforms, gets the batch, float (n, c, h, w) in [0, 1], on the device
+        (torchvision draws once per batch, the named ones once per image). Rows of any range get
+        normal noise, at strength 1 half of each column's scale. None for a plain VAE: mostly weaker
+        features, on images better likelihoods and sharper reconstructions.
 
     features : {"mean", "mean+std", "hidden"}, default="mean"
         What :meth:`transform` returns: the posterior mean (``z_dim`` columns); mean and standard
@@ -111,17 +115,15 @@ class VAETransformer(FeatureNamesMixin, TransformerMixin, BaseVAE):
         4 x 4 grid (an MLP and networks of your own have one stage, but see
         :class:`~sklearn_vae.nn.Stages`; for photographs and textures add fixed filters with
         :class:`~sklearn_vae.nn.Patches`) and scaled so that an RBF kernel works on them as they
-        stand. Can be changed after fit with ``set_params``. Do not standardise the mean:
-        dimensions that the VAE does not use hold almost nothing but noise, and their small scale
-        is what keeps it small.
+        stand. Can be changed after fit. Do not standardise the mean: dimensions that the VAE does
+        not use hold little but noise, and their small scale is what keeps it small.
 
     symmetry : {None, "horizontal", "both"}, default=None
         Flips that make no difference to what an image shows: :meth:`transform` returns the average
         over the image and its flips, which do not change with them [6]_. ``"horizontal"`` (left and
         right) for photographs, ``"both"`` (also top and bottom) for surfaces and microscopy; None
-        where left and right matter, as for digits, and where the features are to be decoded: an
-        average is the code of no image. Encoding takes two or four times as long; nothing else
-        knows of it. Can be changed after fit with ``set_params``.
+        where left and right matter, as for digits, and where features are to be decoded: an average
+        is the code of no image. Encoding takes two or four times as long. Can be changed after fit.
 
     max_epochs : int or "auto", default="auto"
         Passes over X, 1 or more. ``"auto"`` follows the size of X and of its images: see Notes.
@@ -132,8 +134,7 @@ class VAETransformer(FeatureNamesMixin, TransformerMixin, BaseVAE):
     loader_workers : int, default=0
         Processes that read the items of a torch Dataset, such as the files of
         ``ImageReader(lazy=True)``; 0 reads them in this one. The batches are the same for any
-        number. Each call starts its own, which takes seconds; a script that does needs
-        ``if __name__ == "__main__":``.
+        number. Each call starts its own, in seconds; scripts need ``if __name__ == "__main__":``.
 
     lr : float, default=2e-3
         Learning rate of the optimiser, above 0; the peak of the schedule.
@@ -145,13 +146,11 @@ class VAETransformer(FeatureNamesMixin, TransformerMixin, BaseVAE):
         A callable gets the parameters and ``lr=``, as torch's optimizer classes do.
 
     validation_fraction : float, default=None
-        Share of X, from 0 to below 1, held out for the validation loss: shuffled by
-        ``random_state``, stratified by ``y`` where that is possible. None is 0.1 with
-        ``patience``, else 0.
+        Share of X, from 0 to below 1, held out for the validation loss: shuffled, stratified by
+        ``y`` where that is possible. None is 0.1 with ``patience``, else 0.
 
     patience : int, default=None
-        Stop after so many epochs, 1 or more, without a better validation loss, and return to the
-        best epoch's weights. None trains for ``max_epochs``.
+        Stop after so many epochs, 1 or more, without a better validation loss, at the best weights.
 
     warm_start : bool, default=False
         Let ``fit`` continue from the present weights for ``max_epochs`` more epochs.
@@ -166,9 +165,9 @@ class VAETransformer(FeatureNamesMixin, TransformerMixin, BaseVAE):
         pixel wide; else float32. ``verbose`` tells which.
 
     compile : bool, "reduce-overhead", "max-autotune" or "max-autotune-no-cudagraphs", default=False
-        Whether training's whole batches go through ``torch.compile``; a name is its mode.
-        Compiling takes seconds at the start of a fit and, on CPUs, a C++ compiler.
-        ``"reduce-overhead"`` is for small networks on an NVIDIA GPU: torch records CUDA graphs.
+        Whether training's whole batches go through ``torch.compile``; a name is its mode. It takes
+        seconds at the start of a fit and, on CPUs, a C++ compiler. ``"reduce-overhead"`` is for
+        small networks on an NVIDIA GPU: torch records CUDA graphs.
 
     callbacks : list, default=None
         skorch callbacks, their classes, or tuples of a name and either. Clones share them; each fit
@@ -179,8 +178,8 @@ class VAETransformer(FeatureNamesMixin, TransformerMixin, BaseVAE):
         A folder by which a killed fit goes on: the same fit again, on the same X, y, parameters and
         seed, continues after the last whole epoch and ends bit for bit where it would have. In it
         each fit has a file, without images, until it is over. A path that ends in ``.pt`` is one
-        fit's file: other data or parameters are refused by name. X is read once more.
-        ``random_state`` must not be None. ``partial_fit`` writes none.
+        fit's file; it refuses other data or parameters by name. Not with ``random_state=None``;
+        ``partial_fit`` writes none. X is read once more.
 
     parallel : int, "ddp" or None, default=None
         Processes that train one model, ``batch_size`` rows a step in all; see the user guide. An
@@ -212,7 +211,7 @@ class VAETransformer(FeatureNamesMixin, TransformerMixin, BaseVAE):
     history_ : list of dict
         Per epoch: ``epoch``, ``train_loss``, ``train_log_likelihood``, ``train_kl`` (and
         ``valid_`` likewise), in nats per sample, ``lr``, ``dur`` in seconds; with ``label_weight``
-        also ``train_label_loss``, the cross-entropy in nats.
+        also ``train_label_loss``, with ``contrastive_weight`` ``train_contrastive_loss``, in nats.
     n_iter_ : int
         Epochs trained.
     classes_ : ndarray of shape (n_classes,)
@@ -257,8 +256,7 @@ class VAETransformer(FeatureNamesMixin, TransformerMixin, BaseVAE):
     From 20,000 rows on the MLP is the larger one, 512-256. Rows of any range are centred and scaled
     inside the model: to the columns' standard deviation, and to less where a column is nearly
     always the same. Their scores are log-densities in the units of X nevertheless. Their codes come
-    in the decoder's units: each dimension counts for what a step in it changes, as in PCA, and
-    :meth:`inverse_transform` takes them so.
+    in the decoder's units: each dimension counts for what a step in it changes, as in PCA.
 
     References
     ----------
@@ -275,6 +273,8 @@ class VAETransformer(FeatureNamesMixin, TransformerMixin, BaseVAE):
        SCIA 2005.
     .. [7] Kingma et al., "Improved Variational Inference with Inverse Autoregressive Flow",
        NeurIPS 2016, https://arxiv.org/abs/1606.04934
+    .. [8] Aitchison, Ganev, "InfoNCE is Variational Inference in a Recognition Parameterised
+       Model", 2021, https://arxiv.org/abs/2107.02495
 
     Examples
     --------

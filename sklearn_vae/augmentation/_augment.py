@@ -54,6 +54,8 @@ class Augment(Recipe):
         Mirror half of the images left to right.
     brightness, contrast, saturation : float, default=0.0
         Largest relative change either way, 0 to 1. Saturation is for three channels only.
+    hue : float, default=0.0
+        Largest turn of the colours around grey, in degrees either way, 0 to 180; three channels.
     paste : float, default=0.0
         Largest side of a rectangle that shows a part of another image of the batch, as a fraction
         of the image's side, 0 to 1 [1]_. The label, if any, stays the image's own: the rectangle is
@@ -91,6 +93,7 @@ class Augment(Recipe):
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
+    hue: float = 0.0
     paste: float = 0.0
     fill: str = "zeros"
     target: str = "clean"
@@ -124,6 +127,8 @@ class Augment(Recipe):
         if self.saturation > 0 and x.shape[1] == 3:
             grey = y.mean(1, keepdim=True)
             y = grey + (y - grey) * (1 + _uniform(x, 1, 1, 1) * self.saturation)
+        if self.hue > 0 and x.shape[1] == 3:
+            y = _turned(y, _uniform(x, 1, 1) * math.radians(self.hue))
         y = y.clamp(0, 1)
         if self.paste > 0:
             y = torch.where(_rectangle(y, self.paste), y.roll(1, 0), y)
@@ -153,6 +158,13 @@ class Augment(Recipe):
         return grid
 
 
+def _turned(x: Tensor, angle: Tensor) -> Tensor:
+    """Return the colours of images (n, 3, h, w), turned around grey by angles (n, 1, 1)."""
+    cos, sin, one = torch.cos(angle), torch.sin(angle), torch.eye(3).to(x)
+    turn = cos * one + (1 - cos) / 3 + sin / math.sqrt(3) * (one.roll(1, 0) - one.roll(-1, 0))
+    return (turn @ x.flatten(2)).view(x.shape)
+
+
 def _rectangle(x: Tensor, largest: float) -> Tensor:
     """Return which pixels are inside a random rectangle of each image, (n, 1, h, w), bool."""
     inside = []
@@ -168,7 +180,7 @@ def _uniform(like: Tensor, *shape: int) -> Tensor:
     return torch.rand(len(like), *shape, device=like.device, dtype=like.dtype) * 2 - 1
 
 
-AugmentationName = Literal["geometric", "natural"]
+AugmentationName = Literal["geometric", "natural", "strong"]
 AUGMENTATIONS: dict[str, Augment] = {
     "geometric": Augment(rotate=12, shift=0.06, scale=0.1, shear=8, elastic=0.06),
     "natural": Augment(
@@ -178,6 +190,16 @@ AUGMENTATIONS: dict[str, Augment] = {
         brightness=0.3,
         contrast=0.3,
         saturation=0.3,
+        fill="reflection",
+    ),
+    "strong": Augment(
+        shift=0.2,
+        scale=0.5,
+        flip=True,
+        brightness=0.4,
+        contrast=0.4,
+        saturation=1.0,
+        hue=35,
         fill="reflection",
     ),
 }
@@ -219,6 +241,18 @@ def _customary(shape: tuple[int, ...]) -> Augment:
         return AUGMENTATIONS["geometric" if grey else "natural"]
     natural = replace(AUGMENTATIONS["natural"], target="changed")
     return replace(natural, shift=0.0, scale=0.0) if grey else natural
+
+
+def view_of(x: Tensor, augment: Callable[[Tensor], Tensor] | None) -> Tensor:
+    """Return what the encoder sees of a batch x in training; x, the target, stays as it is."""
+    if augment is None:
+        return x
+    return augment(x if isinstance(augment, Augment) else x.clone())
+
+
+def rebuilds_view(augment: Callable[[Tensor], Tensor] | None) -> bool:
+    """Return whether the decoder is to rebuild what the encoder sees; unchanged it is x itself."""
+    return isinstance(augment, Augment) and augment.target == "changed"
 
 
 NOISE = 0.5

@@ -1,5 +1,6 @@
 """The VAE as a torch module: likelihoods, posterior and prior, and the terms of its bound."""
 
+from ._contrastive_loss import contrastive_loss
 from ._elbo import ELBOTerms, NegativeELBO
 from ._label_loss import label_loss
 from ._likelihoods import BCEMSE, LIKELIHOODS, Bernoulli, DiscretizedLogistic, Gaussian, Likelihood
@@ -37,5 +38,6 @@ __all__ = [
     "StandardNormal",
     "VAERecipe",
     "Vamp",
+    "contrastive_loss",
     "label_loss",
 ]

@@ -22,12 +22,15 @@ class ELBOTerms:
         independent.
     logits : Tensor of shape (m, n_labels) or None
         What the class head makes of the posterior mean, for models that have one. m exceeds n by
-        the rows that were encoded for their labels only.
+        the rows that were encoded for their labels, or as second views, only.
+    means : Tensor of shape (m, z_dim) or None
+        The posterior means, where m exceeds n.
     """
 
     log_likelihood: Tensor
     kl: Tensor
     logits: Tensor | None = None
+    means: Tensor | None = None
 
     def elbo(self) -> Tensor:
         """Return the bound per sample, shape (n,)."""

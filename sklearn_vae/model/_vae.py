@@ -170,7 +170,8 @@ class VAE(nn.Module):
         posterior gives a valid bound on log p(target), so that one does, too. With more than one
         posterior draw per sample the terms are those of the importance-weighted bound: the
         likelihood averaged with the weights, and what remains to the bound in place of the KL.
-        Rows of ``x`` beyond those of ``target`` only reach the class head.
+        Rows of ``x`` beyond those of ``target`` only have means, and what the class head makes of
+        these.
 
         Parameters
         ----------
@@ -192,14 +193,15 @@ class VAE(nn.Module):
         """
         q = self.posterior(x)
         logits = None if self.class_head is None else self.class_head(q.loc).float()
+        means = None
         if len(x) > len(target):
-            q = q.first(len(target))
+            means, q = q.loc, q.first(len(target))
         kl = q.kl_divergence(self.prior_recipe, self.p_z) if n_draws == 1 else None
         shape = n_draws, len(target), self.z_dim
         if noise is None:
             noise = torch.randn(shape, dtype=torch.float32, device=x.device)
         if kl is not None:
-            return ELBOTerms(self.log_likelihood(target, q.codes(noise[0]), y), kl, logits)
+            return ELBOTerms(self.log_likelihood(target, q.codes(noise[0]), y), kl, logits, means)
         z, log_q = q.draw(noise)
         many = self.log_likelihood(  # in one batch: large products use the hardware better
             target.repeat(n_draws, *[1] * (target.dim() - 1)),
@@ -210,7 +212,7 @@ class VAE(nn.Module):
         log_w = log_px + self.p_z().log_prob(z) - log_q
         log_likelihood = (log_w.softmax(0) * log_px).sum(0)
         bound = log_w.logsumexp(0) - log(n_draws)
-        return ELBOTerms(log_likelihood, (log_likelihood - bound)[:, None], logits)
+        return ELBOTerms(log_likelihood, (log_likelihood - bound)[:, None], logits, means)
 
     def class_logits(self, x: Tensor) -> Tensor:
         """Return what the class head, which there must be, makes of scaled x: (n, n_labels)."""

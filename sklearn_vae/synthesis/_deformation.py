@@ -75,7 +75,8 @@ class DeformationVAE(RowModel):
         vae = self.template
         data, spec, recipe = vae.read_training(X)
         pairs: Any = _Pairs(data, partners)  # fetched by the batch, as other data
-        trainer = Trainer.of(vae, importance_samples=1, label_weight=0.0, augment=None)
+        plain = {"importance_samples": 1, "label_weight": 0.0, "contrastive_weight": 0.0}
+        trainer = Trainer.of(vae, augment=None, **plain)
         with joined(vae.parallel, vae.device) as ranks:
             self.codec_, net, _ = trainer.train(
                 DeformationRecipe(recipe.z_dim, recipe.network),

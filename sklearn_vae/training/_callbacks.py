@@ -15,8 +15,8 @@ from ..utils._pickling import check_picklable
 from ._checkpoint import described, plain_items
 from ._progress import Progress
 
-TERMS = ("loss", "log_likelihood", "kl", "label_loss")
-"""What an epoch's row has of each side of the validation split; the last with labels to learn."""
+TERMS = ("loss", "log_likelihood", "kl")
+"""What an epoch's row has of each side of the validation split."""
 PARTS = "lr_scheduler", "regularization", "training"
 STEERING = tuple(f"skorch.callbacks.{part}" for part in PARTS)
 """Modules of skorch's callbacks that training may depend on."""
@@ -31,9 +31,14 @@ WRITERS = (
 """skorch's callbacks of which one process of several is to have one."""
 
 
-def history_keys(*, labels: bool, validation: bool) -> list[str]:
+def terms_of(*, labels: bool, views: bool) -> tuple[str, ...]:
+    """Return what of each side an epoch's row has, with labels to learn and second views."""
+    return (*TERMS, *(("label_loss",) if labels else ()), *(("contrastive_loss",) if views else ()))
+
+
+def history_keys(*, labels: bool, views: bool, validation: bool) -> list[str]:
     """Return the keys of an epoch's row that training records by itself."""
-    terms = ["loss_best", *(TERMS if labels else TERMS[:-1])]
+    terms = ["loss_best", *terms_of(labels=labels, views=views)]
     sides = ("train", "valid") if validation else ("train",)
     return [f"{side}_{term}" for side in sides for term in terms] + ["epoch", "lr", "dur"]
 
@@ -210,7 +215,8 @@ def check_callbacks(callbacks: Any, *, keys: list[str], schedule: str) -> None:
         monitored = _monitored(cb)
         if monitored in (None, *keys):
             continue
-        if monitored in history_keys(labels=True, validation=True) and "valid_" in monitored:
+        known = history_keys(labels=True, views=True, validation=True)
+        if monitored in known and "valid_" in monitored:
             raise ValueError(
                 f"{name} monitors {monitored!r}, but nothing is held out. Set validation_fraction="
                 f"0.1; partial_fit never does: use monitor={monitored.replace('valid', 'train')!r}."

@@ -16,16 +16,17 @@ from skorch.callbacks import Callback, LRScheduler
 from torch import Tensor
 from torch.utils.data import Subset
 
-from ..augmentation._augment import Augment
+from ..augmentation._augment import rebuilds_view, view_of
 from ..input._batches import Batch, Batches, batch_bounds, without_subsets
 from ..model import VAE, ELBOTerms, NegativeELBO
+from ..model._contrastive_loss import contrastive_loss
 from ..model._label_loss import label_loss
 from ..nn._mps import is_limited
 from ..utils._generators import generators_restored
 from ..utils._ranks import Ranks
 from ..utils._spread import spread_rows
 from ._batch_norm import refresh_batch_norm
-from ._callbacks import TERMS, check_callbacks_picklable
+from ._callbacks import check_callbacks_picklable, terms_of
 from ._checkpoint import FitCheckpoint
 from ._interrupts import Interrupts
 from ._progress import Progress, tell
@@ -64,6 +65,9 @@ class VAENet(NeuralNet):
     label_weight : float
         Weight of the class head's :func:`~sklearn_vae.model.label_loss`, in nats per sample like
         the ELBO. Above 0 the dataset has ``classes``.
+    contrastive_weight : float
+        Weight of the :func:`~sklearn_vae.model.contrastive_loss` of two views, likewise. Above 0
+        there is an ``augment``.
     autocast : torch.dtype or None
         Lower precision of the forward pass in training.
     ranks : Ranks
@@ -82,6 +86,7 @@ class VAENet(NeuralNet):
         kl_warmup: float,
         importance_samples: int,
         label_weight: float,
+        contrastive_weight: float,
         autocast: torch.dtype | None,
         ranks: Ranks,
         **kwargs: Any,
@@ -90,7 +95,7 @@ class VAENet(NeuralNet):
         self.lr_schedule = lr_schedule
         self.kl_warmup = kl_warmup
         self.importance_samples = importance_samples
-        self.label_weight = label_weight
+        self.label_weight, self.contrastive_weight = label_weight, contrastive_weight
         self.autocast = autocast
         self.ranks = ranks
         super().__init__(
@@ -247,7 +252,7 @@ class VAENet(NeuralNet):
         self._set_training(training)
         # float32 would lose the later batches of a long epoch; MPS has nothing wider
         wide = torch.float32 if is_limited(self.device) else torch.float64
-        terms = TERMS if self.label_weight > 0 else TERMS[:-1]
+        terms = terms_of(labels=self.label_weight > 0, views=self.contrastive_weight > 0)
         self._totals = torch.zeros(len(terms), dtype=wide, device=self.device)
         if self._batchwise:
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
@@ -297,8 +302,10 @@ class VAENet(NeuralNet):
     def _loss(self, batch: Batch, weight: float, *, training: bool) -> tuple[Tensor, ELBOTerms]:
         module, y, n = self.module_, batch.y, batch.n
         x = module.scaling(batch.x)
-        view = self._view(x) if training else x
-        target = view[:n] if self._rebuilds_view else x[:n]
+        view = view_of(x, self.augment) if training else x
+        target = view[:n] if rebuilds_view(self.augment) else x[:n]
+        if self.contrastive_weight > 0:
+            view = torch.cat([view, view_of(x[:n], self.augment)])
         with self._autocast():
             of_batch = None if y is None else y[:n]
             run = self._training_pass if training and n == self._whole_batch else module
@@ -309,8 +316,12 @@ class VAENet(NeuralNet):
             assert terms.logits is not None
             assert y is not None
             guesses = self._guesses(x[:n]) if training and self._pseudo_labels else None
-            means.append(label_loss(terms.logits, y, guesses))
+            means.append(label_loss(terms.logits[: len(y)], y, guesses))
             loss = loss + self.label_weight * means[-1]
+        if self.contrastive_weight > 0:
+            assert terms.means is not None
+            means.append(contrastive_loss(terms.means[:n], terms.means[-n:]))
+            loss = loss + self.contrastive_weight * means[-1]
         with torch.no_grad():
             self._totals.add_(torch.stack([loss, *means]), alpha=n)
         return loss, terms
@@ -320,17 +331,6 @@ class VAENet(NeuralNet):
         k = self.importance_samples
         noise = self.ranks.noise(k, batch.n_of_all, self.module_.z_dim, self.device)
         return (k,) if noise is None else (k, noise)
-
-    def _view(self, x: Tensor) -> Tensor:
-        """Return what the encoder sees in training; x, the target, stays as it is."""
-        if self.augment is None:
-            return x
-        return self.augment(x if isinstance(self.augment, Augment) else x.clone())
-
-    @property
-    def _rebuilds_view(self) -> bool:
-        """Whether the decoder is to rebuild what the encoder sees; without a change it is x."""
-        return isinstance(self.augment, Augment) and self.augment.target == "changed"
 
     def _guesses(self, x: Tensor) -> Tensor:
         """Return the class head's view of clean images."""

@@ -12,7 +12,8 @@ from skorch.callbacks import Callback
 
 SHOWN = (
     *("train_loss", "valid_loss", "train_log_likelihood", "train_kl"),
-    *("train_label_loss", "valid_label_loss", "lr"),
+    *("train_label_loss", "valid_label_loss"),
+    *("train_contrastive_loss", "valid_contrastive_loss", "lr"),
 )
 """What of an epoch's row a line tells, where it is there."""
 MEASURED, LONG = 5.0, 60.0

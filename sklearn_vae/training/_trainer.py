@@ -98,6 +98,7 @@ class Trainer:
     free_bits: float
     importance_samples: int
     label_weight: float
+    contrastive_weight: float
     augment: Any
     batch_size: int | str
     lr: float
@@ -172,9 +173,9 @@ class Trainer:
                 model = copy.deepcopy(resume.module)
                 if resume.new_labels:
                     model.add_class_head(resume.new_labels)
-            self._check(model)
+            augment = self._check(model, spec)
             n = resolve_batch_size(self.batch_size, len(data), spec.shape)
-            net = self._make_net(model.to(device), spec, device, n, valid, first, ranks)
+            net = self._make_net(model.to(device), spec, device, n, augment, valid, first, ranks)
             if resume is not None:
                 self._resume(net, resume)
             checkpoint = None
@@ -201,8 +202,19 @@ class Trainer:
             checkpoint.remove()
         return codec, net, len(train)
 
-    def _check(self, model: VAE) -> None:
-        """Refuse two objectives at once, and what the model cannot be trained with."""
+    def _check(self, model: VAE, spec: InputSpec) -> Callable[[torch.Tensor], torch.Tensor] | None:
+        """Refuse two objectives at once, and what the model cannot be trained with.
+
+        Return what changes the encoder's view.
+        """
+        bounded = spec.is_image or not model.scaling.standardised
+        augment = resolve_view(self.augment, spec.shape, bounded=bounded)
+        if self.contrastive_weight > 0 and augment is None:
+            raise ValueError(
+                f"contrastive_weight={self.contrastive_weight} compares two changed views of each "
+                f"sample, but augment={self.augment!r} changes none here. Set augment, for images "
+                "to a name or a strength, else to a callable, or contrastive_weight=0."
+            )
         if self.importance_samples > 1 and (self.beta, self.kl_warmup, self.free_bits) != (1, 0, 0):
             raise ValueError(
                 f"importance_samples={self.importance_samples} trains on a bound without a KL term "
@@ -220,6 +232,7 @@ class Trainer:
                 f"{model.prior_recipe!r:.100} with posterior={model.posterior_recipe!r:.100} does "
                 "not tell apart. Use free_bits=0, or prior='normal' with posterior='normal'."
             )
+        return augment
 
     def _form(
         self, recipe: Any, spec: InputSpec, data: Rows, net: VAENet, epochs: int, seed: int
@@ -248,13 +261,13 @@ class Trainer:
         spec: InputSpec,
         device: torch.device,
         batch_size: int,
+        augment: Callable[[torch.Tensor], torch.Tensor] | None,
         valid: Subset | None,
         first: Sequence[Callback],
         ranks: Ranks,
     ) -> VAENet:
         settings: dict[str, Any] = {}
         optimizer = self.optimizer
-        bounded = spec.is_image or not model.scaling.standardised
         if isinstance(optimizer, str):
             optimizer = OPTIMIZERS[optimizer]
             settings["optimizer__fused"] = True if device.type in FUSED else None
@@ -262,13 +275,14 @@ class Trainer:
             settings["compile__mode"] = self.compile
         return VAENet(
             model,
-            augment=resolve_view(self.augment, spec.shape, bounded=bounded),
+            augment=augment,
             criterion__beta=self.beta,
             criterion__free_bits=self.free_bits,
             lr_schedule=self.lr_schedule,
             kl_warmup=self.kl_warmup,
             importance_samples=self.importance_samples,
             label_weight=self.label_weight * spec.n_features,
+            contrastive_weight=self.contrastive_weight * spec.n_features,
             autocast=resolve_precision(self.precision, device, model, bounded=spec.is_intensity),
             optimizer=optimizer,
             **settings,
@@ -285,7 +299,8 @@ class Trainer:
     def _make_callbacks(self, ranks: Ranks, *, validation: bool) -> list[Any]:
         # Copies: training must not change what the user passed (read them off net_.callbacks_).
         callbacks = shallow_copies(self.callbacks)
-        keys = history_keys(labels=self.label_weight > 0, validation=validation)
+        labels, views = self.label_weight > 0, self.contrastive_weight > 0
+        keys = history_keys(labels=labels, views=views, validation=validation)
         check_callbacks(callbacks, keys=keys, schedule=self.lr_schedule)
         if ranks.rank > 0:
             callbacks = without_writers(callbacks)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from helpers import synthetic_images
 
-from sklearn_vae.augmentation._augment import AUGMENTATIONS, Augment, resolve_augment
+from sklearn_vae.augmentation._augment import AUGMENTATIONS, Augment, _turned, resolve_augment
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +32,7 @@ SETTINGS = {
     "brightness": Augment(brightness=0.5),
     "contrast": Augment(contrast=0.5),
     "saturation": Augment(saturation=0.5),
+    "hue": Augment(hue=90),
 }
 
 
@@ -40,7 +41,7 @@ SETTINGS = {
 def test_every_image_gets_its_own_draw_and_keeps_shape_and_range(name, fill):
     augment = Augment(**{**vars(SETTINGS[name]), "fill": fill})
     for c, h, w in ((1, 8, 8), (3, 9, 13), (4, 28, 17)):
-        if name == "saturation" and c != 3:
+        if name in ("saturation", "hue") and c != 3:
             continue
         x = batch(1, c, h, w).expand(6, c, h, w).clone()
         before = x.clone()
@@ -97,6 +98,25 @@ def test_saturation_keeps_each_pixels_grey():
     assert not torch.allclose(y, x)
     for c in (1, 4):
         torch.testing.assert_close(Augment(saturation=0.5)(batch(5, c)), batch(5, c))
+
+
+def test_hue_turns_colours_around_grey():
+    x = 0.4 + 0.2 * batch(50, 3)
+    y = Augment(hue=90)(x)
+    torch.testing.assert_close(y.mean(1), x.mean(1))
+    torch.testing.assert_close(y.var(1), x.var(1))
+    assert not torch.allclose(y, x)
+    for c in (1, 4):
+        torch.testing.assert_close(Augment(hue=90)(batch(5, c)), batch(5, c))
+
+
+def test_a_third_of_a_turn_makes_green_of_red():
+    red = torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1).expand(2, 3, 2, 5)
+    angles = torch.tensor([120.0, -120.0]).deg2rad().view(2, 1, 1)
+    turned = _turned(red, angles)
+    green, blue = torch.eye(3)[1:]
+    for image, colour in zip(turned, (green, blue), strict=True):
+        torch.testing.assert_close(image, colour[:, None, None].expand(3, 2, 5))
 
 
 def centroids(x):

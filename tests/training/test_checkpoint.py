@@ -54,6 +54,7 @@ CASES = {
     "BatchNorm, warm-up": {"network": Conv((8, 8), batch_norm=True), "kl_warmup": 4},
     "early stopping": {"patience": 2, "lr": 0.05, "max_epochs": 12},
     "labels": {"label_weight": 1.0, "patience": 4, "augment": 1.0},
+    "views": {"contrastive_weight": 1.0, "validation_fraction": 0.1, "augment": 1.0},
     "a callback's schedule": {
         "lr_schedule": "constant",
         "callbacks": [LRScheduler("StepLR", step_size=3, gamma=0.3)],

@@ -645,6 +645,7 @@ class PickleNet(Callback):
     [
         {"network": Conv(channels=(4, 8), batch_norm=True), "validation_fraction": 0.1},
         {"network": MLP(hidden=(16,)), "kl_warmup": 5, "label_weight": 1.0},
+        {"network": MLP(hidden=(16,)), "contrastive_weight": 1.0, "augment": "geometric"},
     ],
 )
 def test_a_compiled_training_is_the_same_training(images, labels, monkeypatch, settings):
