@@ -116,6 +116,7 @@ def all_labels() -> Records:
         "patches": {more: more, "patches": "patches alone"},
         "patches1600": {more: "VAE + 1,600", "patches": "1,600 alone"},
         "symmetric": {**vae, more: "- with patches", "patches": "- patches alone"},
+        "contrastive": {HIDDEN: "VAE, two views"},
         "mirrored": {more: "both, mirrored"},
     }
     records = [
