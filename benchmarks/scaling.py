@@ -245,7 +245,7 @@ def cpu(work: Callable[..., Any], *args: Any) -> float:
 
 PARALLEL_CASES: dict[str, tuple[str, int, dict[str, Any]]] = {
     "convolutions, 28 x 28": ("mnist", 4096, {"batch_size": 256}),
-    "convolutions, 32 x 32 x 3": ("cifar10_jpeg", 4096, {"batch_size": 256}),
+    "convolutions, 32 x 32 x 3": ("cifar10", 4096, {"batch_size": 256}),
     **{
         f"mlp 784-400-40, {precision}": (
             "mnist",
