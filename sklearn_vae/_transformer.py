@@ -197,7 +197,7 @@ class VAETransformer(FeatureNamesMixin, TransformerMixin, BaseVAE):
     random_state : int, RandomState instance or None, default=None
         Weights, shuffling, posterior noise, augmentation and samples. The same int gives the
         same model, bit for bit on one CPU with one number of threads. torch's global generator is
-        left as it was; None draws one number from NumPy's.
+        left as it was, and lent to parts of the user's own; None draws one number from NumPy's.
 
     verbose : int, default=0
         1: a progress bar. 2: a line per epoch. Either soon says how many minutes it will take.

@@ -163,7 +163,7 @@ def test_noise_is_found(images, vae, method):
     noise = np.random.default_rng(0).random(images.shape).astype(np.float32)
     scores = detector(vae, method=method).fit(images).score_samples(np.concatenate([images, noise]))
     normal = np.repeat([1, 0], len(images))
-    assert roc_auc_score(normal, scores) > 0.7
+    assert roc_auc_score(normal, scores) > 0.65
 
 
 @pytest.mark.filterwarnings("ignore:No latent dimension is in use")  # X is noise

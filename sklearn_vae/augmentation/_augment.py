@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..input._spec import is_large
 from ..nn._mps import grid_sample
+from ..utils._generators import Generators
 from ..utils._recipes import Recipe
 
 FILLS = ("zeros", "border", "reflection")
@@ -112,38 +113,53 @@ class Augment(Recipe):
         scaled = {f.name: getattr(self, f.name) * strength for f in fields(self) if _is_range(f)}
         return replace(self, **scaled)
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Return augmented copies of the images x."""
-        with torch.autocast(x.device.type, enabled=False):  # coordinates need all their bits
-            return self._augmented(x)
+    def __call__(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return augmented copies of the images x.
 
-    def _augmented(self, x: Tensor) -> Tensor:
-        y = grid_sample(x, self._grid(x), self.fill)
+        Parameters
+        ----------
+        x : Tensor of shape (n, c, h, w)
+            In [0, 1].
+        generator : torch.Generator, default=None
+            What to draw from, on the device of x; None for torch's own.
+
+        Returns
+        -------
+        augmented : Tensor of shape (n, c, h, w)
+            In [0, 1].
+        """
+        with torch.autocast(x.device.type, enabled=False):  # coordinates need all their bits
+            return self._augmented(x, generator)
+
+    def _augmented(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
+        uniform = partial(_uniform, x, generator)
+        y = grid_sample(x, self._grid(x, generator), self.fill)
         if self.brightness > 0:
-            y = y * (1 + _uniform(x, 1, 1, 1) * self.brightness)
+            y = y * (1 + uniform(1, 1, 1) * self.brightness)
         if self.contrast > 0:
             mean = y.mean((1, 2, 3), keepdim=True)
-            y = mean + (y - mean) * (1 + _uniform(x, 1, 1, 1) * self.contrast)
+            y = mean + (y - mean) * (1 + uniform(1, 1, 1) * self.contrast)
         if self.saturation > 0 and x.shape[1] == 3:
             grey = y.mean(1, keepdim=True)
-            y = grey + (y - grey) * (1 + _uniform(x, 1, 1, 1) * self.saturation)
+            y = grey + (y - grey) * (1 + uniform(1, 1, 1) * self.saturation)
         if self.hue > 0 and x.shape[1] == 3:
-            y = _turned(y, _uniform(x, 1, 1) * math.radians(self.hue))
+            y = _turned(y, uniform(1, 1) * math.radians(self.hue))
         y = y.clamp(0, 1)
         if self.paste > 0:
-            y = torch.where(_rectangle(y, self.paste), y.roll(1, 0), y)
+            y = torch.where(_rectangle(y, self.paste, generator), y.roll(1, 0), y)
         return y
 
-    def _grid(self, x: Tensor) -> Tensor:
+    def _grid(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
         """Return where each output pixel is read from, (n, h, w, 2) in [-1, 1]."""
         n, _, h, w = x.shape
-        angle = _uniform(x) * math.radians(self.rotate)
-        shear = torch.tan(_uniform(x) * math.radians(self.shear))
-        size_x = torch.exp(_uniform(x) * self.scale)
-        size_y = size_x * torch.exp(_uniform(x) * self.scale / 2)  # the aspect changes a little
-        mirror = torch.where(torch.rand_like(angle) < 0.5, -1.0, 1.0) if self.flip else 1.0
+        uniform = partial(_uniform, x, generator)
+        angle = uniform() * math.radians(self.rotate)
+        shear = torch.tan(uniform() * math.radians(self.shear))
+        size_x = torch.exp(uniform() * self.scale)
+        size_y = size_x * torch.exp(uniform() * self.scale / 2)  # the aspect changes a little
+        mirror = torch.where(uniform() < 0, -1.0, 1.0) if self.flip else 1.0
         cos, sin = torch.cos(angle), torch.sin(angle)
-        shift = 2 * self.shift * _uniform(x, 2)
+        shift = 2 * self.shift * uniform(2)
         across, down = h / w, w / h  # coordinates are in [-1, 1] on either side
         rows = [
             torch.stack([mirror * size_x * cos, mirror * size_x * (cos * shear - sin) * across], 1),
@@ -152,7 +168,7 @@ class Augment(Recipe):
         theta = torch.cat([torch.stack(rows, 1), shift[:, :, None]], 2)
         grid = F.affine_grid(theta, [n, 1, h, w], align_corners=False)
         if self.elastic > 0:
-            coarse = self.elastic * torch.randn(n, 2, 4, 4, device=x.device, dtype=x.dtype)
+            coarse = self.elastic * _normal(x, generator, n, 2, 4, 4)
             field = F.interpolate(coarse, size=(h, w), mode="bicubic", align_corners=True)
             grid = grid + field.permute(0, 2, 3, 1)
         return grid
@@ -165,19 +181,26 @@ def _turned(x: Tensor, angle: Tensor) -> Tensor:
     return (turn @ x.flatten(2)).view(x.shape)
 
 
-def _rectangle(x: Tensor, largest: float) -> Tensor:
+def _rectangle(x: Tensor, largest: float, generator: torch.Generator | None) -> Tensor:
     """Return which pixels are inside a random rectangle of each image, (n, 1, h, w), bool."""
     inside = []
     for side in x.shape[2:]:
         pixel = (torch.arange(side, device=x.device, dtype=x.dtype) + 0.5) / side
-        centre, width = torch.rand(2, len(x), 1, device=x.device, dtype=x.dtype)
+        size = 2, len(x), 1
+        centre, width = torch.rand(size, generator=generator, device=x.device, dtype=x.dtype)
         inside.append((pixel - centre).abs() < width * largest / 2)
     return inside[0][:, None, :, None] & inside[1][:, None, None, :]
 
 
-def _uniform(like: Tensor, *shape: int) -> Tensor:
+def _uniform(like: Tensor, generator: torch.Generator | None, *shape: int) -> Tensor:
     """Return draws in (-1, 1), one (of ``shape``) per image of ``like``."""
-    return torch.rand(len(like), *shape, device=like.device, dtype=like.dtype) * 2 - 1
+    size = len(like), *shape
+    return torch.rand(size, generator=generator, device=like.device, dtype=like.dtype) * 2 - 1
+
+
+def _normal(like: Tensor, generator: torch.Generator | None, *shape: int) -> Tensor:
+    """Return standard normal draws on the device of ``like``."""
+    return torch.randn(shape, generator=generator, device=like.device, dtype=like.dtype)
 
 
 AugmentationName = Literal["geometric", "natural", "strong"]
@@ -243,11 +266,14 @@ def _customary(shape: tuple[int, ...]) -> Augment:
     return replace(natural, shift=0.0, scale=0.0) if grey else natural
 
 
-def view_of(x: Tensor, augment: Callable[[Tensor], Tensor] | None) -> Tensor:
+def view_of(x: Tensor, augment: Callable[..., Tensor] | None, generators: Generators) -> Tensor:
     """Return what the encoder sees of a batch x in training; x, the target, stays as it is."""
     if augment is None:
         return x
-    return augment(x if isinstance(augment, Augment) else x.clone())
+    if type(augment) in (Augment, Noise):
+        return augment(x, generators.on(x.device))
+    with generators.lent(x.device):
+        return augment(x if isinstance(augment, Augment) else x.clone())
 
 
 def rebuilds_view(augment: Callable[[Tensor], Tensor] | None) -> bool:
@@ -272,9 +298,15 @@ def resolve_view(
     strength = 1.0 if augment == "auto" else augment
     if bounded or not isinstance(strength, (float, int)) or strength == 0:
         return resolve_augment(augment, shape)
-    return partial(with_noise, scale=NOISE * strength)
+    return Noise(NOISE * strength)
 
 
-def with_noise(x: Tensor, scale: float) -> Tensor:
-    """Return x with normal noise."""
-    return torch.add(x, torch.randn_like(x), alpha=scale)
+@dataclass(frozen=True)
+class Noise:
+    """Normal noise of one standard deviation."""
+
+    scale: float
+
+    def __call__(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return x with noise."""
+        return torch.add(x, _normal(x, generator, *x.shape), alpha=self.scale)

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Subset
 
 from ..nn._device import free_memory, to_device
+from ..utils._generators import Generators
 from ..utils._ranks import Ranks
 from ._rows import ResidentDataset
 
@@ -73,6 +74,8 @@ class Batches:
         added, drawn with replacement, where its own are fewer on average.
     ranks : Ranks, default=None
         The processes that train together; None for one alone.
+    generators : Generators, default=None
+        What to draw from; None for torch's own.
 
     Yields
     ------
@@ -88,8 +91,10 @@ class Batches:
         device: torch.device | str = "cpu",
         labelled_share: float = 0.0,
         ranks: Ranks | None = None,
+        generators: Generators | None = None,
     ) -> None:
         self.ranks = Ranks() if ranks is None else ranks
+        self.generators = generators
         self.device = torch.device(device)
         self.shuffle, self.batch_size = shuffle, batch_size
         dataset, self.rows = without_subsets(dataset)
@@ -119,13 +124,14 @@ class Batches:
                 under_way.append((y, n, n_of_all))
                 yield index
 
-        for x in self.dataset.read(indices()):
+        seed = 0 if self.generators is None else self.generators.seed_of_draws()
+        for x in self.dataset.read(indices(), seed):
             yield Batch(to_device(x, self.device), *under_way.popleft())
 
     def _plan(self) -> Iterator[tuple[Tensor, Tensor | None, int, int]]:
         """Yield the rows of each batch, their classes, how many are the step's own, and of all."""
         rows, classes, ranks = self.rows, self.classes, self.ranks
-        common = ranks.generator(rows.device)
+        common = None if self.generators is None else self.generators.common.on(rows.device)
         if self.shuffle:
             order = self.dataset.order(rows, self.batch_size, common)
             rows = rows[order]

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset
 
-from ..utils._generators import draws_seeded, next_draw
+from ..utils._generators import draws_seeded
 from ..utils._memory import memory_explained
 from ..utils._spread import STATISTICS_ROWS, spread_rows
 from ._ranges import OF_ARRAY, OF_ITEMS, Spelling, check_values
@@ -49,10 +49,10 @@ class Rows(Dataset, ABC):
         """Return the rows at ``index``, shape (k, ...)."""
 
     def rows(self, start: int, stop: int) -> Tensor:
-        """Return consecutive rows."""
-        return self.take(torch.arange(start, stop, device="cpu"))
+        """Return consecutive rows; the same each time."""
+        return next(iter(self.read([torch.arange(start, stop, device="cpu")])))
 
-    def read(self, indices: Iterable[Tensor], seed: int | None = None) -> Iterator[Tensor]:
+    def read(self, indices: Iterable[Tensor], seed: int = 0) -> Iterator[Tensor]:
         """Yield the rows at each index.
 
         How many are read ahead is the rows' own affair, and so is what they do with the seed of
@@ -62,7 +62,7 @@ class Rows(Dataset, ABC):
 
     def read_through(self, step: int) -> Iterator[Tensor]:
         """Yield all rows, ``step`` at a time; the same each time."""
-        return self.read(torch.arange(len(self), device="cpu").split(step), seed=0)
+        return self.read(torch.arange(len(self), device="cpu").split(step))
 
     def sample(self, most: int = STATISTICS_ROWS) -> Tensor:
         """Return at most ``most`` rows, spread evenly over all."""
@@ -230,11 +230,10 @@ class ItemDataset(ReadLater):
         self.check(x.numpy())
         return to_tensor(x.numpy()) if x.dim() == 2 else x  # as an array's rows
 
-    def read(self, indices: Iterable[Tensor], seed: int | None = None) -> Iterator[Tensor]:
+    def read(self, indices: Iterable[Tensor], seed: int = 0) -> Iterator[Tensor]:
         """Yield the items at each index, each batch drawn with a seed of its own."""
         listed = list(indices)  # what they draw comes before what the items draw
-        first = next_draw() if seed is None else seed
-        jobs = [(first + k, index) for k, index in enumerate(listed)]
+        jobs = [(seed + k, index) for k, index in enumerate(listed)]
         if self.workers == 0 or len(jobs) < 2 or (self._workers and self._workers.busy):
             return map(self.drawn, jobs)
         self._workers = self._workers or Workers(self, self.workers)
@@ -342,7 +341,7 @@ class Part(Rows):
         """Return the rows at ``index``, shape (k, ...)."""
         return self.of.take(self.index[index])
 
-    def read(self, indices: Iterable[Tensor], seed: int | None = None) -> Iterator[Tensor]:
+    def read(self, indices: Iterable[Tensor], seed: int = 0) -> Iterator[Tensor]:
         """Yield the rows at each index."""
         return self.of.read((self.index[index] for index in indices), seed)
 

@@ -87,7 +87,7 @@ class StoredDataset(ReadLater):
     def _chunk_of(self, rows: np.ndarray) -> np.ndarray:
         return np.searchsorted(self.starts, rows, side="right") - 1
 
-    def read(self, indices: Iterable[Tensor], seed: int | None = None) -> Iterator[Tensor]:
+    def read(self, indices: Iterable[Tensor], seed: int = 0) -> Iterator[Tensor]:
         """Yield the rows at each index, of as many read at once as :meth:`order` has shuffled."""
         held: list[Tensor] = []
         for index in indices:

@@ -110,15 +110,18 @@ class DeformationModel(nn.Module):
         self,
         x: Tensor,
         target: Tensor,
-        y: Tensor | None = None,
-        n_draws: int = 1,
-        noise: Tensor | None = None,
+        y: Tensor | None,
+        n_draws: int,
+        noise: Tensor,
     ) -> ELBOTerms:
-        """Return the terms of the bound on log p(b|a) at one draw; x and target are the pairs."""
+        """Return the terms of the bound on log p(b|a) at one draw; x and target are the pairs.
+
+        ``noise``, standard normal values to draw by, has shape (1, n, z_dim).
+        """
         q = self.posterior(x)
         a, b = target.chunk(2, 1)
         p = td.Normal(
-            self.deformed(a, q.rsample() if noise is None else q.loc + q.scale * noise[0]),
+            self.deformed(a, q.loc + q.scale * noise[0]),
             self.log_scale.clamp(min=MIN_LOG_SCALE).exp(),
             validate_args=False,
         )

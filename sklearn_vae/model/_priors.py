@@ -280,7 +280,7 @@ def _noise(n: int, p: td.Distribution, generator: torch.Generator) -> Tensor:
     return torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu")
 
 
-def _seeded(seed: int) -> AbstractContextManager[None]:
+def _seeded(seed: int) -> AbstractContextManager[Any]:
     """Return the context in which torch's generators start from a seed."""
     device = "cuda" if torch.cuda.is_initialized() else "cpu"
     return seeded(seed, torch.device("mps" if torch.backends.mps.is_available() else device))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,7 +126,7 @@ class DeformationVAE(RowModel):
 
 
 class _Pairs(Rows):
-    """Each image with one of its partners, drawn anew whenever it is taken.
+    """Each image with one of its partners, drawn anew whenever it is read.
 
     Parameters
     ----------
@@ -149,10 +150,15 @@ class _Pairs(Rows):
         return len(self.first)
 
     def take(self, index: Tensor) -> Tensor:
+        return next(self.read([index]))
+
+    def read(self, indices: Iterable[Tensor], seed: int = 0) -> Iterator[Tensor]:
         k = self.partners.shape[1]
-        which = torch.randint(k, index.shape, device="cpu") if k > 1 else torch.zeros_like(index)
-        second = self.partners[index, which]
-        return torch.stack([self.data.take(self.first[index]), self.data.take(second)], 1)
+        generator = torch.Generator("cpu").manual_seed(seed)
+        for index in indices:
+            which = torch.randint(k, index.shape, generator=generator, device="cpu")
+            second = self.partners[index, which]
+            yield torch.stack([self.data.take(self.first[index]), self.data.take(second)], 1)
 
 
 def class_neighbors(X: np.ndarray, codes: np.ndarray, k: int) -> np.ndarray:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..input._batches import Batch
@@ -14,7 +15,10 @@ from ..utils._ranks import Ranks
 
 @torch.no_grad()
 def refresh_batch_norm(
-    model: Any, batches: Callable[[], Iterable[Batch]], ranks: Ranks | None = None
+    model: Any,
+    batches: Callable[[], Iterable[Batch]],
+    noise: Callable[[Batch], Tensor],
+    ranks: Ranks | None = None,
 ) -> None:
     """Take BatchNorm's running statistics anew, from clean samples and the present weights.
 
@@ -27,6 +31,8 @@ def refresh_batch_norm(
         In evaluation mode.
     batches : callable
         Returns the batches of the samples to take them from; not called without BatchNorm.
+    noise : callable
+        Returns the values that a batch's posteriors are drawn by, (1, n, z_dim).
     ranks : Ranks, default=None
         Processes that have their parts of the batches each, and get the same statistics.
     """
@@ -41,7 +47,7 @@ def refresh_batch_norm(
         for norm in norms:  # the plain average; None would sync in every layer
             norm.momentum = 1 / (k + 1)
         x = model.scaling(batch.x)
-        model(x, x, batch.y)
+        model(x, x, batch.y, 1, noise(batch))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
         norm.eval()

@@ -7,6 +7,7 @@ import copy
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from math import inf, isfinite
 from typing import Any
 
@@ -22,13 +23,14 @@ from ..model import VAE, ELBOTerms, NegativeELBO
 from ..model._contrastive_loss import contrastive_loss
 from ..model._label_loss import label_loss
 from ..nn._mps import is_limited
-from ..utils._generators import generators_restored
+from ..utils._generators import Generators
 from ..utils._ranks import Ranks
 from ..utils._spread import spread_rows
 from ._batch_norm import refresh_batch_norm
 from ._callbacks import check_callbacks_picklable, terms_of
 from ._checkpoint import FitCheckpoint
 from ._interrupts import Interrupts
+from ._precision import autocast
 from ._progress import Progress, tell
 from ._schedules import kl_weight, learning_rate_factor
 from ._state import restore_net, state_of_net
@@ -73,6 +75,8 @@ class VAENet(NeuralNet):
     ranks : Ranks
         The processes that train this module together. Each steps on its part of a batch with the
         gradients of all; losses are of all, too.
+    generators : Generators
+        What the training draws from.
     **kwargs
         skorch's own parameters; ``criterion__`` those of :class:`~sklearn_vae.model.NegativeELBO`.
     """
@@ -89,6 +93,7 @@ class VAENet(NeuralNet):
         contrastive_weight: float,
         autocast: torch.dtype | None,
         ranks: Ranks,
+        generators: Generators,
         **kwargs: Any,
     ) -> None:
         self.augment = augment
@@ -98,6 +103,7 @@ class VAENet(NeuralNet):
         self.label_weight, self.contrastive_weight = label_weight, contrastive_weight
         self.autocast = autocast
         self.ranks = ranks
+        self.generators = generators
         super().__init__(
             module,
             criterion=NegativeELBO,
@@ -106,9 +112,11 @@ class VAENet(NeuralNet):
             iterator_train__labelled_share=LABELLED_SHARE if label_weight > 0 else 0.0,
             iterator_train__device=kwargs["device"],
             iterator_train__ranks=ranks,
+            iterator_train__generators=generators,
             iterator_valid=Batches,
             iterator_valid__device=kwargs["device"],
             iterator_valid__ranks=ranks,
+            iterator_valid__generators=generators,
             compile__dynamic=False,  # torch 2.14 cannot trace convolutions of changing sizes
             **kwargs,
         )
@@ -140,8 +148,6 @@ class VAENet(NeuralNet):
 
         With a checkpoint only those that it has not seen; it is written after each.
         """
-        if not self.initialized_:
-            self.initialize()
         bounds = batch_bounds(len(dataset), self.batch_size, self.ranks.size)
         self.steps_per_epoch = len(bounds)
         start, stop = self.ranks.share(bounds[0][1])
@@ -201,7 +207,7 @@ class VAENet(NeuralNet):
 
     def snapshot(self) -> VAE:
         """Return a copy of the module, as it would be were the training to stop now."""
-        with generators_restored(self.device):
+        with self.generators.kept(self.device):
             if not self.train_split:
                 self._refresh_batch_norm()
             module: VAE = copy.deepcopy(self.module_).eval()
@@ -214,12 +220,14 @@ class VAENet(NeuralNet):
         has arrived since the callbacks were called, it is taken for Ctrl-C, whoever raised it.
         """
         if method_name != "on_epoch_end":
-            super().notify(method_name, **cb_kwargs)
+            with self.generators.lent(self.device):
+                super().notify(method_name, **cb_kwargs)
             return
         self.history.record("dur", time.perf_counter() - self._epoch_start)
         arrived, stop = self._interrupts.count(), False
         try:
-            super().notify(method_name, **cb_kwargs)
+            with self.generators.lent(self.device):
+                super().notify(method_name, **cb_kwargs)
         except KeyboardInterrupt:
             if self._interrupts.unseen() or self._interrupts.count() > arrived:
                 raise
@@ -237,7 +245,8 @@ class VAENet(NeuralNet):
     def _refresh_batch_norm(self, ranks: Ranks | None = None) -> None:
         """Take BatchNorm's running statistics anew, where there are any."""
         self._set_training(False)
-        refresh_batch_norm(self.module_, lambda: self.get_iterator(self._train_rows), ranks)
+        batches = partial(self.get_iterator, self._train_rows)
+        refresh_batch_norm(self.module_, batches, partial(self._noise, 1), ranks)
 
     # -- one epoch -----------------------------------------------------------------------------
 
@@ -302,14 +311,15 @@ class VAENet(NeuralNet):
     def _loss(self, batch: Batch, weight: float, *, training: bool) -> tuple[Tensor, ELBOTerms]:
         module, y, n = self.module_, batch.y, batch.n
         x = module.scaling(batch.x)
-        view = view_of(x, self.augment) if training else x
+        view = view_of(x, self.augment, self.generators) if training else x
         target = view[:n] if rebuilds_view(self.augment) else x[:n]
         if self.contrastive_weight > 0:
-            view = torch.cat([view, view_of(x[:n], self.augment)])
-        with self._autocast():
+            view = torch.cat([view, view_of(x[:n], self.augment, self.generators)])
+        with autocast(self.device, self.autocast):
             of_batch = None if y is None else y[:n]
             run = self._training_pass if training and n == self._whole_batch else module
-            terms: ELBOTerms = run(view, target, of_batch, *self._draws(batch))
+            k = self.importance_samples
+            terms: ELBOTerms = run(view, target, of_batch, k, self._noise(k, batch))
         loss: Tensor = self.criterion_(terms, weight)
         means = [terms.mean_log_likelihood, terms.mean_kl]
         if self.label_weight > 0:
@@ -326,22 +336,18 @@ class VAENet(NeuralNet):
             self._totals.add_(torch.stack([loss, *means]), alpha=n)
         return loss, terms
 
-    def _draws(self, batch: Batch) -> tuple[Any, ...]:
-        """Return the number of posterior draws, and of several processes the draws themselves."""
-        k = self.importance_samples
-        noise = self.ranks.noise(k, batch.n_of_all, self.module_.z_dim, self.device)
-        return (k,) if noise is None else (k, noise)
+    def _noise(self, k: int, batch: Batch) -> Tensor:
+        """Return standard normal values for k posterior draws, (k, n, z_dim)."""
+        size, common = (k, batch.n_of_all, self.module_.z_dim), self.generators.common
+        generator = common.on(self.device)
+        of_all = torch.randn(size, generator=generator, dtype=torch.float32, device=self.device)
+        return of_all[:, slice(*self.ranks.share(batch.n_of_all))]
 
     def _guesses(self, x: Tensor) -> Tensor:
         """Return the class head's view of clean images."""
-        with torch.no_grad(), self._autocast():
+        with torch.no_grad(), autocast(self.device, self.autocast):
             logits: Tensor = self.module_.class_logits(x)
         return logits
-
-    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
-        if self.autocast is None:
-            return contextlib.nullcontext()
-        return torch.autocast(self.device.type, dtype=self.autocast)
 
     def _kl_weight(self) -> float:
         # By the history's length: training that goes on does not warm up again.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -25,6 +26,13 @@ def resolve_precision(
         safe = bounded and has_fast_bfloat16(device) and model.narrowest_map() > 1
         precision = "bfloat16" if safe else "float32"
     return torch.bfloat16 if precision == "bfloat16" else None
+
+
+def autocast(
+    device: torch.device, dtype: torch.dtype | None
+) -> contextlib.AbstractContextManager[Any]:
+    """Return the context of such a forward pass."""
+    return contextlib.nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:

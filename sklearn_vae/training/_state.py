@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..utils._generators import generator_states, set_generator_states
 from ._callbacks import restore_state, state_of
 from ._checkpoint import plain, plain_items
 
@@ -21,8 +20,8 @@ def state_of_net(net: Any) -> dict[str, Any]:
         "optimizer": plain(net.optimizer_.state_dict()),
         "history": [plain_items(row) for row in net.history],
         "callbacks": {name: state_of(callback) for name, callback in net.callbacks_},
-        "generators": net.ranks.gather(generator_states(net.device)),
-        "common": net.ranks.states(),
+        "generators": net.ranks.gather(net.generators.state(net.device)),
+        "common": net.generators.common.state(net.device),
     }
 
 
@@ -34,6 +33,6 @@ def restore_net(net: Any, state: dict[str, Any]) -> None:
     for name, callback in net.callbacks_:
         if name in state["callbacks"]:
             restore_state(callback, state["callbacks"][name])
-    net.ranks.set_states(state["common"])
-    own = state["generators"][net.ranks.rank]
-    set_generator_states(own, net.device)  # last: nothing draws after it
+    own = state["generators"][net.ranks.rank]  # last: nothing draws after it
+    net.generators.common.set_state(state["common"], net.device)
+    net.generators.set_state(own, net.device)

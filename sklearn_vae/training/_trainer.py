@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
@@ -26,9 +28,11 @@ from ..input._spec import InputSpec
 from ..model import VAE
 from ..model._codec import Codec
 from ..nn._device import resolve_device
-from ..utils._generators import seeded
+from ..nn._mps import is_limited
+from ..utils._generators import Borrowed, Generators, seeded, usual_device
 from ..utils._memory import explains_memory, megabytes
 from ..utils._ranks import Ranks
+from ..utils._recipes import is_own
 from ._amount import resolve_batch_size
 from ._callbacks import (
     check_callbacks,
@@ -153,7 +157,7 @@ class Trainer:
         first : sequence of skorch callbacks
             Called before all others.
         finish : callable
-            Gets the trained model while torch is still seeded: reading rows may draw.
+            Gets the trained model.
         ranks : Ranks, default=None
             The processes that train the model together; None for one alone.
         """
@@ -164,9 +168,21 @@ class Trainer:
         seed = ranks.of_first(seed)
         train, valid = self._split(data, y, seed)
         done = 0 if resume is None else len(resume.history)
-        seed_of_call = int(np.random.SeedSequence([seed, done]).generate_state(1)[0])
+        seeds = np.random.SeedSequence([seed, done]).generate_state(2)
+        seed_of_call, seed_of_draws = map(int, seeds)
         # Gradients are taken, whatever the caller has switched off.
-        with seeded(seed_of_call, device), torch.inference_mode(False), torch.enable_grad():
+        with (
+            usual_device(),
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            contextlib.ExitStack() as alone,
+        ):
+            dtype = alone.enter_context(seeded(seed_of_call, device))
+            shared = _shared(self, recipe, device, dtype)
+            calls = first or self.callbacks or callable(self.augment)
+            less: Borrowed = "in calls" if calls else "never"
+            rank = ranks.rank if ranks.size > 1 else None
+            generators = Generators(seed_of_draws, "always" if shared else less, rank)
             if resume is None:
                 model = recipe.build(spec, data.sample().numpy())
             else:
@@ -175,13 +191,14 @@ class Trainer:
                     model.add_class_head(resume.new_labels)
             augment = self._check(model, spec)
             n = resolve_batch_size(self.batch_size, len(data), spec.shape)
-            net = self._make_net(model.to(device), spec, device, n, augment, valid, first, ranks)
+            net = self._make_net(
+                model.to(device), spec, device, n, augment, valid, first, ranks, generators
+            )
+            net.initialize()
             if resume is not None:
                 self._resume(net, resume)
             checkpoint = None
             if ranks.size > 1 or self.checkpoint is not None:
-                if not net.initialized_:
-                    net.initialize()
                 form = self._form(recipe, spec, data, net, epochs, seed_of_call)
                 form["split"] = digest([getattr(part, "indices", None) for part in (train, valid)])
                 form["epochs before"] = str(done)
@@ -191,7 +208,10 @@ class Trainer:
                 if self.checkpoint is not None:
                     checkpoint = FitCheckpoint(self.checkpoint, form, ranks)
             ranks.share_weights(model)
-            ranks.part_draws(seed_of_call, device)
+            if shared:
+                torch.manual_seed(generators.seed)
+            else:
+                alone.close()  # other threads may train meanwhile
             net.train(train, epochs, checkpoint)
             net.train_split = None  # it holds the validation images
             ranks.share_weights(model)  # a callback may have loaded others
@@ -265,6 +285,7 @@ class Trainer:
         valid: Subset | None,
         first: Sequence[Callback],
         ranks: Ranks,
+        generators: Generators,
     ) -> VAENet:
         settings: dict[str, Any] = {}
         optimizer = self.optimizer
@@ -283,6 +304,7 @@ class Trainer:
             importance_samples=self.importance_samples,
             label_weight=self.label_weight * spec.n_features,
             contrastive_weight=self.contrastive_weight * spec.n_features,
+            generators=generators,
             autocast=resolve_precision(self.precision, device, model, bounded=spec.is_intensity),
             optimizer=optimizer,
             **settings,
@@ -320,7 +342,6 @@ class Trainer:
 
     def _resume(self, net: VAENet, resume: Resumption) -> None:
         """Continue with the history and, where it was kept, the state of the optimiser."""
-        net.initialize()
         net.history.extend([*map(dict, resume.history)])
         kind, state = ("", {}) if resume.new_labels else resume.optimizer
         # Another optimiser starts afresh, and so does one with other settings or a new head.
@@ -355,6 +376,28 @@ class Trainer:
         except (TypeError, ValueError):  # few of a class, or None among strings
             train, valid = split()
         return Subset(data, train), Subset(data, valid)
+
+
+def _shared(trainer: Trainer, recipe: Any, device: torch.device, dtype: torch.dtype) -> list[str]:
+    """Return, by name, what may use that which all threads share: torch's generator above all.
+
+    The user's parts of a model, that is, and optimisers; torch's default dtype and compiler;
+    and Apple's GPUs, on which two threads crash the process
+    (https://github.com/pytorch/pytorch/issues/197805).
+    """
+    parts = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
+    parts["optimizer"] = trainer.optimizer
+    others = {
+        "compile": bool(trainer.compile),
+        "device": is_limited(device),
+        "torch's default dtype": dtype != torch.float32,
+    }
+    shared = [name for name, part in parts.items() if not is_own(part)]
+    shared += [name for name, uses in others.items() if uses]
+    here = threading.current_thread()
+    if shared and trainer.verbose and here is not threading.main_thread():
+        tell(f"VAE: other threads wait for this training, for {', '.join(shared)}")
+    return shared
 
 
 def _are_labels(y: Any) -> bool:

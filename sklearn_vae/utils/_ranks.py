@@ -35,7 +35,6 @@ class Ranks:
 
     def __init__(self, group: Any = None) -> None:
         self._group = group
-        self._generators: dict[str, torch.Generator] = {}
         self._shared: SharedSum | Literal[False] | None = None  # False where there is none
         self.rank = 0 if group is None else dist.get_rank(group)
         self.size = 1 if group is None else dist.get_world_size(group)
@@ -116,40 +115,6 @@ class Ranks:
                 with _all_there():
                     dist.broadcast(sent, 0, group=self._group)
                 tensor.copy_(sent)
-
-    # -- draws -----------------------------------------------------------------------------------
-
-    def part_draws(self, seed: int, device: torch.device) -> None:
-        """Keep torch's generators as those that all have in common, and seed its own anew."""
-        if self.size == 1:
-            return
-        self._generators = {"cpu": torch.Generator("cpu").set_state(torch.get_rng_state())}
-        if device.type == "cuda":
-            common = torch.Generator(device).set_state(torch.cuda.get_rng_state(device))
-            self._generators["cuda"] = common
-        torch.manual_seed(seed + 1 + self.rank)
-
-    def generator(self, device: torch.device) -> torch.Generator | None:
-        """Return the generator whose draws are the same in all processes; None where alone."""
-        return self._generators[device.type] if self.size > 1 else None
-
-    def states(self) -> dict[str, Tensor]:
-        """Return the states of the generators that all have in common."""
-        return {kind: common.get_state() for kind, common in self._generators.items()}
-
-    def set_states(self, states: dict[str, Tensor]) -> None:
-        """Set them to such states."""
-        for kind, state in states.items():
-            self._generators[kind].set_state(state)
-
-    def noise(self, k: int, n: int, d: int, device: torch.device) -> Tensor | None:
-        """Return this process's part of k normal draws for n rows, (k, ., d); None where alone."""
-        if self.size == 1:
-            return None
-        start, stop = self.share(n)
-        common = self.generator(device)
-        of_all = torch.randn((k, n, d), generator=common, device=device, dtype=torch.float32)
-        return of_all[:, start:stop]
 
 
 @contextlib.contextmanager

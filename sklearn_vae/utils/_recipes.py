@@ -61,6 +61,14 @@ class Recipe:
         return self
 
 
+def is_own(setting: Any) -> bool:
+    """Return whether nothing of a setting is code of the user's: no class, module or function."""
+    if not isinstance(setting, Recipe):
+        return not callable(setting)
+    own = type(setting).__module__.partition(".")[0] == __name__.partition(".")[0]
+    return own and all(map(is_own, setting.get_params(deep=False).values()))
+
+
 class NestedParamsMixin:
     """``set_params`` that reaches into recipes, for an estimator that takes them as parameters."""
 

@@ -1,5 +1,6 @@
 """Devices, precision, seeds and inference: nothing leaks out of the block."""
 
+import contextlib
 import os
 import pickle
 import signal
@@ -11,6 +12,9 @@ import pytest
 import torch
 from helpers import same_weights, synthetic_images, tiny, weights
 from joblib import Parallel, delayed
+from skorch.callbacks import Callback
+from torch import nn
+from torch.utils.data import Dataset
 
 from sklearn_vae import VAETransformer
 from sklearn_vae._parameters import FEATURES
@@ -18,6 +22,7 @@ from sklearn_vae.model import Vamp
 from sklearn_vae.nn import MLP, Conv, Patches
 from sklearn_vae.nn._device import exact_inference, resolve_device
 from sklearn_vae.training import _precision
+from sklearn_vae.training._net import VAENet
 from sklearn_vae.training._precision import has_fast_bfloat16, resolve_precision
 from sklearn_vae.utils._generators import generators_restored, seeded
 
@@ -186,6 +191,148 @@ def test_threads_fit_as_alone_and_leave_the_generator(images):
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def in_two_threads(fit):
+    """Return what two threads return that call ``fit`` with 0 and 1 at the same time."""
+    return Parallel(n_jobs=2, backend="threading")(delayed(fit)(k) for k in range(2))
+
+
+def meeting(monkeypatch, seconds):
+    """Let each thread's first step wait for the other's; return how many have met so."""
+    both, waited, met = threading.Barrier(2), threading.local(), []
+    step = VAENet.train_step
+
+    def waiting(self, batch, **kwargs):
+        if not hasattr(waited, "done"):
+            waited.done = True
+            with contextlib.suppress(threading.BrokenBarrierError):
+                both.wait(seconds)
+                met.append(self)
+        return step(self, batch, **kwargs)
+
+    monkeypatch.setattr(VAENet, "train_step", waiting)
+    return met
+
+
+def noisy(x):
+    return x + 0.1 * torch.randn_like(x)
+
+
+class Draws(Callback):
+    """What it draws in each epoch goes into the weights."""
+
+    def on_epoch_end(self, net, **kwargs):
+        with torch.no_grad():
+            net.module_.posterior_head.bias.add_(0.01 * torch.randn(1))
+
+
+class Drawn(Dataset):
+    """Images with noise that is drawn anew."""
+
+    def __init__(self, images):
+        self.images = images
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, i):
+        return (torch.tensor(self.images[i]).float() + 0.1 * torch.rand(8, 8)).clamp(0, 1)
+
+
+CONV = {"network": Conv(channels=(4, 8), batch_norm=True), "augment": "auto"}
+SIDE_BY_SIDE = {
+    "mlp": {},
+    "conv": CONV,
+    "labels": {"label_weight": 1.0, "validation_fraction": 0.2},
+    "vamp": {"prior": Vamp(n_components=5), "importance_samples": 2},
+    "rows": {"augment": "auto"},
+    "callbacks": {"callbacks": [Draws()]},
+    "transform": {"augment": noisy},
+    "Dataset": CONV,
+}
+LENT = "callbacks", "transform", "Dataset"
+"""Where threads have torch's generator in turns, while the user's code is called."""
+
+
+@pytest.mark.parametrize("kind", SIDE_BY_SIDE)
+def test_two_fits_run_side_by_side_and_torchs_generator_stays_the_callers(
+    images, labels, rows, monkeypatch, kind
+):
+    X = {"rows": rows, "Dataset": Drawn(images)}.get(kind, images)
+    settings = SIDE_BY_SIDE[kind]
+    alone = [tiny(random_state=seed, **settings).fit(X, labels) for seed in range(2)]
+    met, states = meeting(monkeypatch, 60), []
+
+    def fit(seed):
+        return tiny(random_state=seed, **settings).fit(X, labels)
+
+    single_step = VAENet.train_step_single
+
+    def seen(self, *args, **kwargs):
+        states.append(torch.get_rng_state())
+        return single_step(self, *args, **kwargs)
+
+    monkeypatch.setattr(VAENet, "train_step_single", seen)
+    before = torch.get_rng_state()
+    together = in_two_threads(fit)
+    assert len(met) == 2
+    assert torch.equal(torch.get_rng_state(), before)
+    if kind not in LENT:
+        assert all(torch.equal(state, before) for state in states)
+    for one, other in zip(alone, together, strict=True):
+        assert same_weights(one, other)
+
+
+class Noisy(nn.Module):
+    def forward(self, x):
+        return noisy(x)
+
+
+def users_network():
+    encoder = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), Noisy())
+    return encoder, nn.Sequential(nn.Linear(3, 64), nn.Unflatten(1, (1, 8, 8)))
+
+
+class Noised(torch.optim.SGD):
+    """Steps with noise, as of Langevin dynamics."""
+
+    def step(self, closure=None):
+        super().step(closure)
+        with torch.no_grad():
+            for group in self.param_groups:
+                for p in group["params"]:
+                    p.add_(1e-4 * torch.randn_like(p))
+
+
+SHARED = {
+    "network": lambda: {"network": users_network()},
+    "optimizer": lambda: {"optimizer": Noised, "lr": 1e-4},
+    "torch's default dtype": dict,
+}
+
+
+@pytest.mark.parametrize("what", SHARED)
+def test_what_draws_from_torchs_generator_waits_and_says_so(
+    images, default_dtype, monkeypatch, capfd, what
+):
+    X, settings = torch.tensor(images).float(), SHARED[what]()
+    if what == "torch's default dtype":
+        default_dtype(torch.float64)
+
+    def fit(seed):
+        return tiny(random_state=seed, verbose=2, **settings).fit(X)
+
+    alone = [fit(seed) for seed in range(2)]
+    assert "wait" not in capfd.readouterr().out  # in the main thread nobody need know
+    met, before = meeting(monkeypatch, 0.2), torch.get_rng_state()
+    together = in_two_threads(fit)
+    assert not met
+    assert torch.equal(torch.get_rng_state(), before)
+    told = capfd.readouterr().out
+    assert told.count(f"other threads wait for this training, for {what}\n") == 2
+    for one, other in zip(alone, together, strict=True):
+        assert same_weights(one, other)
+
+
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_does_not_wait_for_the_parents_threads():
@@ -298,19 +445,6 @@ def test_an_error_in_a_fit_leaves_the_default_dtype(images, default_dtype):
     with pytest.raises(FloatingPointError):
         tiny(lr=1e30, optimizer="sgd").fit(images)
     assert torch.get_default_dtype() == torch.float64
-
-
-class Drawn(torch.utils.data.Dataset):
-    """Images with noise from torch's generator, as random transforms have it."""
-
-    def __init__(self, images):
-        self.images = torch.tensor(images, dtype=torch.float32)
-
-    def __len__(self):
-        return len(self.images)
-
-    def __getitem__(self, i):
-        return (self.images[i] + 0.1 * torch.rand(self.images[i].shape)).clip(0, 1)
 
 
 def test_a_dataset_that_draws_is_read_with_the_seed_of_the_fit(images):

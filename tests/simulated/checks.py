@@ -24,6 +24,7 @@ from sklearn_vae import VAEAugmenter, VAEDetector
 from sklearn_vae.nn import Conv, Patches, ResNet
 from sklearn_vae.nn._scaling import Scaling
 from sklearn_vae.synthesis import DeformationViews, PosteriorViews
+from sklearn_vae.utils._generators import Generators
 
 CPU = torch.device("cpu")
 SETTINGS = {
@@ -62,6 +63,9 @@ def simulation(monkeypatch, request):
 
     for module in (sklearn_vae.model._codec, sklearn_vae.training._trainer):
         monkeypatch.setattr(module, "resolve_device", resolve)
+    # It computes on the CPU, with its generator.
+    on = Generators.on
+    monkeypatch.setattr(Generators, "on", lambda self, device: on(self, CPU))
     # torch's Python tensors cannot be views in inference mode.
     no_grad = {True: torch.no_grad, False: contextlib.nullcontext}
     monkeypatch.setattr(torch, "inference_mode", lambda mode=True: no_grad[mode]())
@@ -113,7 +117,7 @@ def everything(estimator, X, y):
 
 
 def assert_same(results, expected):
-    """The simulated device computes on the CPU, with its generator."""
+    """Compare what several calls came to, but for rounding."""
     for name, result in results.items():
         np.testing.assert_allclose(result, expected[name], rtol=2e-3, atol=2e-4, err_msg=name)
 
