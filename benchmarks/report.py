@@ -542,6 +542,22 @@ def scaling_growth(rows: Records) -> Records:
     return pivot(rows, ("of",), "n", "seconds", lambda values: f"{values[0]:.2g}")
 
 
+def scaling_rate(rows: Records) -> Records:
+    """Images a second from each place, and the share of the mean of both runs in memory."""
+    key = "images a second"
+    of_array = statistics.fmean(row[key] for row in rows if row["where"] == "array")
+    return [
+        {
+            "where": row["where"],
+            key: f"{row[key]:,.0f}",
+            "of the array's": f"{row[key] / of_array:.2f}",
+            "fit, s": f"{row['fit seconds']:.0f}",
+            "CPU of this process, s": f"{row['fit CPU seconds, this process']:.0f}",
+        }
+        for row in rows
+    ]
+
+
 def sizes_time(rows: Records) -> Records:
     """Minutes and memory of a fit to large pictures, by the defaults and by those before."""
     was = "before: minutes"
@@ -833,6 +849,12 @@ TIMED: dict[str, Callable[[Records], Records]] = {
     ),
     "scaling_growth": scaling_growth,
     "scaling_parallel": scaling_parallel,
+    "scaling_rate": scaling_rate,
+    "scaling_peak": lambda rows: pivot(
+        [{**row, "images": f"{row['images']:,} images"} for row in rows],
+        *(("where",), "images", "peak, MiB", lambda values: f"{values[0]:.0f} MiB"),
+    ),
+    "scaling_sorted": lambda rows: pivot(rows, ("chunks",), "set", "accuracy", one_digit),
     "sizes_time": sizes_time,
     "search": lambda rows: pivot(
         rows, ("data",), "what", "value", lambda values: f"{values[0]:.3g}"

@@ -1,6 +1,6 @@
 """How cost grows: time with images and epochs, memory of fit and transform.
 
-    python benchmarks/scaling.py --part time memory growth parallel
+    python benchmarks/scaling.py --part time memory growth parallel rate peak sorted
 
 ``time``: seconds per epoch of a small net on 1,000 to 1,000,000 tiny images, the share of an epoch
 that is not spent on its batches. ``memory``: peak memory beyond the data and the
@@ -8,6 +8,9 @@ result, each case in a fresh process; the last encodes a sparse memory-mapped fi
 ``growth``: CPU seconds of what looks for neighbours, on 15,000 to 120,000 images of MNIST (half of
 them moved by a pixel) in two classes, and of the gate's classifier on 10 to 1,000 classes.
 ``parallel``: two processes of one thread against one process of one thread and of two, in turns.
+``rate``: images a second in training on 20,000 images of 64 x 64 x 3, in memory, in h5py and zarr,
+and as JPEGs. ``peak``: the same by memory, for several numbers of images. ``sorted``: what
+``partial_fit`` on chunks that are sorted by class costs, with and without ``shuffle_chunks``.
 """
 
 from __future__ import annotations
@@ -25,18 +28,24 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import torch
+import zarr
 from _common import RESULTS, Record, run, seconds, watch
 from _shared import load
 from joblib.externals.loky import get_reusable_executor
+from PIL import Image
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 
 from sklearn_vae import VAEAugmenter, VAEClassifier, VAETransformer
+from sklearn_vae.datasets import ImageReader, fetch_images, shuffle_chunks
 from sklearn_vae.nn import MLP, Conv
 from sklearn_vae.synthesis import QualityGate
 
@@ -297,11 +306,144 @@ def show_parallel(records: list[Record]) -> list[Record]:
     ]
 
 
+# -- data that memory does not hold ----------------------------------------------------------------
+
+STORED = ("array", "memory map", "h5py", "zarr", "files", "files, 2 workers")
+"""Where the images are."""
+
+
+def pictures(n: int, seed: int = 0) -> np.ndarray:
+    """Return smooth images with grain, uint8 (n, 64, 64, 3)."""
+    rng = np.random.default_rng(seed)
+    images = np.empty((n, 64, 64, 3), np.uint8)
+    for i in range(n):
+        coarse = Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8))
+        image = np.asarray(coarse.resize((64, 64), Image.Resampling.BILINEAR))
+        grain = rng.integers(-6, 7, image.shape, dtype=np.int16)
+        images[i] = (image + grain).clip(0, 255)
+    return images
+
+
+def write_images(folder: Path, n: int) -> None:
+    """Write the images in all forms."""
+    X = pictures(n)
+    np.save(folder / "X.npy", X)
+    with h5py.File(folder / "X.h5", "w") as file:
+        file.create_dataset("X", data=X, chunks=(64, *X.shape[1:]))
+    stored = zarr.open(
+        folder / "X.zarr", mode="w", shape=X.shape, chunks=(64, 64, 64, 3), dtype="u1"
+    )
+    stored[:] = X
+    for i, image in enumerate(X):
+        Image.fromarray(image).save(folder / f"{i}.jpg", quality=90)
+
+
+def stored_images(folder: Path, where: str, n: int) -> Any:
+    """Return the first n images from where they are; of JPEGs some twice where there are fewer."""
+    if where.startswith("files"):
+        n_files = len(list(folder.glob("*.jpg")))
+        paths = [folder / f"{i % n_files}.jpg" for i in range(n)]
+        return ImageReader(64, lazy=True).transform(paths)
+    if where == "h5py":
+        return h5py.File(folder / "X.h5")["X"]
+    if where == "zarr":
+        return zarr.open(folder / "X.zarr", mode="r")
+    return np.load(folder / "X.npy", mmap_mode=None if where == "array" else "r")[:n]
+
+
+def part_rate(args: argparse.Namespace) -> Iterator[Record]:
+    """Time an epoch of the default MLP on images from each place, the array's before and after."""
+    n = args.images
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_images(folder, n)
+        small_vae(1).fit(pictures(1000))
+        for where in (*STORED, "array"):
+            workers = 2 if "workers" in where else 0
+            clock = EpochClock()
+            settings = {"augment": None, "precision": "float32", "device": "cpu", "random_state": 0}
+            vae = VAETransformer(
+                16, network="mlp", max_epochs=1, loader_workers=workers,
+                callbacks=[clock], **settings,
+            )  # fmt: skip
+            X = stored_images(folder, where, n)
+            total, cpu = watch(), watch(time.process_time)
+            vae.fit(X)
+            yield {
+                "where": where,
+                "images": n,
+                "images a second": n / statistics.median(clock.times),
+                "fit seconds": total(),
+                "fit CPU seconds, this process": cpu(),
+            }
+
+
+def peak_case(where: str, folder: str, n: int) -> dict[str, float]:
+    """Return by how much fit and transform raise memory, in MiB. Runs in its own process."""
+    X = pictures(300)
+    vae = small_vae(1)
+    vae.set_params(loader_workers=2 if "workers" in where else 0)
+    vae.fit(X).transform(X)
+    memory = MemoryWatch()
+    images = stored_images(Path(folder), where, n)
+    vae.fit(images).transform(images)
+    return {"peak, MiB": memory.stop() / 2**20, "data, MiB": n * 64 * 64 * 3 / 2**20}
+
+
+def part_peak(args: argparse.Namespace) -> Iterator[Record]:
+    """Run each place and number of images in a fresh process."""
+    for n in (args.images // 2, args.images, 2 * args.images):
+        with tempfile.TemporaryDirectory() as folder:
+            write_images(Path(folder), n)
+            for where in ("array", "h5py", "zarr", "files"):
+                with get_context("spawn").Pool(1) as fresh:
+                    found = fresh.apply(peak_case, (where, folder, n))
+                yield {"where": where, "images": n, **found}
+
+
+def part_sorted(args: argparse.Namespace) -> Iterator[Record]:
+    """Train by chunks, shuffled or sorted by class; score a linear classifier on the codes."""
+    for name in ("fashion_mnist", "mnist"):  # of each 10,000 images
+        X_train, y_train = fetch_images(name, return_X_y=True)
+        X_test, y_test = fetch_images(name, subset="test", return_X_y=True)
+        for seed in range(args.rounds):
+            rng = np.random.default_rng(seed)
+            rows = rng.permutation(len(X_train))[:10_000]
+            X, y = X_train[rows], y_train[rows]
+            by_class = np.argsort(y, kind="stable")
+            held = {"sorted": 0, "sorted, 1,000 held": 1000, "sorted, 2,000 held": 2000}
+            for kind, buffer in {"shuffled": 0, **held}.items():
+                ordered = X if kind == "shuffled" else X[by_class]
+                vae = VAETransformer(
+                    32, network="mlp", batch_size=128, device="cpu", random_state=seed
+                )
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", message="Chunks look sorted")
+                    for epoch in range(5):
+                        chunks: Any = np.array_split(ordered, 10)
+                        if buffer:
+                            chunks = shuffle_chunks(chunks, buffer, random_state=epoch)
+                        for chunk in chunks:
+                            vae.partial_fit(chunk)
+                head = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+                head.fit(vae.transform(X[:2000]), y[:2000])
+                yield {
+                    "set": name,
+                    "chunks": kind,
+                    "seed": seed,
+                    "accuracy": 100 * head.score(vae.transform(X_test), y_test),
+                    "ELBO": vae.score(X_test),
+                }
+
+
 if __name__ == "__main__":
     parts = {
         "time": (part_time, list),
         "memory": (part_memory, list),
         "growth": (part_growth, list),
         "parallel": (part_parallel, show_parallel),
+        "rate": (part_rate, list),
+        "peak": (part_peak, list),
+        "sorted": (part_sorted, list),
     }
-    run(__doc__, "scaling", parts, rounds=3, epochs=4)
+    run(__doc__, "scaling", parts, rounds=3, epochs=4, images=20_000)

@@ -31,6 +31,7 @@ from .training._collapse import n_active, warn_of_collapse
 from .training._elsewhere import adopt, by_workers, recalled
 from .training._net import VAENet
 from .training._parallel import joined, n_workers
+from .training._passes import passes_of
 from .training._progress import AroundEpochs
 from .training._trainer import Resumption, Trainer
 from .utils._at_once import fitted_at_once
@@ -52,7 +53,7 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
     """One dict per epoch: epoch, train_loss, train_log_likelihood, train_kl, the same for
     valid_ with a validation split, lr, dur (seconds). Loss and terms in nats per sample."""
     n_iter_: int
-    """Number of epochs trained."""
+    """Number of epochs trained; of partial_fit the passes over all chunks that have begun."""
     n_samples_seen_: int
     """Samples shown in training, over all epochs and calls."""
     row_keys_: np.ndarray
@@ -120,7 +121,10 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
 
         The learning rate is constant at ``lr`` (an ``LRScheduler`` among the callbacks goes on from
         chunk to chunk), nothing is held out for validation, and vectors are standardised by the
-        first chunk.
+        first chunk. A chunk that comes again, in whatever order its rows are, begins the next pass:
+        passes are what ``n_iter_`` and ``kl_warmup`` count, ``history_`` has a row for each chunk.
+        Chunks that look sorted, by their labels or their loss, bring one warning:
+        :func:`~sklearn_vae.datasets.shuffle_chunks` mixes them.
 
         Parameters
         ----------
@@ -128,7 +132,7 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
             A chunk in the form that :meth:`fit` takes.
         y : array-like of shape (n,), default=None
             With ``label_weight`` above 0 the classes, -1 where unknown; the first chunk must have
-            every class. Else ignored.
+            every class. Else only looked at for the warning.
 
         Returns
         -------
@@ -223,6 +227,7 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
         verbose = self.verbose if ranks.rank == 0 else 0
         self._set_classes(data, labels, known, partial=partial, verbose=verbose)
         recipe = replace(recipe, n_labels=len(getattr(self, "classes_", ())))
+        passes = passes_of(self, data, y, again=again, partial=partial)
         resume = None
         if again:
             new_labels = recipe.n_labels if getattr(self, "classes_", None) is not known else 0
@@ -232,6 +237,8 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
         def finish(codec: Codec) -> None:
             self._learn_scale(codec, data)
             self.row_keys_ = remembered(data, before, partial=partial)
+            if partial:
+                self._passes = passes.trained(codec, data)
 
         codec, net, n_trained = trainer.train(
             recipe,
@@ -243,11 +250,13 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
             first=[] if tasks is None else [self._reporter(tasks, recipe, spec, data)],
             finish=finish,
             ranks=ranks,
+            passes=passes.n if partial else None,
         )
         rows = net.rows()
         done, seen_before = (len(self.history_), self.n_samples_seen_) if again else (0, 0)
         self.n_samples_seen_ = seen_before + (len(rows) - done) * n_trained
-        self.codec_, self.net_, self.history_, self.n_iter_ = codec, net, rows, len(rows)
+        self.n_iter_ = passes.n + (not partial) * (len(rows) - done)
+        self.codec_, self.net_, self.history_ = codec, net, rows
         self.__dict__.pop("_loaded_optimizer", None)
         self._resumable = partial or self.warm_start
         if tasks is not None:

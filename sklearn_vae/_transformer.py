@@ -74,7 +74,8 @@ class VAETransformer(FeatureNamesMixin, TransformerMixin, BaseVAE):
         Weight of the KL term, 0 or more. 1 is the ELBO; less keeps more detail in the mean.
 
     kl_warmup : float, default=0
-        Epochs, 0 or more, over which the KL term's weight rises from 0 to ``beta``.
+        Epochs, 0 or more, over which the KL term's weight rises from 0 to ``beta``; of
+        ``partial_fit`` passes, in each of which it is constant.
 
     free_bits : float, default=0.0
         Nats per latent dimension, 0 or more, that the KL term does not charge; against posterior
@@ -213,7 +214,7 @@ class VAETransformer(FeatureNamesMixin, TransformerMixin, BaseVAE):
         ``valid_`` likewise), in nats per sample, ``lr``, ``dur`` in seconds; with ``label_weight``
         also ``train_label_loss``, with ``contrastive_weight`` ``train_contrastive_loss``, in nats.
     n_iter_ : int
-        Epochs trained.
+        Epochs trained; of ``partial_fit`` passes over all chunks.
     classes_ : ndarray of shape (n_classes,)
         The classes of y, sorted; only with ``label_weight`` above 0.
     n_samples_seen_ : int

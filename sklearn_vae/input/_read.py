@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import Dataset
 
 from ..utils._memory import memory_explained
+from ._columns import ColumnDataset, is_image_table
 from ._ranges import IMAGES, Spelling, check_values, in_unit_range
 from ._rows import ArrayDataset, ItemDataset, Part, ReadLater, ResidentDataset, Rows
 from ._samples import spelling, to_array
@@ -125,7 +126,7 @@ def _rows(
     """Return samples, an array of those to check at once, and how messages write X down."""
     if isinstance(X, ArrayDataset):  # of an estimator that has looked at the names itself
         return X, X.X, X.spelling
-    if isinstance(X, Dataset) or is_stored(X):
+    if isinstance(X, Dataset) or is_stored(X) or is_image_table(X):
         later = read_later(X, getattr(names_of, "loader_workers", 0))
         if len(later) < at_least:
             raise ValueError(f"X has {len(later)} sample(s); at least {at_least} are needed.")
@@ -148,7 +149,9 @@ def read_later(X: Any, workers: int) -> Rows:
     """Return the samples of a container that is read a batch at a time."""
     if isinstance(X, Part):
         return X
-    return StoredDataset(X) if is_stored(X) else ItemDataset(X, workers)
+    if is_stored(X):
+        return StoredDataset(X)
+    return ItemDataset(ColumnDataset(X) if is_image_table(X) else X, workers)
 
 
 def _to_read(X: Any) -> str:

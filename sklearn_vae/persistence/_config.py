@@ -191,7 +191,7 @@ def _read_each(kinds: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, 
 
 
 PARTS = "network", "likelihood", "prior", "posterior"
-BESIDE = "feature_names_in_", "classes_", "n_unlabelled_", "n_samples_seen_", "history_"
+BESIDE = "feature_names_in_", "classes_", "n_unlabelled_", "n_samples_seen_", "history_", "n_iter_"
 """The attributes of a fitted estimator beside its model."""
 
 
@@ -217,6 +217,7 @@ class Config:
     n_unlabelled_: int | None
     n_samples_seen_: int
     history_: list[dict[str, bool | float]]
+    n_iter_: int | None = None
 
     def __post_init__(self) -> None:
         with named("spec_"):
@@ -230,8 +231,11 @@ class Config:
             )
         if classes is not None and (len(classes) < 2 or [*np.unique(classes)] != [*classes]):
             raise ValueError(f"classes_={classes!r:.100} are not two or more, sorted.")
-        if self.n_samples_seen_ < 1 or (self.n_unlabelled_ or 0) < 0 or not self.history_:
-            raise ValueError("n_samples_seen_ >= 1, n_unlabelled_ >= 0 and a history_ are needed.")
+        counts = self.n_samples_seen_, self.n_iter_ or 1
+        if min(counts) < 1 or (self.n_unlabelled_ or 0) < 0 or not self.history_:
+            raise ValueError(
+                "n_samples_seen_ >= 1, n_iter_ >= 1, n_unlabelled_ >= 0 and a history_ are needed."
+            )
 
     def recipe(self, z_dim: int) -> VAERecipe:
         """Return what the model is made of."""
@@ -241,9 +245,10 @@ class Config:
 
     def state(self) -> dict[str, Any]:
         """Return the attributes beside the model, and those that follow from them."""
-        follow = {"n_features_in_": self.spec_.n_features, "n_iter_": len(self.history_)}
+        follow = {"n_features_in_": self.spec_.n_features, "_resumable": False}
         kept = {name: getattr(self, name) for name in BESIDE}
-        return {**{k: v for k, v in kept.items() if v is not None}, **follow, "_resumable": False}
+        kept["n_iter_"] = self.n_iter_ or len(self.history_)
+        return {**{k: v for k, v in kept.items() if v is not None}, **follow}
 
 
 def from_text(text: str) -> Config:

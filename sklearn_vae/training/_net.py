@@ -96,12 +96,11 @@ class VAENet(NeuralNet):
         generators: Generators,
         **kwargs: Any,
     ) -> None:
-        self.augment = augment
         self.lr_schedule = lr_schedule
         self.kl_warmup = kl_warmup
         self.importance_samples = importance_samples
         self.label_weight, self.contrastive_weight = label_weight, contrastive_weight
-        self.autocast = autocast
+        self.augment, self.autocast = augment, autocast
         self.ranks = ranks
         self.generators = generators
         super().__init__(
@@ -120,6 +119,9 @@ class VAENet(NeuralNet):
             compile__dynamic=False,  # torch 2.14 cannot trace convolutions of changing sizes
             **kwargs,
         )
+
+    passes: int | None = None
+    """The number of the pass over all chunks, from 1 on, where the dataset is a chunk."""
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
@@ -352,7 +354,7 @@ class VAENet(NeuralNet):
     def _kl_weight(self) -> float:
         # By the history's length: training that goes on does not warm up again.
         of_epoch = (self.step - 1) % self.steps_per_epoch / self.steps_per_epoch
-        return kl_weight(len(self.history) - 1 + of_epoch, self.kl_warmup)
+        return kl_weight(self.passes or len(self.history) - 1 + of_epoch, self.kl_warmup)
 
     # -- the learning rate ---------------------------------------------------------------------
 

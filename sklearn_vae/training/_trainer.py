@@ -137,6 +137,7 @@ class Trainer:
         first: Sequence[Callback] = (),
         finish: Callable[[Codec], None] = lambda codec: None,
         ranks: Ranks | None = None,
+        passes: int | None = None,
     ) -> tuple[Codec, VAENet, int]:
         """Train a model and return it, its net and the number of rows that it was trained on.
 
@@ -160,6 +161,8 @@ class Trainer:
             Gets the trained model.
         ranks : Ranks, default=None
             The processes that train the model together; None for one alone.
+        passes : int, default=None
+            Which pass over all chunks X is of, from 1 on; None where X is all there is.
         """
         ranks = Ranks() if ranks is None else ranks
         check_seeded(self.checkpoint, self.random_state)
@@ -212,6 +215,7 @@ class Trainer:
                 torch.manual_seed(generators.seed)
             else:
                 alone.close()  # other threads may train meanwhile
+            net.passes = passes
             net.train(train, epochs, checkpoint)
             net.train_split = None  # it holds the validation images
             ranks.share_weights(model)  # a callback may have loaded others
@@ -372,7 +376,7 @@ class Trainer:
             )
         split = partial(train_test_split, np.arange(n), test_size=n_valid, random_state=seed)
         try:
-            train, valid = split(stratify=y if _are_labels(y) else None)
+            train, valid = split(stratify=y if are_labels(y) else None)
         except (TypeError, ValueError):  # few of a class, or None among strings
             train, valid = split()
         return Subset(data, train), Subset(data, valid)
@@ -400,7 +404,7 @@ def _shared(trainer: Trainer, recipe: Any, device: torch.device, dtype: torch.dt
     return shared
 
 
-def _are_labels(y: Any) -> bool:
+def are_labels(y: Any) -> bool:
     """Return whether a split can be stratified by y, but for the sizes of its classes."""
     if y is None or y.ndim != 1 or (y.dtype.kind == "f" and not np.isfinite(y).all()):
         return False

@@ -1,0 +1,81 @@
+"""Chunks of rows, mixed on their way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+
+def shuffle_chunks(
+    chunks: Iterable[Any],
+    buffer_size: int,
+    *,
+    random_state: int | np.random.RandomState | None = None,
+) -> Iterator[Any]:
+    """Yield the rows of all chunks once each, mixed by a buffer that holds some back.
+
+    For ``partial_fit`` on chunks that come sorted, by class, time or source: a model that is shown
+    one kind of rows after the other forgets the first. A buffer of a fifth of the rows wins back
+    most of what shuffling all of them would; the larger, the better.
+
+    Parameters
+    ----------
+    chunks : iterable of array-like, or of tuples of these
+        Rows; of a tuple, such as (X, y), the rows of all parts are moved alike.
+    buffer_size : int
+        Rows that are held back, 1 or more.
+    random_state : int, RandomState instance or None, default=None
+        Give each pass a seed of its own.
+
+    Yields
+    ------
+    chunk : ndarray or tuple of ndarray
+        In the form of the chunks and about as large.
+
+    Raises
+    ------
+    ValueError
+        For a ``buffer_size`` that is no int of 1 or more.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_vae.datasets import shuffle_chunks
+    >>> chunks = [np.arange(0, 4), np.arange(4, 8), np.arange(8, 12)]
+    >>> mixed = list(shuffle_chunks(chunks, 6, random_state=0))
+    >>> [len(chunk) for chunk in mixed]
+    [2, 4, 3, 3]
+    >>> sorted(np.concatenate(mixed).tolist()) == list(range(12))
+    True
+    """
+    if not isinstance(buffer_size, Integral) or buffer_size < 1:
+        raise ValueError(f"buffer_size={buffer_size!r}: give a number of rows, an int >= 1.")
+    return _shuffled(chunks, int(buffer_size), check_random_state(random_state))
+
+
+def _shuffled(chunks: Iterable[Any], size: int, rng: np.random.RandomState) -> Iterator[Any]:
+    held: list[np.ndarray] = []
+    n, pair = 0, False
+    for chunk in chunks:
+        pair = isinstance(chunk, tuple)
+        parts = [np.asarray(part) for part in (chunk if pair else (chunk,))]
+        n = max(n, len(parts[0]))
+        both = zip(held, parts, strict=True)
+        held = [np.concatenate([old, new]) for old, new in both] if held else parts
+        order = rng.permutation(len(held[0]))
+        held = [part[order] for part in held]
+        if len(order) > size + 1:  # a model takes two rows or more
+            yield _chunk([part[size:] for part in held], pair)
+            held = [part[:size] for part in held]
+    if n:
+        left = [np.array_split(part, max(1, round(len(part) / n))) for part in held]
+        for parts in zip(*left, strict=True):
+            yield _chunk(list(parts), pair)
+
+
+def _chunk(parts: list[np.ndarray], pair: bool) -> Any:
+    return tuple(parts) if pair else parts[0]
