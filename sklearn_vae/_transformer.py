@@ -74,8 +74,7 @@ class VAETransformer(FeatureNamesMixin, TransformerMixin, BaseVAE):
         Weight of the KL term, 0 or more. 1 is the ELBO; less keeps more detail in the mean.
 
     kl_warmup : float, default=0
-        Epochs, 0 or more, over which the KL term's weight rises from 0 to ``beta``; of
-        ``partial_fit`` passes, in each of which it is constant.
+        Epochs, of ``partial_fit`` passes, over which the KL term's weight rises to ``beta``; 0 or more.
 
     free_bits : float, default=0.0
         Nats per latent dimension, 0 or more, that the KL term does not charge; against posterior
