@@ -74,7 +74,7 @@ class VAETransformer(FeatureNamesMixin, TransformerMixin, BaseVAE):
         Weight of the KL term, 0 or more. 1 is the ELBO; less keeps more detail in the mean.
 
     kl_warmup : float, default=0
-        Epochs, of ``partial_fit`` passes, over which the KL term's weight rises to ``beta``; 0 or more.
+        Epochs (of ``partial_fit`` passes), 0 or more, over which the KL term rises to ``beta``.
 
     free_bits : float, default=0.0
         Nats per latent dimension, 0 or more, that the KL term does not charge; against posterior
