@@ -856,6 +856,10 @@ TIMED: dict[str, Callable[[Records], Records]] = {
     ),
     "scaling_sorted": lambda rows: pivot(rows, ("chunks",), "set", "accuracy", one_digit),
     "sizes_time": sizes_time,
+    "search_backends": lambda rows: formatted(
+        rows,
+        **{"data": "", "backend": "", "CPU seconds": ".1f", "of loky's": ".2f", "seconds": ".1f"},
+    ),
     "search": lambda rows: pivot(
         rows, ("data",), "what", "value", lambda values: f"{values[0]:.3g}"
     ),

@@ -1,28 +1,35 @@
 """What a grid search costs beside its parts, and how it uses two cores.
 
-    python benchmarks/search.py --data digits mnist
+    python benchmarks/search.py --part main --data digits mnist
+    python benchmarks/search.py --part backends --data digits
 
-3 latent dimensions x 12 heads x 3 folds through ``Pipeline(memory=...)``: the time beside that of
-9 VAE fits and 108 head fits measured apart; and ``n_jobs=1`` beside ``n_jobs=2``. What two
+``main``: 3 latent dimensions x 12 heads x 3 folds through ``Pipeline(memory=...)``: the time beside
+that of 9 VAE fits and 108 head fits measured apart; and ``n_jobs=1`` beside ``n_jobs=2``. What two
 processes that have nothing to do with each other gain on this machine is the most that
 ``n_jobs=2`` can. Workers are started, and torch imported in them, before the clock is.
 
 ``digits``: 1,797 images of 8 x 8 and convolutions, where nearly all the time goes into the VAEs,
 each of which uses both cores. ``mnist``: 10,000 rows and a fully connected net, where much goes
 into the heads, each of which uses one.
+
+``backends``: the CPU seconds of that search, of all processes, on two workers of joblib's backends:
+loky, Dask as it comes, Dask by the settings of the user guide, Ray. What is not installed is left
+out.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import statistics
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 
 import numpy as np
 from _common import Record, pivot, run, seconds, watch
 from _shared import load
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, parallel_config
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
@@ -109,11 +116,93 @@ def compare(args: argparse.Namespace) -> Iterator[Record]:
             yield {"data": data, "what": what, "value": value, "times": times}
 
 
+BACKENDS = {
+    "loky": "joblib",
+    "Dask as it comes": "distributed",
+    "Dask": "distributed",
+    "Ray": "ray",
+}
+"""joblib's backends, and the package that each needs."""
+
+
+@contextlib.contextmanager
+def workers(backend: str, X: np.ndarray) -> Iterator[None]:
+    """Let joblib use two workers of a backend."""
+    with contextlib.ExitStack() as stack:
+        if backend == "Ray":
+            import ray
+            from ray.util.joblib import register_ray
+
+            ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+            stack.callback(ray.shutdown)
+            register_ray()
+        elif backend != "loky":
+            import dask
+            from dask.distributed import Client, LocalCluster
+
+            if backend == "Dask":
+                environment = {"OMP_NUM_THREADS": 1}
+                stack.enter_context(
+                    dask.config.set({"distributed.nanny.pre-spawn-environ": environment})
+                )
+            cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+            stack.enter_context(Client(stack.enter_context(cluster)))
+        how = {"scatter": [X]} if backend == "Dask" else {}
+        stack.enter_context(parallel_config(backend.split()[0].lower(), n_jobs=2, **how))
+        yield
+
+
+def cpu_clock() -> Callable[[], float]:
+    """Return a clock of the CPU seconds of this process and all below it."""
+    import psutil
+
+    def spent() -> float:
+        this, total = psutil.Process(), 0.0
+        for process in [this, *this.children(recursive=True)]:
+            with contextlib.suppress(psutil.Error):
+                total += sum(process.cpu_times()[:4])  # and of children that have ended
+        return total
+
+    return spent
+
+
+def backends(args: argparse.Namespace) -> Iterator[Record]:
+    """Measure the search on joblib's backends, in turns."""
+    present = [name for name, package in BACKENDS.items() if find_spec(package)]
+    for data in args.data:
+        vae, (X, y) = VAES[data], images(data)
+        few = clone(vae).set_params(max_epochs=1).fit(X)
+        spent: dict[str, list[tuple[float, float]]] = {name: [] for name in present}
+        for _ in range(args.rounds):
+            for name in present:
+                with workers(name, X):
+                    Parallel()(delayed(fit_vaes)(few, X[:300], y[:300]) for _ in range(2))
+                    clock = watch(cpu_clock())
+                    elapsed = grid(vae, 2, X, y)
+                    spent[name].append((clock(), elapsed))
+        of_loky = statistics.median(cpu for cpu, _ in spent["loky"])
+        for name, pairs in spent.items():
+            cpu, elapsed = (statistics.median(values) for values in zip(*pairs, strict=True))
+            yield {
+                "data": data,
+                "backend": name,
+                "CPU seconds": cpu,
+                "of loky's": cpu / of_loky,
+                "seconds": elapsed,
+                "all": pairs,
+            }
+
+
 def table(records: list[Record]) -> list[Record]:
     """Return seconds and ratios."""
     return pivot(records, ("data",), "what", "value")
 
 
+def table_of_backends(records: list[Record]) -> list[Record]:
+    """Return a row for each backend."""
+    return [{k: v for k, v in record.items() if k != "all"} for record in records]
+
+
 if __name__ == "__main__":
-    parts = {"main": (compare, table)}
+    parts = {"main": (compare, table), "backends": (backends, table_of_backends)}
     run(__doc__, "search", parts, data=(list(VAES), VAES), rounds=3)

@@ -37,6 +37,7 @@ SETTINGS = {
     "extraPaths": [str(ROOT)],
     # Without annotations of their own, what libraries take would be guessed from their defaults.
     "useLibraryCodeForTypes": False,
+    "reportMissingImports": "warning",  # Dask, Ray and Optuna need not be there
 }
 
 
