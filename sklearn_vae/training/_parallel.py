@@ -47,6 +47,7 @@ def joined(parallel: Any, device: str | torch.device) -> Iterator[Ranks]:
         with warnings.catch_warnings():
             if ranks.rank > 0:
                 warnings.simplefilter("ignore", UserWarning)
+            ranks.any(False)  # all are connected: who fails now does not leave others half way
             yield ranks
             ranks.any(False)  # all have come this far
     finally:

@@ -11,6 +11,7 @@ import numpy as np
 from ..input._labels import UNLABELLED
 from ..input._row_keys import row_keys
 from ..input._rows import ArrayDataset, Rows
+from ..input._samples import from_torch
 from ..model._codec import Codec
 from ._trainer import are_labels
 
@@ -83,7 +84,7 @@ class Passes:
     def _labelled(self, y: Any, n: int) -> tuple[Passes, bool]:
         """Return these with the labels, and whether they are far from those before."""
         try:
-            y = np.asarray(y)
+            y = np.asarray(from_torch(y))
             if y.shape != (n,) or not are_labels(y):
                 return self, False
             values, counts = np.unique(y, return_counts=True)
