@@ -19,7 +19,7 @@ from typing import Any
 from _common import RESULTS, Record, arguments, markdown_table, pivot, spread
 
 ROOT = RESULTS.parent.parent
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("benchmarks/*.md")))
 TABLE = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 LOOP, OURS = "hand-written loop", "sklearn_vae"
 SETS = {

@@ -11,7 +11,8 @@ from helpers import synthetic_images
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+SITE = sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / "docs").glob("benchmarks/*.md")])
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "NOTES.md", *SITE]
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 GENERATED = re.compile(r"gallery/(?:images/sphx_glr_)?(\w+?)(?:_\d{3}\.png|\.rst)")
 """What the build makes of an example, or, for ``index``, of the gallery's README."""
