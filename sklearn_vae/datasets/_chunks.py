@@ -27,7 +27,7 @@ def shuffle_chunks(
     chunks : iterable of array-like, or of tuples of these
         Rows; of a tuple, such as (X, y), the rows of all parts are moved alike.
     buffer_size : int
-        Rows that are held back, 1 or more.
+        Rows that are held back, 2 or more.
     random_state : int, RandomState instance or None, default=None
         Give each pass a seed of its own.
 
@@ -39,7 +39,7 @@ def shuffle_chunks(
     Raises
     ------
     ValueError
-        For a ``buffer_size`` that is no int of 1 or more.
+        For a ``buffer_size`` that is no int of 2 or more.
 
     Examples
     --------
@@ -52,8 +52,8 @@ def shuffle_chunks(
     >>> sorted(np.concatenate(mixed).tolist()) == list(range(12))
     True
     """
-    if not isinstance(buffer_size, Integral) or buffer_size < 1:
-        raise ValueError(f"buffer_size={buffer_size!r}: give a number of rows, an int >= 1.")
+    if not isinstance(buffer_size, Integral) or buffer_size < 2:
+        raise ValueError(f"buffer_size={buffer_size!r}: give a number of rows, an int >= 2.")
     return _shuffled(chunks, int(buffer_size), check_random_state(random_state))
 
 
@@ -72,7 +72,9 @@ def _shuffled(chunks: Iterable[Any], size: int, rng: np.random.RandomState) -> I
             yield _chunk([part[size:] for part in held], pair)
             held = [part[:size] for part in held]
     if n:
-        left = [np.array_split(part, max(1, round(len(part) / n))) for part in held]
+        rows = len(held[0])
+        pieces = max(1, min(round(rows / n), rows // 2))
+        left = [np.array_split(part, pieces) for part in held]
         for parts in zip(*left, strict=True):
             yield _chunk(list(parts), pair)
 

@@ -25,6 +25,8 @@ AT_ONCE = 256
 """Rows of X that are read at a time."""
 SOME_ITEMS = 32
 """Items of a Dataset by which processes that train together know it."""
+DIGEST = 32
+"""Bytes before the state, by which damage is found."""
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
@@ -50,7 +52,21 @@ class FitCheckpoint:
             of_fit = blake2b(json.dumps(form, sort_keys=True).encode(), digest_size=16)
             self.path = self.path / (of_fit.hexdigest() + SUFFIX)
         if self.ranks.rank == 0:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._make_folder()
+
+    def _make_folder(self) -> None:
+        folder = self.path.parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(
+                f"checkpoint: {folder} cannot be made a folder ({error.strerror}). Choose another."
+            ) from error
+        if self.path.is_dir():
+            raise ValueError(
+                f"checkpoint: {self.path} is a folder, but what ends in {SUFFIX} is to be the file "
+                "of one fit. Choose another name."
+            )
 
     def read(self) -> dict[str, Any] | None:
         """Return the state that was written last; None where there is none.
@@ -64,9 +80,12 @@ class FitCheckpoint:
     def _read(self) -> dict[str, Any] | None:
         if not self.path.exists():
             return None
-        content = io.BytesIO(self.path.read_bytes())  # torch raises OSError for damage, too
         try:
-            found = torch.load(content, map_location="cpu", weights_only=True)
+            content = self.path.read_bytes()
+            if _digest(content[DIGEST:]) != content[:DIGEST]:  # torch looks at no checksum
+                raise ValueError("it is not what was written")
+            # From memory, as torch raises OSError for damage, too.
+            found = torch.load(io.BytesIO(content[DIGEST:]), map_location="cpu", weights_only=True)
             if found["format"] != FORMAT:
                 raise ValueError(f"its format is {found['format']!r:.80}, not {FORMAT!r}")
             form, state = found["form"], found["state"]
@@ -95,8 +114,11 @@ class FitCheckpoint:
             return
         part = self.path.with_name(f".{self.path.name}.{secrets.token_hex(8)}.part")
         try:
+            content = io.BytesIO()
+            torch.save({"format": FORMAT, "form": self.form, "state": state}, content)
             with open(part, "xb") as file:
-                torch.save({"format": FORMAT, "form": self.form, "state": state}, file)
+                file.write(_digest(content.getvalue()))
+                file.write(content.getvalue())
                 file.flush()
                 os.fsync(file.fileno())  # or a power cut could leave a name without contents
             os.replace(part, self.path)
@@ -119,6 +141,10 @@ def check_seeded(checkpoint: Any, random_state: Any) -> None:
             "checkpoint finds a fit by its seed, but random_state=None draws another one each "
             "time. Set random_state to an int."
         )
+
+
+def _digest(content: bytes) -> bytes:
+    return blake2b(content, digest_size=DIGEST).digest()
 
 
 def plain(value: Any) -> Any:

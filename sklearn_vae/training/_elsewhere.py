@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import multiprocessing
+import os
+import pickle
 import tempfile
 import traceback
 import warnings
@@ -84,10 +87,19 @@ def by_workers(estimator: Any, method: str, X: Any, y: Any) -> dict[str, Any]:
         seed = int(check_random_state(seed).randint(2**31 - 1))
     sent = copy.copy(estimator)
     sent.set_params(parallel="ddp", memory=None, random_state=seed)
+    if sent.checkpoint is not None:
+        sent.checkpoint = os.path.abspath(sent.checkpoint)  # workers may be in another folder
     with tempfile.TemporaryDirectory() as folder:
         call = sent, method, from_torch(X), y, size, str(Path(folder) / "store")
         run = joblib.Parallel(n_jobs=size, backend="loky", batch_size=1, pre_dispatch="all")
-        outcomes = run(joblib.delayed(_work)(rank, *call) for rank in range(size))
+        try:
+            outcomes = run(joblib.delayed(_work)(rank, *call) for rank in range(size))
+        except pickle.PicklingError as error:
+            raise TypeError(
+                f"X, y or a parameter cannot be sent to the processes of parallel={size}: "
+                f"{error.__cause__ or error!s:.200}. Pass a memory map or a zarr array, or take "
+                "parallel='ddp', where each process opens the file itself."
+            ) from error
     failures = [outcome for outcome in outcomes if isinstance(outcome, _Failure)]
     if failures:  # the one that made the others fail
         first = min(failures, key=lambda failure: isinstance(failure.error, RankError))
@@ -133,6 +145,7 @@ def _work(
     rank: int, estimator: Any, method: str, X: Any, y: Any, size: int, file: str
 ) -> tuple[dict[str, Any] | None, list[Warning | str]] | _Failure:
     """Fit as one of several processes; return the state, of the first, and its warnings."""
+    multiprocessing.set_start_method("spawn", force=True)  # loky's own is unknown to a Dataset's
     store = dist.FileStore(file, size)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=TIMEOUT)
     try:

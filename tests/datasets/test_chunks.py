@@ -6,7 +6,7 @@ import pytest
 from sklearn_vae.datasets import shuffle_chunks
 
 
-@pytest.mark.parametrize("size", [1, 7, 30, 1000])
+@pytest.mark.parametrize("size", [2, 7, 30, 1000])
 @pytest.mark.parametrize("length", [2, 10, 33])
 def test_each_row_comes_once_with_its_label(size, length):
     X = np.arange(200).reshape(100, 2)
@@ -16,6 +16,7 @@ def test_each_row_comes_once_with_its_label(size, length):
     np.testing.assert_array_equal(np.concatenate([y for _, y in found]), rows[:, 0])
     np.testing.assert_array_equal(np.sort(rows[:, 0]), X[:, 0])
     assert all(isinstance(chunk, tuple) for chunk in found)
+    assert min(len(chunk) for chunk, _ in found) > 1  # as models need
 
 
 def test_a_buffer_mixes_far_and_by_its_seed():
@@ -31,7 +32,7 @@ def test_nothing_gives_nothing():
     assert list(shuffle_chunks([], 5)) == []
 
 
-@pytest.mark.parametrize("size", [0, -1, 2.5, None])
+@pytest.mark.parametrize("size", [1, 0, -1, 2.5, None])
 def test_a_buffer_without_room_is_refused_at_once(size):
-    with pytest.raises(ValueError, match=r"buffer_size=.*int >= 1"):
+    with pytest.raises(ValueError, match=r"buffer_size=.*int >= 2"):
         shuffle_chunks([], size)

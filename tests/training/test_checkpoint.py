@@ -162,9 +162,24 @@ def test_of_one_file_what_differs_is_refused_by_name(images, tmp_path):
         vae.fit((images * 255).astype(np.uint8))
     with pytest.raises(ValueError, match="with X=200 samples"):
         vae.fit(images[::-1])
-    path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(ValueError, match=r"run\.pt is no checkpoint of a fit, or is damaged"):
-        vae.fit(images)
+    whole = path.read_bytes()
+    damaged = [whole[:5000]]
+    for place in range(len(whole) // 10, len(whole), len(whole) // 5):
+        damaged.append(whole[:place] + bytes([whole[place] ^ 64]) + whole[place + 1 :])
+    for content in damaged:
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"run\.pt is no checkpoint of a fit, or is damaged"):
+            vae.fit(images)
+
+
+def test_a_path_that_cannot_be_is_refused_by_name(images, tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.pt").mkdir()
+    for path in ("file", "file/below"):
+        with pytest.raises(ValueError, match=r"checkpoint: .*file cannot be made a folder|below"):
+            tiny(checkpoint=tmp_path / path).fit(images)
+    with pytest.raises(ValueError, match=r"checkpoint: .*folder\.pt is a folder"):
+        tiny(checkpoint=tmp_path / "folder.pt").fit(images)
 
 
 def test_without_a_seed_no_fit_would_be_found(images, tmp_path):

@@ -300,6 +300,22 @@ def test_torchrun(found, images, tmp_path):
         same((rows, state), found[0]["mlp"])
 
 
+class Unsendable:
+    """A stored array that belongs to a process, as h5py's do."""
+
+    def __init__(self, images):
+        self.images, self.shape, self.dtype = images, images.shape, images.dtype
+
+    def __getitem__(self, key):
+        return self.images[key]
+
+    def __len__(self):
+        return len(self.images)
+
+    def __reduce__(self):
+        raise TypeError("h5py objects cannot be pickled")
+
+
 def test_an_int_starts_the_processes(found, images):
     vae = tiny(parallel=2, **VALIDATED)
     same(result(vae.fit(images)), found[0]["mlp"])
@@ -310,6 +326,8 @@ def test_an_int_starts_the_processes(found, images):
     same(result(chunks), found[0]["chunks"])
     with pytest.raises(ValueError, match="NaN"):
         tiny(parallel=2).fit(images * np.nan)
+    with pytest.raises(TypeError, match="cannot be sent to the processes of parallel=2"):
+        tiny(parallel=2).fit(Unsendable(images))
     with pytest.raises(ValueError, match="Set random_state"):
         tiny(parallel=2, random_state=None, checkpoint="nowhere").fit(images)
     with pytest.warns(UserWarning, match="learning rate") as caught:
