@@ -52,4 +52,4 @@ plt.show()
 # With every image labelled, and images as small and simple as these, **PCA is the better
 # choice**. The VAE earns its keep where labels are few
 # (:ref:`sphx_glr_gallery_plot_few_labels.py`) and on images that are less tidy
-# (:doc:`/benchmarks`).
+# (:doc:`/benchmarks/index`).

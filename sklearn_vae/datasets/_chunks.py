@@ -31,10 +31,10 @@ def shuffle_chunks(
     random_state : int, RandomState instance or None, default=None
         Give each pass a seed of its own.
 
-    Yields
-    ------
-    chunk : ndarray or tuple of ndarray
-        In the form of the chunks and about as large.
+    Returns
+    -------
+    mixed : iterator of ndarray or of tuples of ndarray
+        Chunks in the form of those given and about as large.
 
     Raises
     ------
