@@ -41,7 +41,7 @@ class Passes:
         Passes that have begun.
     keys : frozenset of int
         What this pass has shown.
-    labels : dict
+    labels : tuple of (label, int)
         How often each label came.
     loss : tuple of float or None
         Mean and standard deviation over rows of the last chunk, after its training.
