@@ -19,7 +19,7 @@ from typing import Any
 from _common import RESULTS, Record, arguments, markdown_table, pivot, spread
 
 ROOT = RESULTS.parent.parent
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("benchmarks/*.md")))
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*/*.md")))
 TABLE = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 LOOP, OURS = "hand-written loop", "sklearn_vae"
 SETS = {
@@ -177,6 +177,76 @@ def front() -> Records:
     ]
     names = "job", "%", "sklearn_vae", "without", "which is"
     return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def of(name: str, column: str, *row: str) -> str:
+    """Return the cell of a table's column in the first row that has these cells, too."""
+    return str(next(r[column] for r in TABLES[name]() if set(row) <= {str(v) for v in r.values()}))
+
+
+def choice() -> Records:
+    """Return the rows of the guide's page of choices: a situation each, what is ahead in bold."""
+    few = [of("few_labels_summary", "mean", name) for name in (LR, "VAEClassifier")]
+    digits = [of("heads", name, MNIST, SVC, "100") for name in ("PCA-50", "VAE mean")]
+    many = [of("heads", k, FASHION, SVC, "10,000") for k in ("raw pixels", "VAE mean", HIDDEN)]
+    steel = [of("backbones", "Lite0", "steel"), of("small_sets", "steel, test", HIDDEN, SVC)]
+    grey = [of("small_sets", "X-rays, test", name, LR) for name in ("HOG", HIDDEN)]
+    rare = "class weights", "SMOTE on pixels", "geometric", "VAE posterior"
+    recall = [of("unbalanced_fashion", "ACSA", "SVC on pixels", name) for name in rare]
+    scores = "IsolationForest", LOF, "VAE, path"
+    strange = [of("surfaces", name, "steel, mean of six") for name in scores]
+    cells = "nearest neighbour of cells", "cells of two grids"
+    places = [of("defects", "tiles", "cells", name) for name in cells]
+    pca, windows = (
+        [of("defects", data, *by) for data in ("tiles", "solar cells")]
+        for by in (("PCA error, whole image",), ("windows", "reconstruction"))
+    )
+    gain = [of("rows_summary", "mean difference", f"{head}, 20") for head in (LR, SVC)]
+    backbone = "a pre-trained network"
+    found = {
+        (f"few labels, {backbone}", "six sets, balanced accuracy"): (
+            f"{LR} {few[0]}",
+            f"**`VAEClassifier` {few[1]}**",
+        ),
+        ("few labels, pixels alone", "MNIST, 100 labels, error"): (
+            f"PCA and SVC {digits[0]}",
+            f"**`VAETransformer` and SVC {digits[1]}**",
+        ),
+        (f"all labels, {backbone}", "steel, balanced accuracy"): (
+            f"**frozen, and {LR} {steel[0]}**",
+            f"`VAETransformer` and SVC {steel[1]}",
+        ),
+        ("all labels, pixels alone", "Fashion-MNIST, 10,000 labels, error"): (
+            f"SVC {many[0]}",
+            f"mean and SVC {many[1]}, **hidden features {many[2]}**",
+        ),
+        ("small grey pictures", "X-rays, balanced accuracy"): (
+            f"**HOG and {LR} {grey[0]}**",
+            f"`VAETransformer` and {LR} {grey[1]}",
+        ),
+        ("rare classes", "Fashion-MNIST, SVC, mean recall"): (
+            f"SMOTE {recall[1]}, class weights {recall[0]}, **shifts and turns {recall[2]}**",
+            f"`VAEAugmenter` {recall[3]}",
+        ),
+        ("strange pictures", "steel, one kind known, AUROC"): (
+            f"IsolationForest {strange[0]}, {LOF} {strange[1]}",
+            f"**`VAEDetector` {strange[2]}**",
+        ),
+        (f"small defects, {backbone}", "tiles, AUROC"): (
+            f"nearest neighbours {places[0]}",
+            f"**`VAEDetector(patches=...)` {places[1]}**",
+        ),
+        ("small defects, pixels alone", "tiles; solar cells, AUROC"): (
+            f"PCA's error {pca[0]}; **{pca[1]}**",
+            f"`VAEDetector(patches=...)` **{windows[0]}**; {windows[1]}",
+        ),
+        ("rows", "20 labels a class, gain over PCA, points"): (
+            "PCA",
+            f"`VAETransformer` and {LR} {gain[0]}, and SVC {gain[1]}",
+        ),
+    }
+    names = "you have", "measured on, %", "without a VAE", "sklearn_vae"
+    return [dict(zip(names, (*job, *cells), strict=True)) for job, cells in found.items()]
 
 
 def heads() -> Records:
@@ -818,7 +888,17 @@ TABLES: dict[str, Callable[[], Records]] = {
     **{
         make.__name__: make
         for make in (
-            *(all_labels, small_sets, front, heads, labels, clusters, ablation_labels, labels_all),
+            *(
+                all_labels,
+                small_sets,
+                front,
+                choice,
+                heads,
+                labels,
+                clusters,
+                ablation_labels,
+                labels_all,
+            ),
             *(few_ten, few_more, online, alarm_rates, surfaces, defects),
             *(rows_few, rows_few_sets, rows_rare),
         )

@@ -11,7 +11,7 @@ from helpers import synthetic_images
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-SITE = sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / "docs").glob("benchmarks/*.md")])
+SITE = sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / "docs").glob("*/*.md")])
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "NOTES.md", *SITE]
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 GENERATED = re.compile(r"gallery/(?:images/sphx_glr_)?(\w+?)(?:_\d{3}\.png|\.rst)")
@@ -73,6 +73,16 @@ def test_the_guides_own_parts_train():
     assert np.isfinite(vae.score_samples(images)).all()
     assert abs(vae.transform(images).mean() - 4) < 1
     assert abs(vae.module_.draw(2000, np.random.RandomState(0)).mean() - 4) < 0.1
+
+
+def test_the_figures_of_the_page_of_choices_stand_in_the_tables():
+    rows = re.compile(r"^\|.*$", flags=re.M)
+    pages = (ROOT / "docs").glob("benchmarks/*.md")
+    tables = "".join("".join(rows.findall(page.read_text(encoding="utf-8"))) for page in pages)
+    prose = rows.sub("", (ROOT / "docs/guide/choose.md").read_text(encoding="utf-8"))
+    figures = set(re.findall(r"\d+\.\d+", prose))
+    assert len(figures) > 10
+    assert figures <= set(re.findall(r"\d+\.\d+", tables))
 
 
 def _documented():
