@@ -52,7 +52,7 @@ fuzz: .venv/.installed
 
 docs: .venv/.installed-docs
 	$(PY) tools/sentences.py
-	.venv/$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md docs/*.md docs/benchmarks/*.md sklearn_vae examples benchmarks/*.py tools
+	.venv/$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md docs/*.md docs/*/*.md sklearn_vae examples benchmarks/*.py tools
 	INTERSPHINX=$(INTERSPHINX) $(PY) -m sphinx -b html -W --keep-going docs docs/_build/html
 
 lint: .venv/.installed limits

@@ -58,7 +58,7 @@ myst_disable_syntax = ["myst_line_comment"]  # lines of prose may begin with a p
 
 def site_links(app: Sphinx, docname: str, source: list[str]) -> None:
     """Turn links that work in the repository into those of the built pages."""
-    source[0] = re.sub(r"\(\.\./examples/(plot_\w+)\.py\)", r"(gallery/\1.rst)", source[0])
+    source[0] = re.sub(r"\.\./examples/(plot_\w+)\.py\)", r"gallery/\1.rst)", source[0])
 
 
 def setup(app: Sphinx) -> None:
@@ -107,12 +107,15 @@ autosummary_context = {"own_methods": own_methods}
 
 # -- gallery -----------------------------------------------------------------------------------
 
-guide = Path(__file__).with_name("user_guide.md").read_text(encoding="utf-8")
+pages = Path(__file__).with_name("guide")
+contents = (pages / "index.md").read_text(encoding="utf-8").partition("{toctree}")[2]
+order = re.findall(r"^\w+$", contents, flags=re.M)
+guide = "".join((pages / f"{page}.md").read_text(encoding="utf-8") for page in order)
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "filename_pattern": os.environ.get("EXAMPLES", r"/plot_"),
-    "within_subsection_order": FunctionSortKey(guide.find),  # as the user guide names them
+    "within_subsection_order": FunctionSortKey(guide.find),  # as the guide's pages name them
     "doc_module": (project,),
     "backreferences_dir": "generated/backreferences",
     "image_srcset": ["2x"],
@@ -142,5 +145,5 @@ html_theme_options = {
 }
 if repository := project_url("Repository"):
     html_theme_options["github_url"] = repository
-flat = ("index", "user_guide", "benchmarks", "robustness", "comparison", "development", "changelog")
+flat = ("index", "benchmarks", "robustness", "comparison", "development", "changelog")
 html_sidebars = {page: [] for page in flat}  # nothing below them to list

@@ -11,6 +11,7 @@ from helpers import synthetic_images
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+GUIDE = sorted((ROOT / "docs/guide").glob("*.md"))
 SITE = sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / "docs").glob("*/*.md")])
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "NOTES.md", *SITE]
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
@@ -34,7 +35,7 @@ def _source(page, target):
     return ROOT / "examples" / ("README.rst" if name == "index" else f"{name}.py")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_within_the_repository_have_a_target(page):
     for target, anchor in LINK.findall(page.read_text(encoding="utf-8")):
         source = _source(page, target)
@@ -51,7 +52,8 @@ def test_an_example_compiles_and_can_be_found(path):
     title, rule, *_ = (ast.get_docstring(ast.parse(text)) or "\n").split("\n")
     assert title
     assert rule == "=" * len(title)
-    assert f"(../examples/{path.name})" in (ROOT / "docs/user_guide.md").read_text(encoding="utf-8")
+    link = f"(../../examples/{path.name})"
+    assert any(link in page.read_text(encoding="utf-8") for page in GUIDE)
 
 
 def test_the_picture_of_the_house_names_what_there_is():
@@ -64,8 +66,8 @@ def test_the_picture_of_the_house_names_what_there_is():
 
 def test_the_guides_own_parts_train():
     """A prior, a posterior and a likelihood as the guide writes them."""
-    text = (ROOT / "docs/user_guide.md").read_text(encoding="utf-8")
-    code = re.search(r"### Parts of your own.*?```python\n(.*?)```", text, flags=re.S)[1]
+    text = (ROOT / "docs/guide/training.md").read_text(encoding="utf-8")
+    code = re.search(r"## Parts of your own.*?```python\n(.*?)```", text, flags=re.S)[1]
     names, images = {"__name__": "guide"}, synthetic_images(60, 8, 8)
     exec(code, names)
     vae = names["vae"].set_params(network="mlp", max_epochs=100, device="cpu", random_state=0)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-GUIDE = Path(__file__).parents[1] / "docs" / "user_guide.md"
+GUIDE = Path(__file__).parents[1] / "docs" / "guide" / "scaling.md"
 BEFORE = """
 import numpy as np
 import sklearn_vae
@@ -37,7 +37,7 @@ print("found", json.dumps(trials))
 
 def blocks():
     """Return the section's code, by the package that it is about."""
-    section = re.search(r"### Searches\n(.*?)\n##", GUIDE.read_text(encoding="utf-8"), re.S)[1]
+    section = re.search(r"## Searches\n(.*?)\n##", GUIDE.read_text(encoding="utf-8"), re.S)[1]
     found = re.findall(r"```python\n(.*?)```", section, flags=re.S)
     return dict(zip(("dask", "ray", "optuna"), found, strict=True))
 

@@ -1,6 +1,6 @@
 """Checks the types of the user guide's code with pyright, as an editor shows them to a reader.
 
-The blocks become one module, each at the lines where it stands in the guide.
+The blocks of a page become a module, each at the lines where it stands on the page.
 """
 
 from __future__ import annotations
@@ -13,27 +13,34 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parents[1]
-GUIDE = ROOT / "docs" / "user_guide.md"
+GUIDE = ROOT / "docs" / "guide"
 SUPPOSED = """
 import numpy as np
 import torch
+from sklearn.pipeline import Pipeline
+from sklearn_vae import VAEDetector, VAETransformer
 
+X: np.ndarray
 X_all: np.ndarray
 X_labelled: np.ndarray
 X_new: np.ndarray
 X_normal: np.ndarray
 X_test: np.ndarray
+y: np.ndarray
 y_labelled: np.ndarray
 y_new: np.ndarray
 y_test: np.ndarray
 y_with_minus_ones: np.ndarray
 chunks: list[np.ndarray]
+vae: VAETransformer
+detector: VAEDetector
+pipeline: Pipeline
 encoder: torch.nn.Module
 decoder: torch.nn.Module
 """
 """What the guide's code takes for given."""
 SETTINGS = {
-    "include": ["user_guide.py"],
+    "ignore": ["supposed.py"],
     "extraPaths": [str(ROOT)],
     # Without annotations of their own, what libraries take would be guessed from their defaults.
     "useLibraryCodeForTypes": False,
@@ -58,14 +65,11 @@ def code_in_place(text: str) -> str:
 
 def main() -> int:
     """Return pyright's exit status for the guide."""
-    page = code_in_place(GUIDE.read_text(encoding="utf-8")).split("\n")
-    page[0] = "from supposed import *"
+    files = {"supposed.py": SUPPOSED, "pyrightconfig.json": json.dumps(SETTINGS)}
+    for page in GUIDE.glob("*.md"):
+        _, *code = code_in_place(page.read_text(encoding="utf-8")).split("\n")
+        files[f"{page.stem}.py"] = "\n".join(["from supposed import *", *code])
     with TemporaryDirectory() as folder:
-        files = {
-            "user_guide.py": "\n".join(page),
-            "supposed.py": SUPPOSED,
-            "pyrightconfig.json": json.dumps(SETTINGS),
-        }
         for name, text in files.items():
             (Path(folder) / name).write_text(text, encoding="utf-8")
         command = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable]
