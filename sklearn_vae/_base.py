@@ -28,12 +28,12 @@ from .nn import Network
 from .training._amount import resolve_epochs
 from .training._callbacks import check_callbacks_picklable
 from .training._collapse import n_active, warn_of_collapse
-from .training._elsewhere import adopt, by_workers, recalled
 from .training._net import VAENet
-from .training._parallel import joined, n_workers
 from .training._passes import passes_of
 from .training._progress import AroundEpochs
 from .training._trainer import Resumption, Trainer
+from .training.processes._elsewhere import adopt, by_workers, recalled
+from .training.processes._parallel import joined, n_workers
 from .utils._at_once import fitted_at_once
 from .utils._counts import check_count
 from .utils._doc_link import DocLinkMixin

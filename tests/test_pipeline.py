@@ -30,7 +30,7 @@ from torch import nn
 from sklearn_vae import VAETransformer
 from sklearn_vae.model import BCEMSE, Gaussian
 from sklearn_vae.nn import MLP, Conv
-from sklearn_vae.training import _elsewhere
+from sklearn_vae.training.processes import _elsewhere
 
 HEADS = [
     {"head": [SVC()], "head__C": [1, 10], "vae__z_dim": [2, 4]},

@@ -12,8 +12,8 @@ from ..input._rows import ArrayDataset
 from ..model import VAE
 from ..model._codec import Codec
 from ..training._amount import resolve_epochs
-from ..training._parallel import joined
 from ..training._trainer import Trainer
+from ..training.processes._parallel import joined
 from ._labelled import Labelled
 from ._methods import Method
 from ._row_model import RowModel

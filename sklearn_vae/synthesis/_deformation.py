@@ -17,8 +17,8 @@ from ..model._deformation_model import DeformationModel
 from ..nn import Network
 from ..nn._device import to_device
 from ..training._amount import resolve_epochs
-from ..training._parallel import joined
 from ..training._trainer import Trainer
+from ..training.processes._parallel import joined
 from ..utils._neighbours import nearest_others
 from ._labelled import Labelled
 from ._row_model import RowModel

@@ -12,8 +12,8 @@ from skorch import callbacks as of_skorch
 from skorch.callbacks import Callback
 
 from ..utils._pickling import check_picklable
-from ._checkpoint import described, plain_items
 from ._progress import Progress
+from .processes._checkpoint import described, plain_items
 
 TERMS = ("loss", "log_likelihood", "kl")
 """What an epoch's row has of each side of the validation split."""

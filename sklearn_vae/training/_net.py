@@ -28,12 +28,12 @@ from ..utils._ranks import Ranks
 from ..utils._spread import spread_rows
 from ._batch_norm import refresh_batch_norm
 from ._callbacks import check_callbacks_picklable, terms_of
-from ._checkpoint import FitCheckpoint
 from ._interrupts import Interrupts
 from ._precision import autocast
 from ._progress import Progress, tell
 from ._schedules import kl_weight, learning_rate_factor
-from ._state import restore_net, state_of_net
+from .processes._checkpoint import FitCheckpoint
+from .processes._state import restore_net, state_of_net
 
 LABELLED_SHARE = 0.25
 """Rows with a label in every batch, as a share of the batch size, at the least."""

@@ -41,11 +41,11 @@ from ._callbacks import (
     steering,
     without_writers,
 )
-from ._checkpoint import FitCheckpoint, check_seeded, described, digest, digest_of_data
 from ._net import VAENet
-from ._parallel import check_alike, check_shares, device_of
 from ._precision import resolve_precision
 from ._progress import EpochLog, ProgressBar, tell
+from .processes._checkpoint import FitCheckpoint, check_seeded, described, digest, digest_of_data
+from .processes._parallel import check_alike, check_shares, device_of
 
 OptimizerName = Literal["adam", "adamw", "sgd"]
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}

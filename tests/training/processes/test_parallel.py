@@ -27,7 +27,7 @@ from sklearn_vae import VAEAugmenter
 from sklearn_vae.augmentation import Augment
 from sklearn_vae.input._batches import batch_bounds
 from sklearn_vae.nn import Conv
-from sklearn_vae.training._parallel import _timeout, _warn_once, device_of
+from sklearn_vae.training.processes._parallel import _timeout, _warn_once, device_of
 from sklearn_vae.utils import _shared
 from sklearn_vae.utils._ranks import RankError, Ranks
 

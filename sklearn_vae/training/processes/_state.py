@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._callbacks import restore_state, state_of
+from .._callbacks import restore_state, state_of
 from ._checkpoint import plain, plain_items
 
 

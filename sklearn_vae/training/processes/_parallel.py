@@ -13,8 +13,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from ..nn._device import resolve_device
-from ..utils._ranks import Ranks
+from ...nn._device import resolve_device
+from ...utils._ranks import Ranks
 
 ENVIRONMENT = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """What torchrun and others set, by which processes find each other."""

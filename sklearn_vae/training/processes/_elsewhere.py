@@ -21,10 +21,10 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_memory
 
-from ..input._samples import from_torch
-from ..input._stored import check_is_here
-from ..nn._device import resolve_device
-from ..utils._ranks import RankError
+from ...input._samples import from_torch
+from ...input._stored import check_is_here
+from ...nn._device import resolve_device
+from ...utils._ranks import RankError
 from ._checkpoint import check_seeded
 from ._parallel import TIMEOUT, check_device, n_workers, warn_of_group
 

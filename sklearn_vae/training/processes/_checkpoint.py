@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..input._rows import ReadLater, Rows
-from ..utils._generators import generators_restored
-from ..utils._ranks import Ranks
+from ...input._rows import ReadLater, Rows
+from ...utils._generators import generators_restored
+from ...utils._ranks import Ranks
 
 FORMAT, SUFFIX = "sklearn_vae checkpoint 1", ".pt"
 AT_ONCE = 256
