@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import os
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from sklearn.base import TransformerMixin
 from sklearn.utils import Tags, check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from . import persistence
 from ._base import BaseVAE
 from ._parameters import FEATURES
 from .input._samples import from_torch
+from .persistence import PretrainedMixin
 from .utils._counts import check_count
 from .utils._feature_names import FeatureNamesMixin
 from .utils._memory import memory_explained
 
-Self = TypeVar("Self", bound="VAETransformer")
 
-
-class VAETransformer(FeatureNamesMixin, TransformerMixin, BaseVAE):
+class VAETransformer(PretrainedMixin, FeatureNamesMixin, TransformerMixin, BaseVAE):
     """Variational autoencoder: images or vectors to latent features and back.
 
     Trains an encoder and a decoder by maximising the evidence lower bound (ELBO) [1]_ and
@@ -400,89 +397,6 @@ class VAETransformer(FeatureNamesMixin, TransformerMixin, BaseVAE):
         rng = check_random_state(self.random_state if random_state is None else random_state)
         with memory_explained(lambda: f"drawing {n} samples. Draw fewer at once."):
             return self.codec_.decode(self.module_.draw(n, rng))
-
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Write the fitted model to a folder that can be shared and is read without executing code.
-
-        ``model.safetensors`` holds the weights and, in its metadata, the rest of the estimator. It
-        alone is read. ``config.json`` is a copy of the metadata, to be looked at, and ``README.md``
-        a model card in the form of model hubs; edit it, and remove its first comment, so that
-        saving again keeps it. The state of the optimiser is not saved: training that goes on
-        afterwards starts with a fresh one.
-
-        The save takes effect in one moment. Whoever loads beside it gets the old model or the new
-        one, and so does who loads after it was killed; the next save removes what that one left.
-
-        Parameters
-        ----------
-        folder : str or path-like
-            Made where it does not exist. Files that this method wrote are replaced, others kept.
-
-        Raises
-        ------
-        TypeError
-            When the model could not be rebuilt without code of yours: torch modules as ``network``,
-            own subclasses of Network, Likelihood, Prior or PosteriorFamily. joblib saves these.
-        ValueError
-            When a parameter has been set to what it cannot be; when history, column names and
-            classes take more than 16 MB, or the names of the classes more than 64 MB as an array.
-        FileExistsError
-            When the folder holds a ``config.json`` or ``model.safetensors`` of another origin. In
-            each case nothing is written.
-
-        Warns
-        -----
-        UserWarning
-            For what concerns training only and is code or a live generator (``augment``,
-            ``optimizer``, ``callbacks``, ``random_state``): the default is written in its place.
-
-        See Also
-        --------
-        from_pretrained : Reads the folder.
-
-        Examples
-        --------
-        >>> import tempfile
-        >>> import numpy as np
-        >>> from sklearn_vae import VAETransformer
-        >>> X = np.random.default_rng(0).random((50, 8, 8))
-        >>> vae = VAETransformer(2, network="mlp", max_epochs=1, device="cpu").fit(X)
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     vae.save_pretrained(folder)
-        ...     loaded = VAETransformer.from_pretrained(folder)
-        >>> bool((loaded.transform(X) == vae.transform(X)).all())
-        True
-        """
-        persistence.save(self, folder, VAETransformer._validate_params)
-
-    @classmethod
-    def from_pretrained(cls: type[Self], folder: str | os.PathLike[str]) -> Self:
-        """Return the fitted model that :meth:`save_pretrained` wrote.
-
-        Only ``model.safetensors`` is read. No code is executed, and no more memory taken than the
-        weights and at most 16 MB of settings need, whatever the file holds. ``device="auto"`` is
-        resolved on this machine; a device that it lacks becomes the CPU, with a warning.
-
-        Parameters
-        ----------
-        folder : str or path-like
-            The folder, for example one that ``huggingface_hub.snapshot_download`` returned.
-
-        Returns
-        -------
-        vae : VAETransformer
-            With the same parameters and results; ``fit`` with ``warm_start`` and ``partial_fit`` go
-            on from its weights.
-
-        Raises
-        ------
-        FileNotFoundError
-            When there is no ``model.safetensors``.
-        ValueError
-            When it is no regular file, damaged, of another format version, or names what is not in
-            the package; when the weights are not those of the model described, or not finite.
-        """
-        return persistence.load(cls, folder, cls._validate_params)
 
     def check_features(self) -> None:
         """Check what may have changed since fit."""

@@ -282,7 +282,7 @@ def to_dict(vae: Any) -> dict[str, Any]:
         history.append(kept)
     if lost:
         warnings.warn(
-            f"The folder holds no code: {', '.join(sorted(lost)):.300} will be at the default, or "
+            f"No code is saved: {', '.join(sorted(lost)):.300} will be at the default, or "
             "absent, after from_pretrained. Features and scores stay the same. joblib keeps all.",
             stacklevel=4,
         )

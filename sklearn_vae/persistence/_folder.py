@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from stat import S_ISREG
@@ -22,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..model._codec import Codec, arrays_of
 from ..utils._recipes import param_names
+from ..utils._sklearn_compat import check_params
 from ._config import OF_THE_MACHINE, Config, check_keys, from_text, named, to_dict
 from ._weights import from_file, no_larger_than, to_parts
 
@@ -42,27 +42,31 @@ MARKED = 2**20
 
 
 Files = dict[str, list[bytes | memoryview]]
-Check = Callable[[Any], None]
-"""Refuses an unfitted estimator with parameters that it cannot have."""
 
 
-def save(vae: Any, folder: str | os.PathLike[str], check: Check) -> None:
-    """Write what :meth:`VAETransformer.save_pretrained` documents."""
+def to_files(vae: Any, source: str) -> Files:
+    """Return the files of a fitted model, which its card says to load from a source."""
     check_is_fitted(vae)
-    folder = Path(folder)
-    _refuse_foreign(folder)
     config = to_dict(vae)
     text = json.dumps(config, indent=2, allow_nan=False) + "\n"
-    _unfitted(type(vae), from_text(text), check)  # what could not be read again is not written
-    files: Files = {WEIGHTS: to_parts(text, arrays_of(vae.module_)), CONFIG: [text.encode()]}
-    if _may_replace(folder / CARD):
-        files[CARD] = [_card(vae, config["versions"]).encode()]
+    _unfitted(type(vae), from_text(text))  # what could not be read again is not written
+    card = _card(vae, config["versions"], source)
+    weights = to_parts(text, arrays_of(vae.module_))
+    return {WEIGHTS: weights, CONFIG: [text.encode()], CARD: [card.encode()]}
+
+
+def save(files: Files, folder: str | os.PathLike[str]) -> None:
+    """Write the files as :meth:`VAETransformer.save_pretrained` documents."""
+    folder = Path(folder)
+    _refuse_foreign(folder)
+    if not may_replace(folder / CARD):
+        files = {name: parts for name, parts in files.items() if name != CARD}
     folder.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(folder)
     _write(folder, files)
 
 
-def load(cls: type[Any], folder: str | os.PathLike[str], check: Check) -> Any:
+def load(cls: type[Any], folder: str | os.PathLike[str]) -> Any:
     """Read what :func:`save` wrote; see :meth:`VAETransformer.from_pretrained`."""
     path = Path(folder) / WEIGHTS
     if not os.path.exists(path):
@@ -71,7 +75,7 @@ def load(cls: type[Any], folder: str | os.PathLike[str], check: Check) -> Any:
         with _open_regular(path) as file:  # once: the next moment it may be another model's
             text, arrays = from_file(file)
         config = from_text(text)
-        vae = _unfitted(cls, config, check)
+        vae = _unfitted(cls, config)
         z_dim = max(1, len(arrays["posterior_head.weight"]) // 2)  # means and log-variances
         with torch.device("meta"), no_larger_than(arrays):  # a model without memory, to be filled
             codec = Codec.restored(config.recipe(z_dim), config.spec_, arrays, vae.device)
@@ -79,14 +83,25 @@ def load(cls: type[Any], folder: str | os.PathLike[str], check: Check) -> Any:
     return vae
 
 
-def _unfitted(cls: type[Any], config: Config, check: Check) -> Any:
+def may_replace(path: Path) -> bool:
+    """Return whether there is nothing, or a file that was written here."""
+    if not os.path.lexists(path):
+        return True
+    try:
+        with _open_regular(path) as file:
+            return MARKS[path.name] in file.read(MARKED)
+    except (FileNotFoundError, ValueError):  # a link may lead nowhere
+        return False
+
+
+def _unfitted(cls: type[Any], config: Config) -> Any:
     with named("params"):
         check_keys(config.params, param_names(cls))
         for name in OF_THE_MACHINE:
             if (place := config.params[name]) is not None:
                 raise ValueError(f"{name}={place!r:.100} must be null: set it after loading.")
         vae = cls(**config.params)
-        check(vae)
+        check_params(vae)
     return vae
 
 
@@ -103,7 +118,7 @@ def _open_regular(path: Path, flags: int = 0) -> BinaryIO:
 
 def _refuse_foreign(folder: Path) -> None:
     """Refuse a folder whose weights or config are not of this format."""
-    theirs = [name for name in (CONFIG, WEIGHTS) if not _may_replace(folder / name)]
+    theirs = [name for name in (CONFIG, WEIGHTS) if not may_replace(folder / name)]
     if theirs:
         raise FileExistsError(
             f"{folder} holds {' and '.join(theirs)} that this version of save_pretrained did not "
@@ -126,17 +141,6 @@ def _write(folder: Path, files: Files) -> None:
             if fcntl is None:
                 part.close()  # Windows moves no open file
             os.replace(part.name, folder / name)  # a link, not what it points to
-
-
-def _may_replace(path: Path) -> bool:
-    """Return whether there is nothing, or a file that was written here."""
-    if not os.path.lexists(path):
-        return True
-    try:
-        with _open_regular(path) as file:
-            return MARKS[path.name] in file.read(MARKED)
-    except (FileNotFoundError, ValueError):  # a link may lead nowhere
-        return False
 
 
 def _new_part(folder: Path, name: str) -> BinaryIO:
@@ -173,7 +177,7 @@ def _lock(file: BinaryIO) -> bool:
     return False
 
 
-def _card(vae: Any, versions: dict[str, str]) -> str:
+def _card(vae: Any, versions: dict[str, str], source: str) -> str:
     """Return a model card in the form of model hubs."""
     spec, last, rows = vae.spec_, vae.history_[-1], ""
     for part in ("train", "valid"):
@@ -185,6 +189,7 @@ def _card(vae: Any, versions: dict[str, str]) -> str:
     template = Path(__file__).with_name("card.md").read_text("utf-8")
     return template.format(
         vae=vae,
+        source=source,
         task="image-feature-extraction" if spec.is_image else "feature-extraction",
         raw_sizes=", ".join(map(str, spec.raw_shape)),
         values={"uint8": f"0 to {spec.white}", "bool": "False or True"}.get(spec.dtype, free),
