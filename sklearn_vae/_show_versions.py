@@ -16,7 +16,7 @@ PACKAGES = (
 )
 OPTIONAL = (
     *("matplotlib", "pydicom", "onnx", "onnxruntime", "onnxscript", "skl2onnx"),
-    *("pandas", "imbalanced-learn", "skops"),
+    *("pandas", "imbalanced-learn", "skops", "huggingface_hub"),
 )
 
 
