@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import re
 import sys
@@ -26,6 +27,7 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["_build", "gallery/*.ipynb", "gallery/*.py", "sg_execution_times.rst"]
@@ -128,12 +130,17 @@ sphinx_gallery_conf = {
 
 html_theme = "pydata_sphinx_theme"
 html_title = "sklearn_vae"
+html_favicon = "_static/favicon.svg"
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {
-    "logo": {"text": "sklearn_vae"},
+    "logo": {
+        "text": "sklearn_vae",
+        "image_light": "_static/logo-light.svg",
+        "image_dark": "_static/logo-dark.svg",
+    },
     "header_links_before_dropdown": 6,
     "navbar_align": "left",
     "show_prev_next": False,
@@ -143,7 +150,46 @@ html_theme_options = {
     "pygments_light_style": "tango",
     "pygments_dark_style": "github-dark",
 }
-if repository := project_url("Repository"):
-    html_theme_options["github_url"] = repository
 flat = ("index", "benchmarks", "robustness", "comparison", "development", "changelog")
 html_sidebars = {page: [] for page in flat}  # nothing below them to list
+
+# Code alone is copied: no prompts, and nothing that was printed.
+copybutton_selector = "div:not(.sphx-glr-script-out):not(.output) > div.highlight > pre"
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+
+# -- the repository: nothing of this while it has no address --------------------------------------
+
+repository = project_url("Repository")
+html_context = {"repository": repository}
+html_theme_options["article_header_end"] = ["repository"]
+
+
+def linkcode_resolve(domain: str, info: dict[str, str]) -> str | None:
+    """Return the address of an object's source; None for what is defined elsewhere."""
+    found = import_module(info["module"])
+    for name in info["fullname"].split("."):
+        found = getattr(found, name, None)
+    found = inspect.unwrap(getattr(found, "fget", None) or found)
+    try:
+        lines, start = inspect.getsourcelines(found)
+        path = Path(inspect.getfile(found)).relative_to(Path(sklearn_vae.__file__).parents[1])
+    except (TypeError, OSError, ValueError):
+        return None
+    last = start + len(lines) - 1
+    return f"{repository}/blob/main/{path.as_posix()}#L{start}-L{last}"
+
+
+if repository:
+    extensions.append("sphinx.ext.linkcode")
+    html_theme_options["github_url"] = repository
+    # Notebooks, which run in Colab, have to bring the package along.
+    install = f"%pip install -q 'sklearn-vae[plot] @ git+{repository}'"
+    sphinx_gallery_conf["first_notebook_cell"] = install
+# One version is published so far, and there is nothing to choose from: a second entry shows it.
+versions = json.loads(Path(__file__).with_name("_static").joinpath("switcher.json").read_text())
+if len(versions) > 1:
+    switcher = f"{project_url('Documentation')}/_static/switcher.json"
+    html_theme_options["switcher"] = {"json_url": switcher, "version_match": version}
+    html_theme_options["check_switcher"] = False  # no network is needed to build
+    html_theme_options["navbar_start"] = ["navbar-logo", "version-switcher"]

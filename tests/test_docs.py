@@ -87,6 +87,44 @@ def test_the_figures_of_the_page_of_choices_stand_in_the_tables():
     assert figures <= set(re.findall(r"\d+\.\d+", tables))
 
 
+def test_the_front_page_says_how_to_install_and_its_code_imports_what_there_is():
+    text = (ROOT / "docs/index.md").read_text(encoding="utf-8")
+    assert "\n## Install\n" in text  # what a search for the word finds first
+    blocks = re.findall(r"```python\n(.*?)```", text, flags=re.S)
+    assert len(blocks) == 3
+    for block in blocks:
+        imports = [node for node in ast.parse(block).body if isinstance(node, ast.ImportFrom)]
+        for found in (node for node in imports if node.module.startswith("sklearn_vae")):
+            module = import_module(found.module)
+            assert {alias.name for alias in found.names} <= set(module.__all__)
+
+
+@pytest.mark.parametrize(
+    ("page", "suffix", "expected"),
+    [
+        (
+            "guide/choose",
+            ".md",
+            ["blob/main/docs/guide/choose.md", "edit/main/docs/guide/choose.md"],
+        ),
+        ("gallery/plot_fusion", ".rst", ["blob/main/examples/plot_fusion.py"]),
+        ("generated/sklearn_vae.VAETransformer", ".rst", []),
+    ],
+)
+def test_links_to_the_source_follow_the_address(page, suffix, expected):
+    jinja2 = pytest.importorskip("jinja2")
+    text = (ROOT / "docs/_templates/repository.html").read_text(encoding="utf-8")
+    template = jinja2.Template(text)
+    assert template.render(repository="", pagename=page, page_source_suffix=suffix) == ""
+    address = "https://github.com/Someone/sklearn_vae"
+    shown = template.render(repository=address, pagename=page, page_source_suffix=suffix)
+    found = re.findall(r'href="([^"]+)"', shown)
+    assert [link for link in found if "colab" not in link] == [f"{address}/{x}" for x in expected]
+    colab = "https://colab.research.google.com/github/Someone/sklearn_vae/blob/notebooks"
+    example = f"{colab}/plot_fusion.ipynb"
+    assert [link for link in found if "colab" in link] == [example] * page.startswith("gallery")
+
+
 def _documented():
     """Return the full names that docs/api.rst lists."""
     names, module = set(), ""

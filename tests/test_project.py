@@ -1,6 +1,7 @@
 """The version and the repository's address each stand in one place; the rest follows."""
 
 import importlib.util
+import json
 import re
 import sys
 from pathlib import Path
@@ -60,3 +61,13 @@ def test_readme_and_citation_have_the_links_that_follow_and_no_others(pyproject,
     else:
         assert not third.startswith("[")
         assert cited is None
+
+
+def test_the_switcher_offers_versions_of_this_site_only(pyproject, build):
+    address = pyproject["tool"]["hatch"]["metadata"]["hooks"]["custom"]["repository"]
+    versions = json.loads((ROOT / "docs/_static/switcher.json").read_text(encoding="utf-8"))
+    site = build.urls(address).get("Documentation")
+    for entry in versions:
+        assert site
+        assert entry["url"].startswith(f"{site}/")
+        assert entry["version"]
