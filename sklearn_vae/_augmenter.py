@@ -68,13 +68,13 @@ class VAEAugmenter(
     CallbackSupportMixin,
     BaseEstimator,
 ):
-    """Synthetic rows per class from a VAE: a sampler, or a wrapper around a classifier.
+    """Synthetic rows for small or unbalanced classes: a sampler, or a wrapper around a classifier.
 
     Without ``estimator`` it is a sampler in imbalanced-learn's form: ``fit_resample`` returns the
-    rows of X and, behind them, synthetic ones; it can be a step of ``imblearn.pipeline.Pipeline``.
+    rows of X and, behind them, synthetic ones. It can be a step of ``imblearn.pipeline.Pipeline``.
     With ``estimator`` it is a classifier: it fits a copy of ``estimator`` on real + synthetic rows
-    and predicts with it, so that it works in scikit-learn's own ``Pipeline`` and searches, which
-    cannot change the number of rows. Only rows passed to fit are ever encoded or copied.
+    and predicts with it. So it works in scikit-learn's own ``Pipeline`` and searches, which cannot
+    change the number of rows. Only rows passed to fit are ever encoded or copied.
 
     Parameters
     ----------
@@ -117,9 +117,9 @@ class VAEAugmenter(
 
     augment : {"geometric", "natural", "strong"}, float or callable, default=None
         Ordinary augmentation, images only. Here it changes every finished synthetic row, not what
-        an encoder sees; values are those of ``VAETransformer(augment=...)``: a name, a strength of
-        0 or more, ``augmentation.Augment(shift=0.07, flip=True)`` or a torchvision v2 transform,
-        which gets float images (1, c, h, w) in [0, 1], one by one, and keeps their size.
+        an encoder sees. Values are those of ``VAETransformer(augment=...)``: a name, a strength of
+        0 or more, ``augmentation.Augment(shift=0.07, flip=True)`` or a torchvision v2 transform.
+        That gets float images (1, c, h, w) in [0, 1], one by one, and keeps their size.
 
     gate : bool or synthesis.QualityGate, default=False
         Drop synthetic rows that a classifier fitted on the real ones assigns to another class, and
@@ -146,8 +146,9 @@ class VAEAugmenter(
     is_synthetic_ : ndarray of shape (n_out,), bool
         Which of the rows that came out, or that ``estimator`` was fitted on, are synthetic.
     source_indices_ : ndarray of shape (n_out,), int
-        The row of X that each came from: itself for a real one, the real row that a synthetic one
-        was drawn around (the nearer one of two), or -1 for draws from a density.
+        The row of X that each came from. Of a real one it is the row itself. Of a synthetic one it
+        is the real row that it was drawn around (the nearer one of two), and -1 for draws from a
+        density.
     gate_report_ : dict
         Per class: rows asked for, drawn, dropped as misassigned, dropped as copies, kept.
     estimator_ : classifier
@@ -285,8 +286,8 @@ class VAEAugmenter(
         ------
         ValueError
             As :meth:`fit`: for a y without classes, with missing values or with -1 beside one
-            class, an ``n_new`` of negative numbers or unknown
-            classes, a class with too few rows for ``method``, and what the VAE refuses.
+            class. For an ``n_new`` of negative numbers or unknown classes, a class with too few
+            rows for ``method``, and what the VAE refuses.
         TypeError
             For a torch ``Dataset`` and tables of other packages than pandas and polars, to which
             no rows can be appended.

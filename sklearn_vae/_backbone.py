@@ -88,8 +88,9 @@ class BackboneTransformer(
     layers : str, list of str or None, default=None
         Names of submodules whose outputs are the features, as ``named_modules`` has them. Those of
         several are concatenated. None is what goes into the layer that tells the classes, for a
-        model by name, and the output of a module: a classifier's are its logits, so name the layer
-        before, such as ``"avgpool"``. With ``pool=None`` it is the last map of a model by name.
+        model by name, and the output of a module. A classifier's output is its logits: name the
+        layer before, such as ``"avgpool"``. With ``pool=None`` it is the last map of a model by
+        name.
 
     pool : "mean" or None, default="mean"
         ``"mean"`` averages maps over the image, and tokens over all tokens, to rows

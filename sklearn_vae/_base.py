@@ -119,8 +119,8 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
     def partial_fit(self, X: Any, y: Any = None) -> Any:
         """Train on one pass over the chunk X; the first call sets the model up.
 
-        The learning rate is constant at ``lr`` (an ``LRScheduler`` among the callbacks goes on from
-        chunk to chunk), nothing is held out for validation, and vectors are standardised by the
+        The learning rate is constant at ``lr``; an ``LRScheduler`` among the callbacks goes on from
+        chunk to chunk. Nothing is held out for validation, and vectors are standardised by the
         first chunk. A chunk that comes again, in whatever order its rows are, begins the next pass:
         passes are what ``n_iter_`` and ``kl_warmup`` count, ``history_`` has a row for each chunk.
         Chunks that look sorted, by their labels or their loss, bring one warning:
@@ -142,8 +142,8 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
         Raises
         ------
         ValueError
-            For input that cannot work; for a chunk that differs from the first in shape, dtype or
-            range, or has a class that the first had not; and when ``z_dim``, ``network``,
+            For input that cannot work. For a chunk that differs from the first in shape, dtype or
+            range, or has a class that the first had not. And when ``z_dim``, ``network``,
             ``likelihood``, ``prior`` or ``posterior`` has changed since the first.
         FloatingPointError, MemoryError
             As in :meth:`fit`. In all these cases the estimator is as it was before the call.

@@ -91,11 +91,11 @@ class VAEClassifier(
     -----
     The plain head is LogisticRegression, on rows as they are (columns standardised) or, for
     images, on what ``vae_.transform`` returns. The mixture lives on the latter. In both, each row
-    is divided by a scale of its own, as a Student distribution with 16 degrees of freedom has it:
-    with few labels this is worth more than all the rest. The mixture starts from the plain head and
-    from labels spread over a graph of neighbours [1]_, takes seven steps of EM with one covariance
-    for all classes, and is never sure of a class that no label shows. Semi-supervised VAEs with the
-    class as a latent variable are [2]_; with a mixture as the prior, [3]_.
+    is divided by a scale of its own, as a Student distribution with 16 degrees of freedom has it.
+    With few labels this is worth more than all the rest. The mixture starts from the plain head and
+    from labels spread over a graph of neighbours [1]_. It takes seven steps of EM with one
+    covariance for all classes, and is never sure of a class that no label shows. Semi-supervised
+    VAEs with the class as a latent variable are [2]_; with a mixture as the prior, [3]_.
 
     The weights of the two maximise the likelihood of held-out labels (up to five folds), with a
     pull towards their usual values that twenty labels outweigh. This calibrates the probabilities,

@@ -77,20 +77,20 @@ class VAEDetector(
     Parameters
     ----------
     vae : VAETransformer or FrozenEstimator, default=None
-        A template, of which ``fit`` trains two copies on half of X each, in as many epochs and
-        steps as one of all X would take, with batches of half the size; or
+        A template, of which ``fit`` trains two copies on half of X each. They take as many epochs
+        and steps as one of all X would, with batches of half the size. Or
         ``FrozenEstimator(fitted_vae)``, used as it is, with an X that it has *not* seen. None is
         ``VAETransformer(augment=None)``.
 
     method : {"path", "elbo", "reconstruction", "latent"}, default="path"
         What :meth:`score_samples` returns; larger is more normal.
 
-        - ``"path"``: how usual the way through the VAE is [1]_, by two log-densities, of which the
-          lower counts: of the posterior's ``mu`` and ``log(sigma)`` together with
-          ``log|x - x_hat|``; and of the sizes of all parts of the way, for images also those of
-          fine and coarse detail. Likelihoods prefer *simple* images to those they were trained on
-          [2]_, [3]_; here it counts against a sample that it is simpler than they. Of a place, with
-          ``patches``, one density of ``mu`` and ``log|x - x_hat|``.
+        - ``"path"``: how usual the way through the VAE is [1]_: the lower of two log-densities. One
+          is of the posterior's ``mu`` and ``log(sigma)`` together with ``log|x - x_hat|``. The
+          other is of the sizes of all parts of the way, for images also those of fine and coarse
+          detail. Likelihoods prefer *simple* images to those they were trained on [2]_, [3]_. Here
+          it counts against a sample that it is simpler than they. Of a place, with ``patches``, one
+          density of ``mu`` and ``log|x - x_hat|``.
         - ``"elbo"``: the bound on log p(x), in nats.
         - ``"reconstruction"``: minus the mean squared error of the reconstruction, of values in
           [0, 1] or standardised columns. Of a place, its logarithm beside what windows of that
@@ -139,10 +139,10 @@ class VAEDetector(
     -----
     A VAE knows the rows that it was trained on: their scores say little about those of new ones.
     So ``fit`` splits X at random, trains a VAE and its densities on each half, and takes the
-    scores of a half from the other's VAE [4]_. A new sample's score is the mean of the two; a
+    scores of a half from the other's VAE [4]_. A new sample's score is the mean of the two. A
     training row, recognised by its values, has the score of the one VAE that has not seen it, in
-    all methods. The alarm rate holds for samples drawn as X was (exchangeable ones): not for
-    other persons, machines or days.
+    all methods. The alarm rate holds for samples drawn as X was (exchangeable ones): not for other
+    persons, machines or days.
 
     References
     ----------
@@ -230,9 +230,9 @@ class VAEDetector(
         Warns
         -----
         UserWarning
-            When X has too few rows for ``contamination``, fewer than ``1 / contamination - 1``
-            (``predict`` warns of one that was set since);
-            and when the frozen VAE was trained on rows of X, as far as it remembers them.
+            When X has too few rows for ``contamination``, fewer than ``1 / contamination - 1``.
+            ``predict`` warns of one that was set since. And when the frozen VAE was trained on rows
+            of X, as far as it remembers them.
         """
         frozen = isinstance(self.vae, FrozenEstimator)
         n_kinds = len(patches_of(self.patches, frozen=frozen)) or 1
@@ -294,7 +294,7 @@ class VAEDetector(
         See Bates et al., "Testing for outliers with conformal p-values", 2023.
         ``(1 + k) / (n + 1)``, where k of the n training rows score no higher, each by the VAE that
         has not seen it. Of new normal samples no more than about a share ``a`` has a p-value of
-        ``a`` or less, whatever the data; ``scipy.stats.false_discovery_control`` takes them where
+        ``a`` or less, whatever the data. ``scipy.stats.false_discovery_control`` takes them where
         many samples are tested at once.
 
         Parameters

@@ -29,8 +29,9 @@ OF_WINDOWS: dict[str, Any] = {
     "network": LinearBase(MLP((64,))),
     "likelihood": "gaussian",
 }
-"""A detector's VAE of small windows, unless one is given: of few dimensions, to rebuild only what
-it often sees; from a linear base, as small networks spend themselves on how bright windows are."""
+"""A detector's VAE of small windows, unless one is given. It has few dimensions, to rebuild only
+what it often sees, and a linear base, as small networks spend themselves on how bright windows
+are."""
 
 
 def template_of(vae: VAETransformer | None, *, windows: bool = False) -> VAETransformer:

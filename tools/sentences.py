@@ -9,6 +9,7 @@ mean. The notebook of the benchmarks may be looser. All docstrings together are 
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 import statistics
 import sys
@@ -49,10 +50,11 @@ def page(path: Path) -> list[str]:
 
 
 def docstrings(path: Path) -> Iterator[str]:
-    """Yield the sentences of a module's docstrings, each after its place."""
+    """Yield the sentences of a module's docstrings, those of attributes among them."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            yield from sentences(NO_SENTENCE.sub("\n", ast.get_docstring(node) or ""))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            text = inspect.cleandoc(str(node.value.value))
+            yield from sentences(NO_SENTENCE.sub("\n", text))
 
 
 def told(name: str, found: list[str], most: int, mean: float) -> bool:

@@ -30,7 +30,7 @@ def _is_range(field: Field[Any]) -> bool:
 
 @dataclass(frozen=True)
 class Augment(Recipe):
-    """Random geometry and colour, drawn anew for every image.
+    """Random geometry and colour for what an encoder sees, drawn anew for every image.
 
     Unlike torchvision's transforms, which draw one set of parameters for a whole batch, each image
     of a batch gets its own. Images are float in [0, 1], shape (n, c, h, w), any c, and stay so.
@@ -64,9 +64,9 @@ class Augment(Recipe):
     fill : {"zeros", "border", "reflection"}, default="zeros"
         What lies outside the image.
     target : {"clean", "changed"}, default="clean"
-        What a VAE is to rebuild of an image whose changed copy its encoder sees: the image as it
-        was, so that the code forgets what the changes vary, or the changed copy, so that the code
-        keeps it and there is more to learn from.
+        What a VAE is to rebuild of an image whose changed copy its encoder sees. The image as it
+        was: the code forgets what the changes vary. The changed copy: the code keeps it, and there
+        is more to learn from.
 
     Raises
     ------

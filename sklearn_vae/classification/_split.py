@@ -13,7 +13,7 @@ from ..input._labels import check_some_known, read_labels, unlabelled_rows
 
 
 class LabelledSplit(BaseCrossValidator):
-    """Splits of the labelled rows; those of -1, unlabelled, are in every training part.
+    """Cross-validation with few labels: unlabelled rows, of -1, are in every training part.
 
     Such rows are in no test part: there is nothing to score. Searches, ``cross_val_score`` and
     ``learning_curve`` take it as ``cv``.

@@ -84,7 +84,7 @@ def fetch_images(
     ----------
     name : str
         ``"digits"``, which is embedded in scikit-learn; ``"mnist"``, ``"fashion_mnist"``,
-        ``"kmnist"``, ``"cifar10"`` or ``"svhn"``, which torchvision can download; or NAME of a
+        ``"kmnist"``, ``"cifar10"`` or ``"svhn"``, which torchvision can download. Or NAME of a
         ``NAME.npz`` file in the data home, which also goes before torchvision's download.
 
     subset : {"train", "val", "test", "all"}, default="train"
@@ -119,8 +119,8 @@ def fetch_images(
     Raises
     ------
     ValueError
-        For a name that is neither known nor a file in the data home, for a part that the set
-        lacks, and for an npz file that is damaged, cut short or without the arrays named in Notes.
+        For a name that is neither known nor a file in the data home, and for a part that the set
+        lacks. For an npz file that is damaged, cut short or without the arrays named in Notes.
     OSError
         When the images are missing and ``download_if_missing=False``, or the download fails; when
         torchvision's files are damaged, cut short, or do not have a label for each image.

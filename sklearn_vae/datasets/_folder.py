@@ -144,10 +144,10 @@ def load_image_folder(
     FileNotFoundError
         When the folder or table, or a file that the table names, does not exist.
     ValueError
-        When there is no image, when images lie beside class folders, for a class folder without
-        images (but for ``target_names``), for two class folders that are one by a link, for a class
-        that ``target_names`` lacks, and for a table without the columns, in another encoding, or
-        with a row of more values than columns.
+        When there is no image, and when images lie beside class folders. For a class folder without
+        images (but for ``target_names``), and for two that are one by a link. For a class that
+        ``target_names`` lacks. For a table without the columns, in another encoding, or with a row
+        of more values than columns.
 
     Warns
     -----

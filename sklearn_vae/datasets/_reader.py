@@ -46,9 +46,9 @@ class ImageReader(TransformerMixin, DocLinkMixin, BaseEstimator):
         images as they are; they must then agree.
 
     aspect : {"crop", "pad", "stretch"}, default="crop"
-        What becomes of an image whose sides relate otherwise than ``size``: ``"crop"`` cuts
-        off what is too much, half on either side; ``"pad"`` keeps all of it within black (with
-        ``"RGBA"``: transparent) bars; ``"stretch"`` changes its proportions. No effect without
+        What becomes of an image whose sides relate otherwise than ``size``. ``"crop"`` cuts off
+        what is too much, half on either side. ``"pad"`` keeps all of it within black (with
+        ``"RGBA"``: transparent) bars. ``"stretch"`` changes its proportions. No effect without
         ``size``.
 
     mode : {"L", "RGB", "RGBA"}, default="RGB"
@@ -78,11 +78,11 @@ class ImageReader(TransformerMixin, DocLinkMixin, BaseEstimator):
 
     Notes
     -----
-    Formats are told by content, not by name: BMP, GIF, JPEG, PNG, PBM/PGM/PPM, TIFF and WebP by
-    Pillow, AVIF and JPEG 2000 where it was built with them, HEIF (HEIC) where a plugin is
-    registered (``pillow_heif.register_heif_opener()``, in each process that reads), DICOM by
-    pydicom (``pip install "sklearn-vae[dicom]"``). Other formats that Pillow knows are refused:
-    some run external programs. Of files with several frames or pages, the first is read.
+    Formats are told by content, not by name. Pillow reads BMP, GIF, JPEG, PNG, PBM/PGM/PPM, TIFF
+    and WebP, and AVIF and JPEG 2000 where it was built with them. It reads HEIF (HEIC) where a
+    plugin is registered: ``pillow_heif.register_heif_opener()``, in each process that reads.
+    pydicom reads DICOM (``pip install "sklearn-vae[dicom]"``). Other formats that Pillow knows are
+    refused: some run external programs. Of files with several frames or pages, the first is read.
 
     - EXIF orientation is applied.
     - Transparent pixels of ``"L"`` and ``"RGB"`` are seen before white, as on a page.
@@ -91,10 +91,10 @@ class ImageReader(TransformerMixin, DocLinkMixin, BaseEstimator):
       between images. 12-bit values in a 16-bit TIFF hence come out almost black: multiply them
       by 16 beforehand. Signed, 32-bit and floating-point greys, which have no white, are refused.
     - DICOM greys go through the file's modality LUT or rescale slope, then its first VOI LUT or
-      window; without one, the whole range of the stored bits becomes 0 to 255. ``MONOCHROME1`` is
+      window. Without one, the whole range of the stored bits becomes 0 to 255. ``MONOCHROME1`` is
       inverted, so that larger is brighter. Empty tags, a rescale slope of 0 (with its intercept)
-      and a window without a width count as absent, as they do for viewers; of several values, the
-      first is taken; an enhanced file's are those of its first frame. Of a deflated file, 16 MiB
+      and a window without a width count as absent, as they do for viewers. Of several values, the
+      first is taken. An enhanced file's are those of its first frame. Of a deflated file, 16 MiB
       are inflated before the pixels, at most.
     - Resizing is bilinear over the area that a new pixel covers (antialiased). Large JPEGs are
       decoded at a fraction of their size, though at least twice the one asked for.

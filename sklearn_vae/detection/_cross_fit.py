@@ -83,9 +83,9 @@ class CrossFitted(Ranks):
     """The mean of several models' scores, and what each of the fitted rows has.
 
     Each model was fitted without one fold. A fitted row has the score of the one model that does
-    not know it; a new row the mean over all, which are moved so that the medians of their held-out
-    rows agree. This is cross-conformal prediction [1]_ with a mean of scores for the mean of
-    ranks, which would not tell far outliers apart.
+    not know it. A new row has the mean over all, which are moved so that the medians of their
+    held-out rows agree. This is cross-conformal prediction [1]_ with a mean of scores for the mean
+    of ranks, which would not tell far outliers apart.
 
     Parameters
     ----------

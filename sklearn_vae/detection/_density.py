@@ -17,8 +17,8 @@ MAD_OF_NORMAL = 0.67449
 class StandardisedDensity:
     """Log-density under a mixture of Gaussians, in units of its spread over the fitted rows.
 
-    So that the densities of different columns compare: 0 is the median of the fitted rows, -1 lies
-    a standard deviation (of a normal with the same median absolute deviation) below it.
+    So the densities of different columns compare. 0 is the median of the fitted rows. -1 lies a
+    standard deviation (of a normal with the same median absolute deviation) below it.
     """
 
     @as_arrays

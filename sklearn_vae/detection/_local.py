@@ -147,8 +147,8 @@ class LocalScores:
     """Scores of images from those of their places.
 
     The places of an image are scored by the density of each fold's model, in spreads above what is
-    usual at that place; the maps of all scales are averaged, and the image's usual level taken off;
-    the worst places' mean is the image's score by that model. A new image has the mean over models,
+    usual at that place. The maps of all scales are averaged, and the image's usual level taken off.
+    The worst places' mean is the image's score by that model. A new image has the mean over models,
     a training image the score of the one that has not seen it.
 
     Parameters

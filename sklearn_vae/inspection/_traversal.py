@@ -85,9 +85,8 @@ class TraversalDisplay(TileDisplay):
         ----------
         %(vae)s
         X : array-like, torch.Tensor or torch.utils.data.Dataset
-            Images in the form that the estimator was fitted on, a few hundred or more: the mean
-            and the standard deviations of their latent means are where the walk starts and its
-            unit.
+            Images in the form that the estimator was fitted on, a few hundred or more. The walk
+            starts at the mean of their latent means, and its unit is their standard deviation.
         dimensions : int or sequence of int, default=8
             Which ones, from 0 on; or how many: those in which the latent mean varies most over X
             [1]_, the most varied first.

@@ -13,7 +13,7 @@ CONFIDENCE = 0.8
 def label_loss(logits: Tensor, y: Tensor, clean: Tensor | None = None) -> Tensor:
     """Return the mean cross-entropy of labels plus that of confident pseudo-labels [1]_.
 
-    The class head sees augmented images; a row without a label is to be given the class that the
+    The class head sees augmented images. A row without a label is to be given the class that the
     model finds in the image as it is, once it is sure. What few labels teach so spreads to all
     images that augmentation connects.
 

@@ -1,7 +1,7 @@
 """Likelihoods p(x|z): from a decoder's output to a torch distribution over x.
 
 A likelihood is a torch module called with the decoder's output, ``(n, n_params * c, h, w)`` or
-``(n, n_params * d)``; it returns a ``torch.distributions.Distribution`` whose samples have the
+``(n, n_params * d)``. It returns a ``torch.distributions.Distribution`` whose samples have the
 shape of x. ``bounded`` tells that x lies in [0, 1], where means pass through a sigmoid.
 """
 
@@ -126,8 +126,9 @@ class Likelihood(Recipe, nn.Module):
 class Bernoulli(Likelihood):
     """Independent Bernoulli values [1]_: exact for binary images.
 
-    Grey values in (0, 1) enter as probabilities, ``x log p + (1 - x) log(1 - p)``: the customary
-    cross-entropy, a bound for randomly binarised pixels rather than a density of grey values.
+    Grey values in (0, 1) enter as probabilities, ``x log p + (1 - x) log(1 - p)``. That is the
+    customary cross-entropy, a bound for randomly binarised pixels rather than a density of grey
+    values.
 
     References
     ----------

@@ -1,7 +1,7 @@
 """Posteriors q(z|x): recipes that build what turns an encoder's activations into a distribution.
 
-A recipe holds hyperparameters only; ``build`` returns a fresh module, called with flat activations
-(n, k), which returns q(z|x) of n samples: a :class:`Posterior`, which says how it is drawn from.
+A recipe holds hyperparameters only. ``build`` returns a fresh module, called with flat activations
+(n, k). That returns q(z|x) of n samples: a :class:`Posterior`, which says how it is drawn from.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class IAF(PosteriorFamily):
     """Independent normals pushed through an inverse autoregressive flow [1]_.
 
     Each step shifts and scales every dimension by what a masked network [2]_ makes of the
-    dimensions before it and of the encoder's activations; every other step goes through them in
+    dimensions before it and of the encoder's activations. Every other step goes through them in
     reverse order. Dimensions then depend on each other: closer bounds, and better likelihoods.
 
     Parameters
@@ -277,9 +277,9 @@ def as_posterior(q: Any, family: PosteriorFamily) -> Posterior:
     if isinstance(q, td.Normal):
         return NormalPosterior(q.loc, q.scale)
     raise TypeError(
-        f"posterior={family!r:.100}: its module returns {type(q).__name__}, of which is not known "
-        "how noise becomes a draw. Return a subclass of model.Posterior that defines draw(noise); "
-        "for independent normals model.NormalPosterior(loc, scale)."
+        f"posterior={family!r:.100}: its module returns {type(q).__name__}. How noise becomes a "
+        "draw of it is not known. Return a subclass of model.Posterior that defines draw(noise), "
+        "or model.NormalPosterior(loc, scale) for independent normals."
     )
 
 

@@ -25,9 +25,9 @@ MAX_SHARE = 0.99
 def start_at_ppca(model: VAE, batches: Callable[[int], Iterable[Tensor]]) -> None:
     """Start a model with a linear base where it is probabilistic PCA; its networks start at zero.
 
-    The posterior mean of component j is sqrt(1 - s / v_j) times its score at unit variance, and the
-    posterior variance s / v_j, for a noise of variance s and v_j that of the component (Tipping,
-    Bishop, 1999). Dimensions without a component start as in a model without base.
+    The noise has variance s, component j has v_j. Its posterior mean is sqrt(1 - s / v_j) times its
+    score at unit variance, and its posterior variance s / v_j (Tipping, Bishop, 1999). Dimensions
+    without a component start as in a model without base.
 
     Parameters
     ----------

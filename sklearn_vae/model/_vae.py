@@ -168,10 +168,9 @@ class VAE(nn.Module):
 
         The two are the same but under augmentation, where the encoder sees a changed image. Any
         posterior gives a valid bound on log p(target), so that one does, too. With more than one
-        posterior draw per sample the terms are those of the importance-weighted bound: the
-        likelihood averaged with the weights, and what remains to the bound in place of the KL.
-        Rows of ``x`` beyond those of ``target`` only have means, and what the class head makes of
-        these.
+        posterior draw per sample the terms are those of the importance-weighted bound. They are the
+        likelihood averaged with the weights, and what remains to the bound in place of the KL. Rows
+        of ``x`` beyond those of ``target`` only have means, and what the class head makes of these.
 
         Parameters
         ----------
@@ -297,8 +296,8 @@ class VAE(nn.Module):
 
         They are centred and divided by the square root of their standard deviation over the
         training data (half-way between leaving loud units loud and making all equal). In each row
-        the stages' parts are brought to one length, and the row to sqrt(n_hidden), so that the
-        distances an RBF kernel sees are of order one whatever the contrast of the image.
+        the stages' parts are brought to one length, and the row to sqrt(n_hidden). So the distances
+        an RBF kernel sees are of order one whatever the contrast of the image.
         """
         centred = (raw - self.feature_loc) / self.feature_scale
         parts = [F.normalize(part, dim=1) for part in centred.split(self._n_pooled, dim=1)]

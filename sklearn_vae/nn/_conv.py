@@ -31,8 +31,8 @@ class Conv(Network):
     channels : tuple of int or "auto", default="auto"
         Output channels, each 1 or more, of the encoder's convolutions, at least one. ``"auto"`` is
         (32, 64, 128) for images of up to 45 pixels a side. Larger ones get as many more stages
-        before these as leave a last map of about 4 x 4, each with half the channels of the next,
-        8 or more: (16, 32, 64, 128) at 64 pixels, (8, 16, 32, 64, 128) at 128.
+        before these as leave a last map of about 4 x 4. Each has half the channels of the next, 8
+        or more: (16, 32, 64, 128) at 64 pixels, (8, 16, 32, 64, 128) at 128.
     batch_norm : bool, default=False
         Put BatchNorm between each convolution and its ReLU, in encoder and decoder.
 

@@ -86,9 +86,10 @@ class Custom(Network):
         layer from these activations to the posterior. Weights are kept as they are (a module that
         was trained elsewhere stays trained).
     decoder_module : torch.nn.Module
-        Maps ``(n, z_dim)`` to ``(n, k * c, h, w)`` or ``(n, k * d)``: the parameters of the
-        likelihood before any non-linearity, k per value (k is 1 but for ``"discretized-logistic"``,
-        where it is 2). Begin with ``torch.nn.LazyLinear`` so that ``z_dim`` can be tuned.
+        Maps ``(n, z_dim)`` to ``(n, k * c, h, w)`` or ``(n, k * d)``. These are the parameters of
+        the likelihood before any non-linearity, k per value: one, or two for
+        ``"discretized-logistic"``. Begin with ``torch.nn.LazyLinear`` so that ``z_dim`` can be
+        tuned.
     """
 
     encoder_module: nn.Module

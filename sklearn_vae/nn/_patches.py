@@ -34,14 +34,14 @@ class Patches(Network):
     """A network beside which whitened patches of the training images serve as filters [1]_.
 
     Hidden features (``features="hidden"``) begin with the responses of these filters, averaged over
-    the cells of a grid; the ELBO, the latent space and the time of a training step know
-    nothing of them. For classes that show in texture and edges, as in photographs: on CIFAR-10 they
-    alone are ahead of the features that the VAE learns. The first fit takes them from the training
-    images; further training leaves them as they are.
+    the cells of a grid. The ELBO, the latent space and the time of a training step know nothing of
+    them. For classes that show in texture and edges, as in photographs: on CIFAR-10 they alone are
+    ahead of the features that the VAE learns. The first fit takes them from the training images;
+    further training leaves them as they are.
 
-    Every patch is centred, divided by its standard deviation and whitened (ZCA); a filter is such
-    a patch at unit length, and gives two features: how far its response exceeds a threshold, and
-    how far the negative does.
+    Every patch is centred, divided by its standard deviation and whitened (ZCA). A filter is such a
+    patch at unit length, and gives two features: how far its response exceeds a threshold, and how
+    far the negative does.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class Patches(Network):
     ------
     ValueError
         For fewer than one filter, patches below 2 x 2, another grid and a ``network`` that is none
-        or has patches itself; when it is built, for smaller images and for vectors.
+        or has patches itself. When it is built, for smaller images and for vectors.
 
     References
     ----------

@@ -31,12 +31,13 @@ class QualityGate(NestedParamsMixin, BaseEstimator):
         Fitted on the labelled real rows; a synthetic row that it assigns to another class is
         dropped. It gets rows as an array, in the shape of the user's X. None is
         ``LogisticRegression(class_weight="balanced")`` on the VAE's posterior means (on flattened
-        rows without a VAE), which needs two classes or more; of more than 100 classes, with five
-        rows each in the mean, ``LinearDiscriminantAnalysis``, whose cost does not grow with them.
+        rows without a VAE), which needs two classes or more. Of more than 100 classes, with five
+        rows each in the mean, it is ``LinearDiscriminantAnalysis``, whose cost does not grow with
+        them.
     min_distance : float, default=0.25
         A synthetic row is a copy when a labelled real row lies nearer than this, 0 or more, times
-        the median distance between a real row and its nearest neighbour (Euclidean, on flattened
-        rows; rows that are there twice do not count). 0 keeps all.
+        the median distance between a real row and its nearest neighbour. Distances are Euclidean,
+        on flattened rows; rows that are there twice do not count. 0 keeps all.
     max_rounds : int, default=10
         Draws at most, 1 or more: what was dropped is drawn anew; what is missing after the last
         stays missing, with a warning.

@@ -181,8 +181,8 @@ class Interpolation(Method):
     unlabelled : bool, default=False
         Draw neighbours among the unlabelled rows of X, too (those with y == -1), where no labelled
         row of another class is nearer to them. What lies near a labelled row in the latent space
-        mostly shares its class, so that a few labelled rows get the variety of many unlabelled
-        ones; a larger ``n_neighbors`` reaches further.
+        mostly shares its class. So a few labelled rows get the variety of many unlabelled ones. A
+        larger ``n_neighbors`` reaches further.
 
     References
     ----------

@@ -41,8 +41,8 @@ def to_make(n: int) -> str:
 class RowGenerator:
     """Makes synthetic rows of each class of a data set.
 
-    A row is drawn by the class's method, made by the model, given back its residual, clipped to the
-    range of X, augmented, and passed through the gate, in this order.
+    The class's method draws a row, and the model makes it. It is given back its residual, clipped
+    to the range of X, augmented, and passed through the gate, in this order.
 
     Parameters
     ----------
