@@ -1,7 +1,11 @@
-"""Sphinx configuration. ``make docs`` builds; INTERSPHINX=1 links to other projects' pages."""
+"""Sphinx configuration. ``make docs`` builds; INTERSPHINX=1 links to other projects' pages.
+
+EXAMPLES=none runs neither the gallery's examples nor the guide's code.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 import os
@@ -23,7 +27,7 @@ copyright = f"2026, the {project} developers"
 version = release = sklearn_vae.__version__
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
@@ -63,9 +67,60 @@ def site_links(app: Sphinx, docname: str, source: list[str]) -> None:
     source[0] = re.sub(r"\.\./examples/(plot_\w+)\.py\)", r"gallery/\1.rst)", source[0])
 
 
+# -- the guide's code --------------------------------------------------------------------------
+
+EXAMPLES = os.environ.get("EXAMPLES", r"/plot_")
+package = sorted(Path(sklearn_vae.__file__).parent.rglob("*.py"))
+state = hashlib.sha256(b"".join(path.read_bytes() for path in package)).hexdigest()[:12]
+
+nb_execution_mode = "off" if EXAMPLES == "none" else "cache"
+# A page runs again when its code changes, or the package.
+nb_execution_cache_path = str(Path(__file__).with_name("_build") / "executed" / state)
+nb_execution_in_temp = True  # its files go nowhere else
+nb_execution_timeout = 600
+nb_execution_raise_on_error = True
+nb_output_stderr = "warn"  # a warning is an error of the build
+nb_merge_streams = True
+os.environ["MATPLOTLIBRC"] = str(Path(__file__).with_name("matplotlibrc"))
+
+NOTEBOOK = """---
+file_format: mystnb
+kernelspec:
+  name: python3
+language_info:
+  name: python
+  pygments_lexer: ipython3
+---
+
+{page}
+
+{{nb-download}}`Download this page as a notebook <{name}.ipynb>`. It runs from top to bottom.
+"""
+
+PICTURE = r"""```{code-cell}
+---
+mystnb:
+  image:
+    alt: \1
+---"""
+
+
+def executed(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Have a page of the guide run: its blocks of ``python``, but not those of ``py``.
+
+    In the repository they are ordinary Markdown, which readers, formatters and type checkers know.
+    A comment before a block says what its picture shows, for those who do not see it.
+    """
+    if docname.startswith("guide/") and "\n```python\n" in source[0]:
+        text = re.sub(r"^<!-- picture: (.+) -->\n```python$", PICTURE, source[0], flags=re.M)
+        cells = re.sub(r"^```python$", "```{code-cell}", text, flags=re.M)
+        source[0] = NOTEBOOK.format(page=cells, name=Path(docname).name)
+
+
 def setup(app: Sphinx) -> None:
     """Register what this file defines."""
     app.connect("source-read", site_links)
+    app.connect("source-read", executed)
 
 
 # -- API reference -----------------------------------------------------------------------------
@@ -116,7 +171,7 @@ guide = "".join((pages / f"{page}.md").read_text(encoding="utf-8") for page in o
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
-    "filename_pattern": os.environ.get("EXAMPLES", r"/plot_"),
+    "filename_pattern": EXAMPLES,
     "within_subsection_order": FunctionSortKey(guide.find),  # as the guide's pages name them
     "doc_module": (project,),
     "backreferences_dir": "generated/backreferences",

@@ -67,7 +67,7 @@ def test_the_picture_of_the_house_names_what_there_is():
 def test_the_guides_own_parts_train():
     """A prior, a posterior and a likelihood as the guide writes them."""
     text = (ROOT / "docs/guide/training.md").read_text(encoding="utf-8")
-    code = re.search(r"## Parts of your own.*?```python\n(.*?)```", text, flags=re.S)[1]
+    code = re.search(r"## Parts of your own.*?```py(?:thon)?\n(.*?)```", text, flags=re.S)[1]
     names, images = {"__name__": "guide"}, synthetic_images(60, 8, 8)
     exec(code, names)
     vae = names["vae"].set_params(network="mlp", max_epochs=100, device="cpu", random_state=0)

@@ -38,7 +38,7 @@ print("found", json.dumps(trials))
 def blocks():
     """Return the section's code, by the package that it is about."""
     section = re.search(r"## Searches\n(.*?)\n##", GUIDE.read_text(encoding="utf-8"), re.S)[1]
-    found = re.findall(r"```python\n(.*?)```", section, flags=re.S)
+    found = re.findall(r"```py\n(.*?)```", section, flags=re.S)
     return dict(zip(("dask", "ray", "optuna"), found, strict=True))
 
 

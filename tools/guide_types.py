@@ -58,7 +58,7 @@ def code_in_place(text: str) -> str:
     for line in text.splitlines():
         fence = re.fullmatch(r"( *)```(\w*)", line)
         if fence:
-            indent = len(fence[1]) if fence[2] == "python" else None
+            indent = len(fence[1]) if fence[2] in ("python", "py") else None
         lines.append("" if fence or indent is None else line[indent:])
     return "\n".join(lines)
 
