@@ -65,6 +65,7 @@ myst_disable_syntax = ["myst_line_comment"]  # lines of prose may begin with a p
 def site_links(app: Sphinx, docname: str, source: list[str]) -> None:
     """Turn links that work in the repository into those of the built pages."""
     source[0] = re.sub(r"\.\./examples/(plot_\w+)\.py\)", r"gallery/\1.rst)", source[0])
+    source[0] = source[0].replace(" ± ", "\u00a0±\u00a0")  # a figure stays in one line
 
 
 # -- the guide's code --------------------------------------------------------------------------
