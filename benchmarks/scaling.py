@@ -9,8 +9,9 @@ result, each case in a fresh process; the last encodes a sparse memory-mapped fi
 them moved by a pixel) in two classes, and of the gate's classifier on 10 to 1,000 classes.
 ``parallel``: two processes of one thread against one process of one thread and of two, in turns.
 ``rate``: images a second in training on 20,000 images of 64 x 64 x 3, in memory, in h5py and zarr,
-and as JPEGs. ``peak``: the same by memory, for several numbers of images. ``sorted``: what
-``partial_fit`` on chunks that are sorted by class costs, with and without ``shuffle_chunks``.
+as JPEGs and as a stream of these. ``peak``: the same by memory, for several numbers of images.
+``sorted``: what ``partial_fit`` on chunks that are sorted by class costs, with and without
+``shuffle_chunks``.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNet
 from skorch.callbacks import Callback
+from torch.utils.data import IterableDataset, get_worker_info
 
 from sklearn_vae import VAEAugmenter, VAEClassifier, VAETransformer
 from sklearn_vae.datasets import ImageReader, fetch_images, shuffle_chunks
@@ -308,8 +310,26 @@ def show_parallel(records: list[Record]) -> list[Record]:
 
 # -- data that memory does not hold ----------------------------------------------------------------
 
-STORED = ("array", "memory map", "h5py", "zarr", "files", "files, 2 workers")
+STORED = (
+    *("array", "memory map", "h5py", "zarr"),
+    *("files", "files, 2 workers", "stream", "stream, 2 workers"),
+)
 """Where the images are."""
+
+
+class FileStream(IterableDataset):
+    """JPEGs one after the other; each process reads every n-th."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        self.paths = paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        info = get_worker_info()
+        share = slice(None) if info is None else slice(info.id, None, info.num_workers)
+        return (np.asarray(Image.open(path)) for path in self.paths[share])
 
 
 def pictures(n: int, seed: int = 0) -> np.ndarray:
@@ -340,10 +360,11 @@ def write_images(folder: Path, n: int) -> None:
 
 def stored_images(folder: Path, where: str, n: int) -> Any:
     """Return the first n images from where they are; of JPEGs some twice where there are fewer."""
-    if where.startswith("files"):
+    if where.startswith(("files", "stream")):
         n_files = len(list(folder.glob("*.jpg")))
         paths = [folder / f"{i % n_files}.jpg" for i in range(n)]
-        return ImageReader(64, lazy=True).transform(paths)
+        is_stream = where.startswith("stream")
+        return FileStream(paths) if is_stream else ImageReader(64, lazy=True).transform(paths)
     if where == "h5py":
         return h5py.File(folder / "X.h5")["X"]
     if where == "zarr":
@@ -395,7 +416,7 @@ def part_peak(args: argparse.Namespace) -> Iterator[Record]:
     for n in (args.images // 2, args.images, 2 * args.images):
         with tempfile.TemporaryDirectory() as folder:
             write_images(Path(folder), n)
-            for where in ("array", "h5py", "zarr", "files"):
+            for where in ("array", "h5py", "zarr", "files", "stream"):
                 with get_context("spawn").Pool(1) as fresh:
                     found = fresh.apply(peak_case, (where, folder, n))
                 yield {"where": where, "images": n, **found}

@@ -18,7 +18,7 @@ from .input._labels import (
     read_labels,
     tell_unlabelled,
 )
-from .input._read import read_first, with_checks
+from .input._read import check_numbered, read_first, with_checks
 from .input._row_keys import NO_KEYS, remembered
 from .input._rows import Rows
 from .input._spec import InputSpec, read_spec
@@ -79,7 +79,8 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
             are images when ``image_shape`` is set. uint8 is 0 to 255 (0 and 1 alone are masks),
             float images are in [0, 1], rows that are not images have any range. Images have 1 to 4
             channels and at least 8 pixels a side. At least two samples. Lists, arrays of objects
-            and columns of images are stacked. X is not changed.
+            and columns of images are stacked. A torch IterableDataset is a stream: its
+            length is that of an epoch, and it is read from its beginning in each. X is not changed.
         y : array-like of shape (n,), default=None
             With ``label_weight`` above 0 two or more classes, and the number -1 where unknown: no
             NaN, None or text "-1". Else it only stratifies the validation split, where there is
@@ -196,7 +197,7 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
 
     def _read(self, X: Any, *, in_place: bool = False) -> Rows:
         """Return the checked samples of an X after fit."""
-        return self.codec_.read(X, names_of=self, in_place=in_place)
+        return self.codec_.read(X, names_of=self, in_place=in_place, streams=True)
 
     # -- one training ------------------------------------------------------------------------------
 
@@ -210,11 +211,14 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
 
     def _fit(self, X: Any, y: Any, seen: Any, ranks: Ranks, *, again: bool, partial: bool) -> None:
         """Train on X, from where training ended before with ``again``; ``seen`` is the user's."""
+        if self.label_weight > 0:
+            why = f"label_weight={self.label_weight} learns labels by the numbers of their rows"
+            check_numbered(X, why, "Set it to 0, or pass a map-style Dataset or an array")
         if again:
             data = self._read_more(X)
             spec, recipe = self.codec_.spec, self.codec_.recipe
         else:
-            data, spec, recipe = self.read_training(X)
+            data, spec, recipe = self.read_training(X, streams=True)
         self.n_features_in_ = spec.n_features
         labels = None if partial and self.label_weight == 0 else self._read_y(y, len(data))
         amount = self.max_epochs, len(data), spec.shape
@@ -263,7 +267,9 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
             tasks.end()
         warn_of_collapse(self.n_active_, net.step, images=spec.is_image)
 
-    def read_training(self, X: Any, *, at_least: int = 2) -> tuple[Rows, InputSpec, VAERecipe]:
+    def read_training(
+        self, X: Any, *, at_least: int = 2, streams: bool = False
+    ) -> tuple[Rows, InputSpec, VAERecipe]:
         """Return the checked samples of an X to fit to, their form, and what is to be built.
 
         For estimators with a template of this one. The names of X's columns are kept.
@@ -274,6 +280,8 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
             Samples in a form that :meth:`fit` takes.
         at_least : int, default=2
             How many there have to be.
+        streams : bool, default=False
+            Whether X may be a stream.
 
         Returns
         -------
@@ -289,7 +297,9 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
         TypeError, ValueError
             For what :meth:`fit` refuses.
         """
-        data, spec, check = read_first(X, self, self.image_shape, at_least=at_least)
+        data, spec, check = read_first(
+            X, self, self.image_shape, at_least=at_least, streams=streams
+        )
         recipe = VAERecipe.resolve(self.get_params(deep=False), spec, len(data))
         self._check_symmetry(spec)
         bounded = recipe.likelihood.bounded

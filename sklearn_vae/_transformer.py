@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -132,6 +133,7 @@ class VAETransformer(PretrainedMixin, FeatureNamesMixin, TransformerMixin, BaseV
         Processes that read the items of a torch Dataset, such as the files of
         ``ImageReader(lazy=True)``; 0 reads them in this one. The batches are the same for any
         number. Each call starts its own, in seconds; scripts need ``if __name__ == "__main__":``.
+        A stream has to share its items out by torch's ``get_worker_info``.
 
     lr : float, default=2e-3
         Learning rate of the optimiser, above 0; the peak of the schedule.
@@ -319,6 +321,38 @@ class VAETransformer(PretrainedMixin, FeatureNamesMixin, TransformerMixin, BaseV
         self.check_features()
         data = self._read(X, in_place=True)
         return self.codec_.apply(data, self.codec_.encoder(self.features, self.symmetry))
+
+    def transform_chunked(self, X: Any) -> Iterator[np.ndarray]:
+        """Return what :meth:`transform` does a chunk at a time, for what memory does not hold.
+
+        Parameters
+        ----------
+        X : array-like, torch.Tensor or torch.utils.data.Dataset
+            Samples in the form that :meth:`fit` saw; of a stream one pass.
+
+        Returns
+        -------
+        chunks : iterator of ndarray
+            Features of some consecutive samples each, float32.
+
+        Raises
+        ------
+        ValueError
+            When X differs from the fitted data in shape, dtype or range.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_vae import VAETransformer
+        >>> X = np.random.default_rng(0).random((300, 20))
+        >>> vae = VAETransformer(2, max_epochs=1, device="cpu").fit(X)
+        >>> sum(len(Z) for Z in vae.transform_chunked(X))
+        300
+        """
+        check_is_fitted(self)
+        self.check_features()
+        data = self._read(X, in_place=True)
+        return self.codec_.apply_chunked(data, self.codec_.encoder(self.features, self.symmetry))
 
     def inverse_transform(self, Z: Any) -> np.ndarray:
         """Decode latent codes to the mean of p(x|z).

@@ -9,7 +9,7 @@ from helpers import Trained, synthetic_images, tiny, weights
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
-from torch.utils.data import IterableDataset, TensorDataset
+from torch.utils.data import TensorDataset
 
 from sklearn_vae.model import Gaussian
 from sklearn_vae.nn import Conv
@@ -22,11 +22,6 @@ def with_value(X, value, at=(3, 2)):
     X = X.copy()
     X[at] = value
     return X
-
-
-class Stream(IterableDataset):
-    def __iter__(self):
-        return iter(torch.from_numpy(IMAGES))
 
 
 def modules(encoder_out=8, decoder_out=64, decoder_in=3):
@@ -248,11 +243,6 @@ def test_a_refused_fit_leaves_the_fitted_model_as_it_was(trained, name, warm_sta
     np.testing.assert_array_equal(estimator.transform(IMAGES), Z)
     assert all(torch.equal(kept[k], v) for k, v in weights(estimator).items())
     assert estimator.partial_fit(IMAGES).n_iter_ == 3
-
-
-def test_an_iterable_dataset_is_refused():
-    with pytest.raises(TypeError, match=r"Stream is a stream.*map-style.*np\.stack"):
-        tiny().fit(Stream())
 
 
 OTHER_DATA = {

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..input._spec import is_large
 from ..nn._mps import grid_sample
-from ..utils._generators import Generators
+from ..utils._generators import Generators, draws_seeded, generators_restored
 from ..utils._recipes import Recipe
 
 FILLS = ("zeros", "border", "reflection")
@@ -274,6 +274,24 @@ def view_of(x: Tensor, augment: Callable[..., Tensor] | None, generators: Genera
         return augment(x, generators.on(x.device))
     with generators.lent(x.device):
         return augment(x if isinstance(augment, Augment) else x.clone())
+
+
+def check_view(
+    augment: Callable[..., Tensor] | None, shape: tuple[int, ...], device: torch.device
+) -> None:
+    """Refuse a callable of the user's that does not return a batch as it gets it."""
+    if augment is None or isinstance(augment, (Augment, Noise)):
+        return
+    x = torch.full((2, *shape), 0.5, dtype=torch.float32, device=device)
+    with draws_seeded(0), generators_restored(device):
+        view = augment(x.clone())
+    if not isinstance(view, Tensor) or view.shape != x.shape or not view.is_floating_point():
+        is_tensor = isinstance(view, Tensor)
+        found = f"{tuple(view.shape)} and {view.dtype}" if is_tensor else type(view).__name__
+        raise ValueError(
+            f"augment={augment!r:.100} made {found} of a batch of shape {tuple(x.shape)} and "
+            f"{x.dtype}. Let it keep both: resize before fit, and crop with padding."
+        )
 
 
 def rebuilds_view(augment: Callable[[Tensor], Tensor] | None) -> bool:

@@ -39,7 +39,7 @@ def shuffle_chunks(
     Raises
     ------
     ValueError
-        For a ``buffer_size`` that is no int of 2 or more.
+        For a ``buffer_size`` that is no int of 2 or more, and for parts of several lengths.
 
     Examples
     --------
@@ -63,6 +63,9 @@ def _shuffled(chunks: Iterable[Any], size: int, rng: np.random.RandomState) -> I
     for chunk in chunks:
         pair = isinstance(chunk, tuple)
         parts = [np.asarray(part) for part in (chunk if pair else (chunk,))]
+        if len({len(part) for part in parts}) > 1:
+            lengths = ", ".join(str(len(part)) for part in parts)
+            raise ValueError(f"The parts of a chunk have {lengths} rows. Give all as many.")
         n = max(n, len(parts[0]))
         both = zip(held, parts, strict=True)
         held = [np.concatenate([old, new]) for old, new in both] if held else parts

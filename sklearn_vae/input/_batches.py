@@ -158,6 +158,12 @@ def without_subsets(dataset: Any) -> tuple[Any, Tensor]:
     return dataset, rows
 
 
+def some_rows(dataset: Any) -> Subset:
+    """Return the rows of a dataset that stand for all in statistics."""
+    whole, rows = without_subsets(dataset)
+    return Subset(dataset, whole.spread(len(rows)).tolist())
+
+
 def batch_bounds(n: int, batch_size: int, n_ranks: int = 1) -> Sequence[tuple[int, int]]:
     """Return (start, stop) of each batch; a last one of one row a process joins the one before."""
     starts = list(range(0, n, batch_size))

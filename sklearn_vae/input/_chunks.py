@@ -38,6 +38,8 @@ def apply_by_chunks(data: Rows, function: OfChunk, device: torch.device, n_rows:
     n_rows : int
         How many samples a CPU takes at once.
     """
+    if data.is_stream:  # how many there are is known at the end
+        return np.concatenate([*each_chunk(data, function, device, n_rows)])
     out: torch.Tensor | None = None
     done = 0
     with exact_inference():
@@ -49,6 +51,19 @@ def apply_by_chunks(data: Rows, function: OfChunk, device: torch.device, n_rows:
             done += len(result)
     assert out is not None  # validation refuses an empty X
     return out.numpy()
+
+
+def each_chunk(
+    data: Rows, function: OfChunk, device: torch.device, n_rows: int
+) -> Iterator[np.ndarray]:
+    """Yield what :func:`apply_by_chunks` returns, a chunk each."""
+    results = _results(data, function, device, n_rows)
+    while True:
+        with exact_inference():  # which is over while the caller has the chunk
+            result = next(results, None)
+        if result is None:
+            return
+        yield result.numpy()
 
 
 def _results(

@@ -26,12 +26,13 @@ from ._spec import (
     with_white,
 )
 from ._stored import StoredDataset, is_stored
+from ._streams import StreamDataset, is_stream
 
 FIRST_ITEMS = 64
 """Rows that are checked before training of what is read later; the others when they are read."""
 
 
-def read(X: Any, names_of: Any, spec: InputSpec, *, bounded: bool) -> Rows:
+def read(X: Any, names_of: Any, spec: InputSpec, *, bounded: bool, streams: bool = False) -> Rows:
     """Return the samples of an X that has to be in the form of the fitted one.
 
     Parameters
@@ -43,19 +44,26 @@ def read(X: Any, names_of: Any, spec: InputSpec, *, bounded: bool) -> Rows:
         The form of the fitted X.
     bounded : bool
         Whether values have to be in [0, 1].
+    streams : bool, default=False
+        Whether X may be a stream.
 
     Raises
     ------
     TypeError, ValueError
         For an X of another form.
     """
-    data, checked, spelled = _rows(X, names_of, spec)
+    data, checked, spelled = _rows(X, names_of, spec, streams=streams)
     check_same(checked, spec, bounded=bounded, spelling=spelled)
     return with_checks(data, spec, bounded=bounded)
 
 
 def read_first(
-    X: Any, names_of: Any, image_shape: tuple[int, ...] | None, *, at_least: int
+    X: Any,
+    names_of: Any,
+    image_shape: tuple[int, ...] | None,
+    *,
+    at_least: int,
+    streams: bool = False,
 ) -> tuple[Rows, InputSpec, Callable[[str | None], None]]:
     """Return the samples of an X to fit to, their form, and what checks their range.
 
@@ -72,9 +80,12 @@ def read_first(
         The shape of images that come in rows.
     at_least : int
         How many samples there have to be.
+    streams : bool, default=False
+        Whether X may be a stream.
     """
-    data, checked, spelled = _rows(X, names_of, None, at_least=at_least)
-    if isinstance(X, Dataset) or checked.ndim > 2:  # scikit-learn sees the names of rows only
+    data, checked, spelled = _rows(X, names_of, None, at_least=at_least, streams=streams)
+    # scikit-learn sees the names of rows only.
+    if isinstance(X, Dataset) or data.is_stream or checked.ndim > 2:
         names_of.__dict__.pop("feature_names_in_", None)
     spec = with_white(read_spec(checked, image_shape, spelled), checked)
 
@@ -92,14 +103,20 @@ def read_first(
 
 
 def read_in_place(
-    X: Any, names_of: Any, spec: InputSpec, device: torch.device, *, bounded: bool
+    X: Any,
+    names_of: Any,
+    spec: InputSpec,
+    device: torch.device,
+    *,
+    bounded: bool,
+    streams: bool = False,
 ) -> Rows:
     """Return what :func:`read` does; samples on a GPU, if it is ``device``, do not leave it."""
     is_there = isinstance(X, torch.Tensor) and X.device == device and device.type != "cpu"
     if is_there and len(X) and _has_range(X.detach(), spec, bounded=bounded):
         read(X[:1], names_of, spec, bounded=bounded)  # its form
         return ResidentDataset(X.detach())
-    return read(X, names_of, spec, bounded=bounded)  # which says what is wrong
+    return read(X, names_of, spec, bounded=bounded, streams=streams)  # which says what is wrong
 
 
 def _has_range(X: torch.Tensor, spec: InputSpec, *, bounded: bool) -> bool:
@@ -121,12 +138,18 @@ def with_checks(data: Rows, spec: InputSpec, *, bounded: bool) -> Rows:
 
 
 def _rows(
-    X: Any, names_of: Any, spec: InputSpec | None, *, at_least: int = 1
+    X: Any, names_of: Any, spec: InputSpec | None, *, at_least: int = 1, streams: bool = False
 ) -> tuple[Rows, np.ndarray, Spelling]:
     """Return samples, an array of those to check at once, and how messages write X down."""
     if isinstance(X, ArrayDataset):  # of an estimator that has looked at the names itself
         return X, X.X, X.spelling
-    if isinstance(X, Dataset) or is_stored(X) or is_image_table(X):
+    if streams and is_stream(X):
+        stream = StreamDataset(X, names_of.loader_workers)
+        first = stream.first(FIRST_ITEMS).numpy()
+        if len(first) < at_least:
+            raise ValueError(f"X has {len(first)} sample(s); at least {at_least} are needed.")
+        return stream, first, stream.spelling
+    if isinstance(X, Dataset) or is_stored(X) or is_image_table(X) or is_stream(X):
         later = read_later(X, getattr(names_of, "loader_workers", 0))
         if len(later) < at_least:
             raise ValueError(f"X has {len(later)} sample(s); at least {at_least} are needed.")
@@ -152,6 +175,20 @@ def read_later(X: Any, workers: int) -> Rows:
     if is_stored(X):
         return StoredDataset(X)
     return ItemDataset(ColumnDataset(X) if is_image_table(X) else X, workers)
+
+
+def check_is_here(X: Any) -> None:
+    """Refuse what a cache of trainings would know by where it is, not by its values."""
+    why = "memory finds trainings by the values of X"
+    check_numbered(X, why, "Set memory=None")
+    if is_stored(X):
+        raise ValueError(f"{why}, but this X is stored elsewhere. Set memory=None.")
+
+
+def check_numbered(X: Any, why: str, remedy: str) -> None:
+    """Refuse a stream, with what needs rows that have numbers."""
+    if is_stream(X):
+        raise ValueError(f"X, a {type(X).__name__}, is a stream, but {why}. {remedy}.")
 
 
 def _to_read(X: Any) -> str:

@@ -35,10 +35,13 @@ class Rows(Dataset, ABC):
         Class numbers, int64, that go along with the rows.
     spelling : Spelling
         How messages write down the X that the rows are of.
+    is_stream : bool
+        Whether rows come in an order of their own, and their length may take a pass to tell.
     """
 
     classes: Tensor | None = None
     spelling: Spelling = OF_ARRAY
+    is_stream: bool = False
 
     @abstractmethod
     def __len__(self) -> int:
@@ -64,9 +67,20 @@ class Rows(Dataset, ABC):
         """Yield all rows, ``step`` at a time; the same each time."""
         return self.read(torch.arange(len(self), device="cpu").split(step))
 
+    def spread(self, n: int, most: int = STATISTICS_ROWS) -> Tensor:
+        """Return the numbers of at most ``most`` of n rows, which stand for all."""
+        return spread_rows(n, most)
+
     def sample(self, most: int = STATISTICS_ROWS) -> Tensor:
-        """Return at most ``most`` rows, spread evenly over all."""
-        return torch.cat([*self.read(spread_rows(len(self), most).split(AT_ONCE))])
+        """Return at most ``most`` rows, which stand for all."""
+        parts = self.spread(len(self), most).split(AT_ONCE)
+        done, n, out = 0, sum(map(len, parts)), torch.empty(0)
+        for x in self.read(parts):
+            if done == 0:
+                out = x.new_empty((n, *x.shape[1:]))  # all in a list would be held twice
+            out[done : done + len(x)] = x
+            done += len(x)
+        return out
 
     def order(
         self, rows: Tensor, batch_size: int, generator: torch.Generator | None = None
@@ -76,6 +90,13 @@ class Rows(Dataset, ABC):
         The generator is on the device of ``rows``; None for torch's own.
         """
         return torch.randperm(len(rows), generator=generator, device=rows.device)
+
+    def held_out(self, n: int) -> tuple[Tensor, Tensor] | None:
+        """Return which rows to train on and which n to hold out, where these cannot be drawn."""
+        return None
+
+    def check_again(self, why: str, remedy: str) -> None:
+        """Refuse rows that do not come again as they were, with why that matters."""
 
 
 class ArrayDataset(Rows):
@@ -189,26 +210,43 @@ class ReadLater(Rows):
         )
 
 
-class ItemDataset(ReadLater):
-    """A user's torch Dataset, its items (x or (x, ...)) stacked to batches.
-
-    Parameters
-    ----------
-    data : torch.utils.data.Dataset
-        Map-style, of tensors or arrays; its ``__getitems__`` is used where it has one.
-    workers : int, default=0
-        How many processes read the items. What items draw depends on their batch, and not on this.
-    """
+class ItemsReadLater(ReadLater):
+    """The items, x or (x, ...), of what a user has written."""
 
     spelling = OF_ITEMS
     where, in_range = "items", ", of the Dataset's transforms"
     _workers: Workers | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in vars(self).items() if k not in ("classes", "_workers")}
+
+    def _stacked(self, items: Iterable[Any]) -> Tensor:
+        """Return items, checked, as one tensor."""
+        images = [*map(_image_of, items)]
+        remedy = "Add torchvision.transforms.v2.Resize((height, width)) to its transforms."
+        check_one_shape(images, lambda _: remedy)
+        x = torch.stack(images).cpu()
+        x = x.float() if x.dtype == torch.bfloat16 else x  # NumPy has no bfloat16
+        self.check(x.numpy())
+        return to_tensor(x.numpy()) if x.dim() == 2 else x  # as an array's rows
+
+
+class ItemDataset(ItemsReadLater):
+    """A user's map-style torch Dataset, its items stacked to batches.
+
+    Parameters
+    ----------
+    data : torch.utils.data.Dataset
+        Of tensors or arrays; its ``__getitems__`` is used where it has one.
+    workers : int, default=0
+        How many processes read the items. What items draw depends on their batch, and not on this.
+    """
+
     def __init__(self, data: Dataset, workers: int = 0) -> None:
         if isinstance(data, IterableDataset) or not hasattr(data, "__len__"):
             raise TypeError(
-                f"{type(data).__name__} is a stream, or has no length. Pass a map-style Dataset, "
-                f"or an array: {as_array_of('X')}."
+                f"{type(data).__name__} is a stream, or has no length. Only VAETransformer reads "
+                f"streams. Pass a map-style Dataset, or an array: {as_array_of('X')}."
             )
         self.data, self.workers = data, workers
 
@@ -218,17 +256,14 @@ class ItemDataset(ReadLater):
     def __getitem__(self, i: int) -> Tensor:
         return _image_of(self.data[i])
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in vars(self).items() if k not in ("classes", "_workers")}
-
     def take(self, index: Tensor) -> Tensor:
         """Return the items at ``index`` as one tensor, shape (k, ...)."""
         what = f"reading {len(index)} items of X, a {type(self.data).__name__:.100}, at once"
         remedy = "Let it return smaller items, for example resized ones, or uint8"
+        many = getattr(self.data, "__getitems__", None)
         with memory_explained(lambda: f"{what}. {remedy}"):
-            x = self._stack(index.tolist())
-        self.check(x.numpy())
-        return to_tensor(x.numpy()) if x.dim() == 2 else x  # as an array's rows
+            rows = index.tolist()
+            return self._stacked(many(rows) if many else map(self.data.__getitem__, rows))
 
     def read(self, indices: Iterable[Tensor], seed: int = 0) -> Iterator[Tensor]:
         """Yield the items at each index, each batch drawn with a seed of its own."""
@@ -244,14 +279,6 @@ class ItemDataset(ReadLater):
         seed, index = job
         with draws_seeded(seed):
             return self.take(index)
-
-    def _stack(self, rows: list[int]) -> Tensor:
-        many = getattr(self.data, "__getitems__", None)
-        images = [_image_of(x) for x in (many(rows) if many else map(self.data.__getitem__, rows))]
-        remedy = "Add torchvision.transforms.v2.Resize((height, width)) to its transforms."
-        check_one_shape(images, lambda _: remedy)
-        x = torch.stack(images).cpu()
-        return x.float() if x.dtype == torch.bfloat16 else x  # NumPy has no bfloat16
 
 
 def _image_of(item: Any) -> Tensor:

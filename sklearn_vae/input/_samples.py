@@ -111,10 +111,7 @@ def refuse_container(X: Any) -> None:
     if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
         raise ValueError("X has masked values. Fill them: X.filled(0).")
     if isinstance(X, DataLoader):
-        raise TypeError(
-            "X is a DataLoader. Pass what it loads, loader.dataset, here X.dataset; of a stream "
-            f"its items: {as_array_of('X.dataset')}."
-        )
+        raise TypeError("X is a DataLoader. Pass what it loads, loader.dataset, here X.dataset.")
     refuse_sample(X)
     if isinstance(X, Iterator):
         raise TypeError(f"X, a {kind}, can be read only once. Pass an array: {as_array_of('X')}.")

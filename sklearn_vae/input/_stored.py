@@ -26,18 +26,14 @@ LEAST_ROWS = 32
 
 def is_stored(X: Any) -> bool:
     """Return whether X is an array whose values are elsewhere until it is sliced."""
+    if type(X).__module__.startswith("h5py.") and not X:
+        raise ValueError(
+            "X is of a closed HDF5 file. Keep the file open as long as X is read: "
+            "with h5py.File(path) as file: vae.fit(file['X'])."
+        )
     if isinstance(X, np.ndarray) or not (hasattr(X, "dtype") and getattr(X, "shape", None)):
         return False
     return hasattr(X, "chunks") or hasattr(X, "compute")
-
-
-def check_is_here(X: Any) -> None:
-    """Refuse an array that a cache of trainings would know by where it is, not by its values."""
-    if is_stored(X):
-        raise ValueError(
-            "memory finds trainings by the values of X, but this X is stored elsewhere. Set "
-            "memory=None."
-        )
 
 
 class StoredDataset(ReadLater):

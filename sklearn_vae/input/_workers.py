@@ -7,19 +7,18 @@ import copy
 import pickle
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import torch
 from joblib import wrap_non_picklable_objects
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 AHEAD = 2
 """Batches that each process reads ahead."""
 
-Job = tuple[int, Tensor]
-"""A seed, and the numbers of the items to read."""
+Job = tuple[int, Any]
+"""A seed, and what to read by it."""
 
 
 class Workers:
@@ -27,8 +26,8 @@ class Workers:
 
     Parameters
     ----------
-    items : ItemDataset
-        What they read; each has a copy.
+    items : ItemDataset or StreamDataset
+        What they read by its ``drawn``; each has a copy. Jobs go to them in turns.
     n : int
         How many there are.
 
@@ -53,7 +52,7 @@ class Workers:
             generator=torch.Generator(),  # or it would draw from the process's
         )
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Tensor]:
+    def run(self, jobs: Iterable[Job]) -> Generator[Any, None, None]:
         """Yield what each job reads."""
         self._jobs.todo, self.busy = jobs, True
         try:
@@ -89,13 +88,10 @@ class Workers:
 class _Jobs:
     """The jobs of today, as a sampler has them."""
 
-    todo: Sequence[Job] = ()
+    todo: Iterable[Job] = ()
 
     def __iter__(self) -> Iterator[Job]:
         return iter(self.todo)
-
-    def __len__(self) -> int:
-        return len(self.todo)
 
 
 class _Failure(NamedTuple):
@@ -114,9 +110,9 @@ class _Remote(Dataset):
     def __reduce__(self) -> Any:
         return _Remote, (wrap_non_picklable_objects(self.items, keep_wrapper=False),)
 
-    def __getitem__(self, job: Job) -> Tensor | _Failure:
+    def __getitem__(self, job: Job) -> Any:
         try:
-            found: Tensor = self.items.drawn(job)
+            found = self.items.drawn(job)
         except Exception as error:
             with contextlib.suppress(Exception):
                 pickle.dumps(error)

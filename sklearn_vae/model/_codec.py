@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -9,14 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..input._chunks import OfChunk, apply_by_chunks
+from ..input._chunks import OfChunk, apply_by_chunks, each_chunk
 from ..input._read import read, read_in_place
 from ..input._rows import ArrayDataset, Rows
 from ..input._spec import InputSpec, chunk_rows
 from ..nn._device import exact_inference, resolve_device, to_device
 from ..utils._generators import generators_restored, usual_dtype
 from ..utils._memory import explains_memory
-from ..utils._spread import spread_rows
 from ._row_noise import row_noise
 
 SYMMETRIES: dict[str | None, tuple[tuple[int, ...], ...]] = {
@@ -34,8 +34,9 @@ def _to_infer(codec: Codec, data: Rows, *args: Any, **kwargs: Any) -> str:
     remedies = ["pass fewer samples at once"]
     remedies += ["fit on smaller images"] if codec.spec.is_image else []
     remedies += ["set device='cpu'"] if codec.device.type != "cpu" else []
+    n = "" if data.is_stream else f"{len(data)} "
     return (
-        f"encoding or decoding {len(data)} samples of shape {codec.spec.shape}, "
+        f"encoding or decoding {n}samples of shape {codec.spec.shape}, "
         f"{chunk_rows(codec.spec)} at a time, which fit's batch_size has no part in. You can "
         f"{', or '.join(remedies)}."
     )
@@ -69,7 +70,7 @@ class Codec:
 
     # -- samples in ------------------------------------------------------------------------------
 
-    def read(self, X: Any, *, names_of: Any, in_place: bool = False) -> Rows:
+    def read(self, X: Any, *, names_of: Any, in_place: bool = False, streams: bool = False) -> Rows:
         """Return the user's X, checked to be in the form of the fitted one.
 
         Parameters
@@ -79,12 +80,14 @@ class Codec:
             Whose names of columns X must have.
         in_place : bool, default=False
             Whether tensors on the module's GPU may stay there.
+        streams : bool, default=False
+            Whether X may be a stream.
         """
-        bounded = self.recipe.likelihood.bounded
+        checks = {"bounded": self.recipe.likelihood.bounded, "streams": streams}
         if in_place:
             here = next(self.module.parameters()).device  # with its index, unlike ``device``
-            return read_in_place(X, names_of, self.spec, here, bounded=bounded)
-        return read(X, names_of, self.spec, bounded=bounded)
+            return read_in_place(X, names_of, self.spec, here, **checks)
+        return read(X, names_of, self.spec, **checks)
 
     def scaled(self, raw: torch.Tensor) -> torch.Tensor:
         """Return raw samples as the network's input, on the device."""
@@ -95,6 +98,10 @@ class Codec:
     def apply(self, data: Rows, function: OfChunk) -> np.ndarray:
         """Return ``function`` of all raw samples, computed by the chunk, in one array."""
         return apply_by_chunks(data, function, self.device, chunk_rows(self.spec))
+
+    def apply_chunked(self, data: Rows, function: OfChunk) -> Iterator[np.ndarray]:
+        """Return an iterator over what :meth:`apply` returns, a chunk each."""
+        return each_chunk(data, function, self.device, chunk_rows(self.spec))
 
     # -- codes, features and scores out ------------------------------------------------------------
 
@@ -239,7 +246,7 @@ def learn_scales(codec: Codec, data: Rows) -> bool:
 
     Return whether the hidden features' scale is finite.
     """
-    model, rows = codec.module, spread_rows(len(data), SCALE_ROWS)
+    model, rows = codec.module, data.spread(len(data), SCALE_ROWS)
     total = torch.zeros(model.n_hidden, dtype=torch.float64, device="cpu")
     squares = torch.zeros_like(total)
     codes, spread = [], []

@@ -15,17 +15,15 @@ import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback, LRScheduler
 from torch import Tensor
-from torch.utils.data import Subset
 
 from ..augmentation._augment import rebuilds_view, view_of
-from ..input._batches import Batch, Batches, batch_bounds, without_subsets
+from ..input._batches import Batch, Batches, batch_bounds, some_rows, without_subsets
 from ..model import VAE, ELBOTerms, NegativeELBO
 from ..model._contrastive_loss import contrastive_loss
 from ..model._label_loss import label_loss
 from ..nn._mps import is_limited
 from ..utils._generators import Generators
 from ..utils._ranks import Ranks
-from ..utils._spread import spread_rows
 from ._batch_norm import refresh_batch_norm
 from ._callbacks import check_callbacks_picklable, terms_of
 from ._interrupts import Interrupts
@@ -155,7 +153,7 @@ class VAENet(NeuralNet):
         start, stop = self.ranks.share(bounds[0][1])
         self._whole_batch = stop - start
         self.n_steps = epochs * self.steps_per_epoch
-        self._train_rows = Subset(dataset, spread_rows(len(dataset)).tolist())
+        self._train_rows = some_rows(dataset)
         self._pseudo_labels = self.label_weight > 0 and has_guesses(dataset)
         self._checkpoint = checkpoint
         found = None if checkpoint is None else checkpoint.read()

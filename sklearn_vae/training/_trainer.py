@@ -22,7 +22,7 @@ from skorch.utils import noop
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import Subset
 
-from ..augmentation._augment import resolve_view
+from ..augmentation._augment import check_view, resolve_view
 from ..input._rows import Rows
 from ..input._spec import InputSpec
 from ..model import VAE
@@ -166,6 +166,10 @@ class Trainer:
         """
         ranks = Ranks() if ranks is None else ranks
         check_seeded(self.checkpoint, self.random_state)
+        if self.checkpoint is not None:
+            data.check_again("no checkpoint would be found again", "Set checkpoint=None")
+        if ranks.size > 1:
+            data.check_again("processes would not share it out", "Set parallel=None")
         device = device_of(ranks, resolve_device(self.device))
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         seed = ranks.of_first(seed)
@@ -193,6 +197,7 @@ class Trainer:
                 if resume.new_labels:
                     model.add_class_head(resume.new_labels)
             augment = self._check(model, spec)
+            check_view(augment, spec.shape, device)
             n = resolve_batch_size(self.batch_size, len(data), spec.shape)
             net = self._make_net(
                 model.to(device), spec, device, n, augment, valid, first, ranks, generators
@@ -374,6 +379,9 @@ class Trainer:
                 f"validation_fraction={fraction} of {n} samples leaves {n - n_valid} to train on; "
                 "at least 2 are needed. Use more samples or validation_fraction=0."
             )
+        if (parts := data.held_out(n_valid)) is not None:
+            train, valid = parts
+            return Subset(data, train.tolist()), Subset(data, valid.tolist())
         split = partial(train_test_split, np.arange(n), test_size=n_valid, random_state=seed)
         try:
             train, valid = split(stratify=y if are_labels(y) else None)

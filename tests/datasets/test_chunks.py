@@ -36,3 +36,9 @@ def test_nothing_gives_nothing():
 def test_a_buffer_without_room_is_refused_at_once(size):
     with pytest.raises(ValueError, match=r"buffer_size=.*int >= 2"):
         shuffle_chunks([], size)
+
+
+def test_labels_of_another_length_are_refused():
+    chunks = [(np.zeros((4, 2)), np.zeros(3))]
+    with pytest.raises(ValueError, match=r"parts of a chunk have 4, 3 rows"):
+        list(shuffle_chunks(chunks, 5))

@@ -190,3 +190,14 @@ def test_an_unknown_number_of_rows_is_refused():
 def test_a_cache_of_trainings_refuses_what_it_cannot_tell_apart(tmp_path):
     with pytest.raises(ValueError, match=r"memory.*stored elsewhere.*memory=None"):
         tiny(memory=str(tmp_path)).fit(Stored(X))
+
+
+def test_an_array_of_a_closed_file_is_refused(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "X.h5", "w") as file:
+        file["X"] = X
+        stored = file["X"]
+        vae = tiny().fit(stored)
+    for call in (tiny().fit, vae.transform, VAEDetector(tiny()).fit):
+        with pytest.raises(ValueError, match=r"closed HDF5 file.*with h5py\.File\(path\)"):
+            call(stored)

@@ -561,9 +561,11 @@ def watched_fit(images, augment):
 
 def test_encoder_sees_augmented_images_and_decoder_rebuilds_clean_ones(images):
     watched_fit(images, Spy())
+    tried, *calls = Spy.calls
+    assert tried.shape == (2, 1, 8, 8)
     targets, views = SEEN["targets"][:3], SEEN["views"][:3]
-    assert len(Spy.calls) == 3  # never in validation
-    for given, view, target in zip(Spy.calls, views, targets, strict=True):
+    assert len(calls) == 3  # never in validation
+    for given, view, target in zip(calls, views, targets, strict=True):
         assert given.shape == (50, 1, 8, 8)
         assert given.dtype == torch.float32
         assert torch.equal(view, given.flip(-1))
@@ -574,6 +576,22 @@ def test_encoder_sees_augmented_images_and_decoder_rebuilds_clean_ones(images):
     expected = images.reshape(200, 64).astype(np.float32)
     np.testing.assert_array_equal(np.unique(rows, axis=0), np.unique(expected, axis=0))
     assert len(np.unique(expected, axis=0)) == 200
+
+
+@pytest.mark.parametrize(
+    ("augment", "found"),
+    [
+        (lambda x: x[..., 1:], r"\(2, 1, 8, 7\) and torch.float32"),
+        (lambda x: x.mean(1), r"\(2, 8, 8\)"),
+        (lambda x: x > 0, r".*torch.bool"),
+        (lambda x: x.numpy(), "ndarray"),
+    ],
+)
+def test_an_augmentation_that_changes_the_form_is_refused_before_training(images, augment, found):
+    Trained.trainings = 0
+    with pytest.raises(ValueError, match=rf"augment=.* made {found}.* of a batch of shape .*keep"):
+        tiny(augment=augment, callbacks=[Trained()]).fit(images)
+    assert Trained.trainings == 0
 
 
 def test_torchvision_transforms_work(images):

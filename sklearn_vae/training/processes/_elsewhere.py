@@ -21,8 +21,8 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_memory
 
+from ...input._read import check_is_here
 from ...input._samples import from_torch
-from ...input._stored import check_is_here
 from ...nn._device import resolve_device
 from ...utils._ranks import RankError
 from ._checkpoint import check_seeded
