@@ -20,7 +20,7 @@ from .utils._memory import memory_explained
 
 
 class VAETransformer(PretrainedMixin, FeatureNamesMixin, TransformerMixin, BaseVAE):
-    """Variational autoencoder: images or vectors to latent features and back.
+    """Features of images or vectors, learnt without labels by a variational autoencoder.
 
     Trains an encoder and a decoder by maximising the evidence lower bound (ELBO) [1]_ and
     transforms each sample to features from the encoder. Labels are learnt from only with
@@ -43,10 +43,10 @@ class VAETransformer(PretrainedMixin, FeatureNamesMixin, TransformerMixin, BaseV
           ``network__hidden``, and likewise ``likelihood__scale``, ``prior__n_components``,
           ``posterior__n_steps`` and ``augment__rotate`` where these parameters hold objects.
           ``nn.LinearBase(network)`` starts at probabilistic PCA.
-        - a pair of torch modules: the encoder maps ``(n, c, h, w)`` (or ``(n, d)``) to any
-          activations, the decoder ``(n, z_dim)`` to ``(n, c, h, w)`` without a final sigmoid.
-          Each fit trains copies. See :class:`~sklearn_vae.nn.Custom`. joblib's caches do not
-          recognise torch modules: for ``Pipeline(memory=...)`` write a ``nn.Network``.
+        - a pair of torch modules. The encoder maps ``(n, c, h, w)`` (or ``(n, d)``) to any
+          activations, the decoder ``(n, z_dim)`` to ``(n, c, h, w)`` without a final sigmoid. Each
+          fit trains copies. See :class:`~sklearn_vae.nn.Custom`. joblib's caches do not recognise
+          torch modules: for ``Pipeline(memory=...)`` write a ``nn.Network``.
 
     image_shape : tuple of int, default=None
         What one row of a flattened X is: (height, width), (height, width, channels) or (channels,
@@ -84,42 +84,43 @@ class VAETransformer(PretrainedMixin, FeatureNamesMixin, TransformerMixin, BaseV
         fits less closely, dearer steps. ``kl`` is then weighted likelihood less bound.
 
     label_weight : float, default=0.0
-        Above 0 the labels shape the latent space, too: a linear class head on the posterior mean
-        is trained along with the ELBO [4]_, and y is needed, with -1 for samples without a label.
-        These are given the class that the head is sure of [5]_, which helps where ``augment`` keeps
+        Above 0 the labels shape the latent space, too. A linear class head on the posterior mean is
+        trained along with the ELBO [4]_. y is needed, with -1 for samples without a label. These
+        are given the class that the head is sure of [5]_, which helps where ``augment`` keeps
         classes apart. 1 weighs the cross-entropy like the ELBO per value of a sample. The head
         behind must not take -1 for a class: fit it on labelled rows, or use ``VAEClassifier``.
 
     contrastive_weight : float, default=0.0
         Above 0 the encoder sees two changed views of each sample, and posterior means are to tell
-        which two belong together in a batch (InfoNCE [8]_, by the cosine): features keep what
+        which two belong together in a batch (InfoNCE [8]_, by the cosine). So features keep what
         ``augment``, which is needed, leaves as it is. For photographs, with ``augment="strong"``. 1
         weighs that cross-entropy like ``label_weight``. Steps take up to twice as long.
 
     augment : {"auto", "geometric", "natural", "strong"}, float, callable or None, default="auto"
-        Changes the images that the encoder sees in training; the decoder rebuilds the clean ones
-        (of large images see Notes), so that the code forgets what the changes vary.
-        ``"geometric"`` rotates, shifts, scales, shears and bends; ``"natural"`` shifts, scales,
-        mirrors and changes colours, ``"strong"`` does so about twice as far and turns hues. A
-        number is a strength, 0 or more, 1 being customary for the kind of image. A callable, such
-        as torchvision's v2 transforms, gets the batch, float (n, c, h, w) in [0, 1], on the device
-        (torchvision draws once per batch, the named ones once per image). Rows of any range get
-        normal noise, at strength 1 half of each column's scale. None for a plain VAE: mostly weaker
-        features, on images better likelihoods and sharper reconstructions.
+        Changes the images that the encoder sees in training. The decoder rebuilds the clean ones
+        (of large images see Notes), so that the code forgets what the changes vary. ``"geometric"``
+        rotates, shifts, scales, shears and bends; ``"natural"`` shifts, scales, mirrors and changes
+        colours, ``"strong"`` does so about twice as far and turns hues. A number is a strength, 0
+        or more, 1 being customary for the kind of image. A callable, such as torchvision's v2
+        transforms, gets the batch, float (n, c, h, w) in [0, 1], on the device. torchvision draws
+        once per batch, the named ones once per image. Rows of any range get normal noise, at
+        strength 1 half of each column's scale. None for a plain VAE: mostly weaker features, on
+        images better likelihoods and sharper reconstructions.
 
     features : {"mean", "mean+std", "hidden"}, default="mean"
-        What :meth:`transform` returns: the posterior mean (``z_dim`` columns); mean and standard
-        deviation (twice as many); or the activations of every stage of the encoder, averaged to a
-        4 x 4 grid (an MLP and networks of your own have one stage, but see
-        :class:`~sklearn_vae.nn.Stages`; for photographs and textures add fixed filters with
-        :class:`~sklearn_vae.nn.Patches`) and scaled so that an RBF kernel works on them as they
-        stand. Can be changed after fit. Do not standardise the mean: dimensions that the VAE does
-        not use hold little but noise, and their small scale is what keeps it small.
+        What :meth:`transform` returns: the posterior mean (``z_dim`` columns), mean and standard
+        deviation (twice as many), or hidden features. These are the activations of every stage of
+        the encoder, averaged to a 4 x 4 grid and scaled so that an RBF kernel works on them as they
+        stand. An MLP and networks of your own have one stage, but see
+        :class:`~sklearn_vae.nn.Stages`. For photographs and textures add fixed filters with
+        :class:`~sklearn_vae.nn.Patches`. Can be changed after fit. Do not standardise the mean:
+        dimensions that the VAE does not use hold little but noise, and their small scale is what
+        keeps it small.
 
     symmetry : {None, "horizontal", "both"}, default=None
         Flips that make no difference to what an image shows: :meth:`transform` returns the average
         over the image and its flips, which do not change with them [6]_. ``"horizontal"`` (left and
-        right) for photographs, ``"both"`` (also top and bottom) for surfaces and microscopy; None
+        right) for photographs, ``"both"`` (also top and bottom) for surfaces and microscopy. None
         where left and right matter, as for digits, and where features are to be decoded: an average
         is the code of no image. Encoding takes two or four times as long. Can be changed after fit.
 
@@ -159,9 +160,9 @@ class VAETransformer(PretrainedMixin, FeatureNamesMixin, TransformerMixin, BaseV
 
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Of the forward pass in training; the loss and everything after training are float32.
-        ``"auto"`` is bfloat16 for images and uint8 or bool rows on a CPU that multiplies it
-        faster (with AMX, or AMD's AVX512_BF16), but for networks with convolutional maps one
-        pixel wide; else float32. ``verbose`` tells which.
+        ``"auto"`` is bfloat16 for images and uint8 or bool rows on a CPU that multiplies it faster
+        (with AMX, or AMD's AVX512_BF16). Else, and for networks with convolutional maps one pixel
+        wide, it is float32. ``verbose`` tells which.
 
     compile : bool, "reduce-overhead", "max-autotune" or "max-autotune-no-cudagraphs", default=False
         Whether training's whole batches go through ``torch.compile``; a name is its mode. It takes
@@ -169,12 +170,13 @@ class VAETransformer(PretrainedMixin, FeatureNamesMixin, TransformerMixin, BaseV
         small networks on an NVIDIA GPU: torch records CUDA graphs.
 
     callbacks : list, default=None
-        skorch callbacks, their classes, or tuples of a name and either. Clones share them; each fit
-        works on shallow copies: what a callback holds, such as a logger, is used as it is, what it
-        sets of its own is in ``net_.callbacks_``. A search reaches ``callbacks__name__parameter``.
+        skorch callbacks, their classes, or tuples of a name and either. Clones share them, and each
+        fit works on shallow copies. What a callback holds, such as a logger, is used as it is; what
+        it sets of its own is in ``net_.callbacks_``. A search reaches
+        ``callbacks__name__parameter``.
 
     checkpoint : str or path-like, default=None
-        A folder by which a killed fit goes on: the same fit again, on the same X, y, parameters and
+        A folder by which a killed fit goes on. The same fit again, on the same X, y, parameters and
         seed, continues after the last whole epoch and ends bit for bit where it would have. In it
         each fit has a file, without images, until it is over. A path that ends in ``.pt`` is one
         fit's file; it refuses other data or parameters by name. Not with ``random_state=None``;

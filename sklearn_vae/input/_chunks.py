@@ -25,7 +25,7 @@ def apply_by_chunks(data: Rows, function: OfChunk, device: torch.device, n_rows:
     """Return ``function`` of all raw samples, computed by the chunk, in one array.
 
     The function gets raw samples in host memory and returns a tensor of as many rows. Chunks of few
-    rows are filled up with copies: matrix products take another path for them, and a sample's
+    rows are filled up with copies. Matrix products take another path for them, and a sample's
     result should not depend, not even by rounding, on how many come with it.
 
     Parameters

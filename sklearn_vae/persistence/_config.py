@@ -1,8 +1,8 @@
 """What a saved model says of itself beside its weights: JSON, read by annotations.
 
-A value is written by what it is, and read by what an annotation asks for: that of a field of
-:class:`Config`, or of an argument of a class that JSON names. What JSON has not is an object of a
-class, from a closed list, and of the arguments that make it.
+A value is written by what it is, and read by what an annotation asks for. That is the one of a
+field of :class:`Config`, or of an argument of a class that JSON names. What JSON has not is an
+object of a class, from a closed list, and of the arguments that make it.
 """
 
 from __future__ import annotations

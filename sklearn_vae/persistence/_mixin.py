@@ -22,7 +22,7 @@ class PretrainedMixin:
 
         ``model.safetensors`` holds the weights and, in its metadata, the rest of the estimator. It
         alone is read. ``config.json`` is a copy of the metadata, to be looked at, and ``README.md``
-        a model card in the form of model hubs; edit it, and remove its first comment, so that
+        a model card in the form of model hubs. Edit it, and remove its first comment, so that
         saving again keeps it. The state of the optimiser is not saved: training that goes on
         afterwards starts with a fresh one.
 
@@ -40,7 +40,7 @@ class PretrainedMixin:
             When the model could not be rebuilt without code of yours: torch modules as ``network``,
             own subclasses of Network, Likelihood, Prior or PosteriorFamily. joblib saves these.
         ValueError
-            When a parameter has been set to what it cannot be; when history, column names and
+            When a parameter has been set to what it cannot be. When history, column names and
             classes take more than 16 MB, or the names of the classes more than 64 MB as an array.
         FileExistsError
             When the folder holds a ``config.json`` or ``model.safetensors`` of another origin. In
@@ -119,7 +119,7 @@ class PretrainedMixin:
             For a repository, without ``huggingface_hub``.
         ValueError
             When it is no regular file, damaged, of another format version, or names what is not in
-            the package; when the weights are not those of the model described, or not finite. For
+            the package. When the weights are not those of the model described, or not finite. For
             the ``revision`` of a folder.
 
         See Also

@@ -11,8 +11,8 @@ from ..input._spec import SMALL_SIDE, is_large
 PASSES, EPOCHS = 600_000, (10, 200)
 """``max_epochs="auto"``: so many samples are shown, within these bounds of epochs."""
 FALL, PASSES_BY_SIDE, LEAST_EPOCHS = log2(5), 7_680_000, 2
-"""The same of large images: fewer by this power of their side until they are the second, divided by
-the side, which is from 64 pixels on; in so many epochs at least."""
+"""The same of large images, in so many epochs at least. They are fewer by this power of the side.
+From 64 pixels on they are the second, divided by the side."""
 STEPS, BATCHES = 2000, (16, 256)
 """``batch_size="auto"``: so many steps in all these passes, within these bounds of samples."""
 

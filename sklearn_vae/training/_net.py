@@ -48,9 +48,9 @@ class VAENet(NeuralNet):
     """A :class:`skorch.NeuralNet` whose module is a :class:`~sklearn_vae.model.VAE`.
 
     Differences from skorch's loop, each for a measured reason: batches come whole from
-    :class:`Batches`; losses stay on the device until the epoch's end (no host-device sync per
-    step); ``train()`` is called once an epoch; the history keeps epoch rows only; Ctrl-C reaches
-    the caller. A callback that acts on single batches gets skorch's own loop.
+    :class:`Batches`, and losses stay on the device until the epoch's end (no host-device sync per
+    step). ``train()`` is called once an epoch, and the history keeps epoch rows only. Ctrl-C
+    reaches the caller. A callback that acts on single batches gets skorch's own loop.
 
     Parameters
     ----------
