@@ -63,7 +63,7 @@ plt.show()
 
 # %%
 # In numbers: how far the synthetic images are from the nearest real one, against how far real
-# images are from each other, and how often that neighbour is of the class that was asked for.
+# images are from each other. And how often that neighbour is of the class that was asked for.
 
 distance, _ = nearest.kneighbors(X.reshape(len(X), -1), n_neighbors=2)
 typical = np.median(distance[:, 1])

@@ -21,7 +21,7 @@ common |= {"lr_schedule": "constant", "validation_fraction": 0.3}
 # Few images, a constant learning rate and no augmentation: the VAE learns its training images by
 # heart, and the validation loss turns round. ``patience`` stops soon after and goes back to the
 # best weights. With augmentation, the default, the encoder never sees the same image twice, and
-# the two losses stay together for longer; but the best loss is higher, as the code forgets pose
+# the two losses stay together for longer. But the best loss is higher, as the code forgets pose
 # and size.
 
 vaes = {

@@ -34,8 +34,8 @@ plt.show()
 # %%
 # Each row changes one dimension. They are sorted by how much the latent means vary in them; in
 # rows where nothing changes the VAE does not use the dimension. The correlations of latent means
-# and true factors say the same in numbers. Size has a dimension of its own; the two for the
-# position may be turned against across and down, as nothing in the ELBO prefers one pair of
+# and true factors say the same in numbers. Size has a dimension of its own. The two for the
+# position may be turned against across and down: nothing in the ELBO prefers one pair of
 # directions to another.
 
 Z = vae.transform(X)[:, display.dimensions]

@@ -486,7 +486,7 @@ class VAEDetector(
         if rate * (n + 1) < 1:
             warnings.warn(
                 f"contamination={rate:g} takes {int(np.ceil(1 / rate)) - 1} rows to be kept, but X "
-                f"of fit had {n}: predict will raise about {100 / (n + 1):.2g} % false alarms. Fit "
+                f"of fit had {n}. So predict raises about {100 / (n + 1):.2g} % false alarms. Fit "
                 f"on more rows, or set contamination={np.ceil(1000 / (n + 1)) / 1000:g} or more.",
                 UserWarning,
                 stacklevel=stacklevel,

@@ -3,7 +3,7 @@
     python tools/sentences.py
 
 No sentence of a page has more than ``MOST`` words, and a page has no more than ``MEAN`` in the
-mean. The notebook of the benchmarks may be looser. All docstrings together are one page.
+mean. The notebook of the benchmarks may be looser. Docstrings and examples together are one page.
 """
 
 from __future__ import annotations
@@ -58,6 +58,12 @@ def docstrings(path: Path) -> Iterator[str]:
             yield from sentences(NO_SENTENCE.sub("\n", text))
 
 
+def comments(path: Path) -> Iterator[str]:
+    """Yield the sentences of an example's comments, which are the text of its page."""
+    for block in re.findall(r"(?:^#.*\n)+", path.read_text("utf-8"), re.MULTILINE):
+        yield from sentences(re.sub(r"^#(?: %%)? ?", "", block, flags=re.MULTILINE))
+
+
 def told(name: str, found: list[str], most: int, mean: float) -> bool:
     """Print mean and longest, and what is too long; return whether anything is."""
     counts = [len(each.split()) for each in found] or [0]
@@ -77,9 +83,10 @@ def main() -> int:
     for path in (path for pattern in PAGES for path in sorted(ROOT.glob(pattern))):
         name = path.relative_to(ROOT).as_posix()
         failed |= told(name, page(path), *LOOSER.get(name, (MOST, MEAN)))
-    package = sorted((ROOT / "sklearn_vae").rglob("*.py"))
-    found = [each for path in package for each in docstrings(path)]
-    return int(told("docstrings", found, MOST, MEAN) or failed)
+    package, examples = (sorted((ROOT / n).rglob("*.py")) for n in ("sklearn_vae", "examples"))
+    text = [each for path in [*package, *examples] for each in docstrings(path)]
+    text += [each for path in examples for each in comments(path)]
+    return int(told("docstrings and examples", text, MOST, MEAN) or failed)
 
 
 if __name__ == "__main__":

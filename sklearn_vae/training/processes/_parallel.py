@@ -145,6 +145,6 @@ def check_shares(ranks: Ranks, batch_size: int, n_train: int, n_valid: int) -> N
         return
     raise ValueError(
         f"batch_size={batch_size} with {n_train} rows to train on and {n_valid} to validate on is "
-        f"too little for {ranks.size} processes: each needs two rows of a batch, and one to "
+        f"too little for {ranks.size} processes. Each needs two rows of a batch, and one to "
         "validate on. Use fewer processes, a larger batch_size or more rows."
     )
