@@ -204,39 +204,39 @@ def choice() -> Records:
     gain = [of("rows_summary", "mean difference", f"{head}, 20") for head in (LR, SVC)]
     backbone = "a pre-trained network"
     found = {
-        (f"few labels, {backbone}", "six sets, balanced accuracy"): (
+        (f"few labels, {backbone}", "six sets, balanced accuracy ↑"): (
             f"{LR} {few[0]}",
             f"**`VAEClassifier` {few[1]}**",
         ),
-        ("few labels, pixels alone", "MNIST, 100 labels, error"): (
+        ("few labels, pixels alone", "MNIST, 100 labels, error ↓"): (
             f"PCA and SVC {digits[0]}",
             f"**`VAETransformer` and SVC {digits[1]}**",
         ),
-        (f"all labels, {backbone}", "steel, balanced accuracy"): (
+        (f"all labels, {backbone}", "steel, balanced accuracy ↑"): (
             f"**frozen, and {LR} {steel[0]}**",
             f"`VAETransformer` and SVC {steel[1]}",
         ),
-        ("all labels, pixels alone", "Fashion-MNIST, 10,000 labels, error"): (
+        ("all labels, pixels alone", "Fashion-MNIST, 10,000 labels, error ↓"): (
             f"SVC {many[0]}",
             f"mean and SVC {many[1]}, **hidden features {many[2]}**",
         ),
-        ("small grey pictures", "X-rays, balanced accuracy"): (
+        ("small grey pictures", "X-rays, balanced accuracy ↑"): (
             f"**HOG and {LR} {grey[0]}**",
             f"`VAETransformer` and {LR} {grey[1]}",
         ),
-        ("rare classes", "Fashion-MNIST, SVC, mean recall"): (
+        ("rare classes", "Fashion-MNIST, SVC, mean recall ↑"): (
             f"SMOTE {recall[1]}, class weights {recall[0]}, **shifts and turns {recall[2]}**",
             f"`VAEAugmenter` {recall[3]}",
         ),
-        ("strange pictures", "steel, one kind known, AUROC"): (
+        ("strange pictures", "steel, one kind known, AUROC ↑"): (
             f"IsolationForest {strange[0]}, {LOF} {strange[1]}",
             f"**`VAEDetector` {strange[2]}**",
         ),
-        (f"small defects, {backbone}", "tiles, AUROC"): (
+        (f"small defects, {backbone}", "tiles, AUROC ↑"): (
             f"nearest neighbours {places[0]}",
             f"**`VAEDetector(patches=...)` {places[1]}**",
         ),
-        ("small defects, pixels alone", "tiles; solar cells, AUROC"): (
+        ("small defects, pixels alone", "tiles; solar cells, AUROC ↑"): (
             f"PCA's error {pca[0]}; **{pca[1]}**",
             f"`VAEDetector(patches=...)` **{windows[0]}**; {windows[1]}",
         ),
