@@ -102,7 +102,7 @@ PICTURE = r"""```{code-cell}
 ---
 mystnb:
   image:
-    alt: \1
+    alt: "\1"
 ---"""
 
 

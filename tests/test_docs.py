@@ -56,6 +56,14 @@ def test_an_example_compiles_and_can_be_found(path):
     assert any(link in page.read_text(encoding="utf-8") for page in GUIDE)
 
 
+@pytest.mark.parametrize("path", GUIDE, ids=lambda path: path.stem)
+def test_a_page_of_the_guide_runs_and_has_a_picture(path):
+    text = path.read_text(encoding="utf-8")
+    if path.stem not in ("index", "choose"):
+        assert "\n```python\n" in text
+        assert re.search(r"^<!-- picture: .+ -->\n```python$", text, flags=re.M)
+
+
 def test_the_picture_of_the_house_names_what_there_is():
     text = (ROOT / "docs/images/house.svg").read_text(encoding="utf-8")
     named = re.findall(r"(?:\w+/)?\w+\.py|\w+/(?=[:<])", text)
