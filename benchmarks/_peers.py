@@ -1,8 +1,8 @@
 """The same VAE trained by others: a hand-written loop, skorch's defaults, pythae, Lightning, PyOD.
 
 Each ``train_*`` function gets uint8 images, a network of this package, and the settings of
-:class:`Recipe`, trains, and returns the trained :class:`PlainVAE` (PyOD builds a net of its own and
-returns None). Those whose library is missing raise ImportError.
+:class:`Recipe`, trains, and returns the trained :class:`PlainVAE`. PyOD builds a net of its own and
+returns None. Those whose library is missing raise ImportError.
 """
 
 from __future__ import annotations

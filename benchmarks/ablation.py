@@ -4,9 +4,9 @@
 
 The VAE sees ``--images`` training images without labels for ``--epochs`` epochs. Scored are 5 draws
 of 100 and of 1,000 labels among these, on 10,000 other *training* images, so that the test set
-stays out of every choice: error in % of SVC (C=3) on the mean and LogisticRegression (C=0.1) on the
-hidden features, and the ELBO of the others in nats. Rows that begin with "features:" reuse the
-default's VAE with its features scaled in another way.
+stays out of every choice. Told are the error in % of SVC (C=3) on the mean and LogisticRegression
+(C=0.1) on the hidden features, and the ELBO of the others in nats. Rows that begin with "features:"
+reuse the default's VAE with its features scaled in another way.
 """
 
 from __future__ import annotations

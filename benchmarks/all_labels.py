@@ -5,7 +5,7 @@
 
 Heads: LogisticRegression on the features, SVC on their first principal components, for which libsvm
 is fast enough. C and the number of components are chosen on the last 10,000 training images with
-the others as training set (for SVC with 10,000 of them); then the head is fitted to all training
+the others as training set (for SVC with 10,000 of them). Then the head is fitted to all training
 images and scored once on the test set. "VAE + patches" is ``network=nn.Patches(...)``, "patches"
 the responses of its filters alone, in which no VAE has a part; ``--symmetry`` is the parameter of
 ``VAETransformer``, for these three. With ``--mirror`` their heads learn from the mirror image of

@@ -6,17 +6,16 @@
     python benchmarks/anomaly.py --part rates --data digits --epochs 200 --out rates_digits
 
 ``one-class``: trained on one class of the training set, AUROC on the whole test set, the mean over
-the classes; of the magnetic tiles only those without a defect are trained on. ``foreign``: trained
-on one data set, its test images against another's. ``rates``: trained on some images of a
-class, what share of its other images is called outliers where 1, 5 and 10 % are asked for, and
-AUROC against images of other classes; all drawn at random from training and test images, so that
-the two parts are exchangeable (the test images of sign_digits show other persons, those of
-neu_surface other strips, and no rate is promised there). ``local``: trained on images without a
-defect (of steel on one class), AUROC of the test part by the worst places of windows of pixels and
-of the cells of a frozen network's grid, beside nearest neighbours and PCA's error on the same
-cells. ``--patches`` cuts images in the other parts. The VAE has its defaults but for
-``--epochs``; nothing is tuned on what is to be found. Peers have theirs, PCA keeps 90 % of the
-variance.
+the classes. Of the magnetic tiles only those without a defect are trained on. ``foreign``: trained
+on one data set, its test images against another's. ``rates``: trained on some images of a class,
+what share of its other images is called outliers where 1, 5 and 10 % are asked for, and AUROC
+against images of other classes. All are drawn at random from training and test images, so that the
+two parts are exchangeable. The test images of sign_digits show other persons, those of neu_surface
+other strips: no rate is promised there. ``local``: trained on images without a defect (of steel on
+one class), AUROC of the test part by the worst places. These are windows of pixels and cells of a
+frozen network's grid, beside nearest neighbours and PCA's error on the same cells. ``--patches``
+cuts images in the other parts. The VAE has its defaults but for ``--epochs``; nothing is tuned on
+what is to be found. Peers have theirs, PCA keeps 90 % of the variance.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ labels, frozen and shared by all draws; ``"VAE, conditional"`` trains its own in
 ``few``: 1, 2 and 5 labels a class, the other training rows beside without a label; ``N_NEW``
 synthetic rows a class. C is chosen in ``CHOICE``, other draws, by the training rows without a label
 there: for each set, backbone, number of labels and treatment. ``rare``: half of the training images
-(of tiles: half of the tiles) with all their labels, classes as unbalanced as they are; synthetic
-rows fill all classes up to the largest; the other half chooses C, for each treatment and draw.
+(of tiles: half of the tiles) with all their labels, classes as unbalanced as they are. Synthetic
+rows fill all classes up to the largest. The other half chooses C, for each treatment and draw.
 Scores are of the test part, in %.
 """
 

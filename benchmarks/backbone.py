@@ -3,7 +3,7 @@
     python benchmarks/backbone.py --part labels time
 
 ``labels``: balanced accuracy on the test part of LogisticRegression, columns standardised, C chosen
-on a quarter of the training rows, on raw pixels and on the features of two frozen backbones; see
+on a quarter of the training rows, on raw pixels and on the features of two frozen backbones. See
 ``_backbones.py`` for what they need. ``time``: CPU seconds of ``BackboneTransformer.transform``
 against a bare loop of torch's over chunks of as many images, in turns.
 """

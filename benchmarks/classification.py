@@ -5,15 +5,15 @@
 
 Protocol. One VAE per data set and seed is trained on all training images without labels. For each
 of ``--draws`` class-balanced draws of labels, every head is fitted on the labelled images' features
-and scored once on the official test set; its hyperparameter is chosen by 3-fold cross-validation
+and scored once on the official test set. Its hyperparameter is chosen by 3-fold cross-validation
 inside the draw (on at most 1,000 of its images). The VAE's own settings are the package's defaults,
 which were chosen on held-out training images. Draws are the same for every row of the table.
 
 Controls: raw pixels, PCA of the VAE's latent dimension and PCA of 50 (fitted on all training
-images), and an untrained encoder of the same architecture. At 100 labels
-LabelSpreading, which uses the unlabelled images, is there, too, over a graph that joins two images
-when either is among the ten nearest of the other (its own kernel "knn" keeps one direction). With
-``--symmetry`` the same VAE's features averaged over flips are in the table, too.
+images), and an untrained encoder of the same architecture. At 100 labels LabelSpreading, which uses
+the unlabelled images, is there, too. Its graph joins two images when either is among the ten
+nearest of the other; its own kernel "knn" keeps one direction. With ``--symmetry`` the same VAE's
+features averaged over flips are in the table, too.
 
 Data sets are found as ``sklearn_vae.datasets.fetch_images`` says; ``--out`` names the JSON.
 """

@@ -2,11 +2,11 @@
 
     python benchmarks/clusters.py
 
-Once, from 60,000 images without labels: a VAE by defaults; the graph of its means' neighbours, cut
-into clusters (Ng et al., NIPS 2001); VAEs with ``label_weight=1``, to which these are the classes.
-Small clusters, and the images in doubt, have -1; for a second VAE the clusters are settled in the
-graph of the first. Then each draw's labels spread over the graph of all these VAEs' means, until
-each class has its share; a test image takes what its neighbours have.
+Once, from 60,000 images without labels, there are a VAE by defaults and the graph of its means'
+neighbours, cut into clusters (Ng et al., NIPS 2001). Then come VAEs with ``label_weight=1``, to
+which these are the classes. Small clusters, and the images in doubt, have -1; for a second VAE the
+clusters are settled in the graph of the first. Then each draw's labels spread over the graph of all
+these VAEs' means, until each class has its share; a test image takes what its neighbours have.
 """
 
 from __future__ import annotations

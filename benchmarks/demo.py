@@ -4,8 +4,8 @@
     make demo DATA=mnist          # or fashion_mnist, cifar10, svhn, NAME.npz: a few minutes
 
 or ``python benchmarks/demo.py --help``. It tunes a VAE and a classifier in one pipeline, trains a
-VAE on all images without their labels, compares heads on a few labels with PCA and raw pixels,
-saves and loads the result, and draws demo/DATA.png.
+VAE on all images without their labels, compares heads on a few labels with PCA and raw pixels. Then
+it saves and loads the result, and draws demo/DATA.png.
 """
 
 from __future__ import annotations

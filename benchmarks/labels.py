@@ -3,14 +3,14 @@
     python benchmarks/labels.py --data mnist fashion_mnist --labels 100 1000
 
 Each draw of class-balanced labels is one plain pipeline, fitted on all training images with -1 for
-those without a label: ``make_pipeline(VAETransformer(label_weight=1), SelfTrainingClassifier(SVC(),
-max_iter=0))``, which fits the SVC on labelled rows only. "Spread" is LabelSpreading in the place of
-the SVC, over the latent means' graph of neighbours. Settings are the defaults, or what the command
-line says, chosen on *training* images; the test set is scored once.
+those without a label. It is ``make_pipeline(VAETransformer(label_weight=1),
+SelfTrainingClassifier(SVC(), max_iter=0))``, which fits the SVC on labelled rows only. "Spread" is
+LabelSpreading in the place of the SVC, over the latent means' graph of neighbours. Settings are the
+defaults, or what the command line says, chosen on *training* images; the test set is scored once.
 
 Controls: the same with ``label_weight=0`` (one VAE for all draws), the same network trained on the
-labelled images alone (``label_weight=1``, as many samples shown), SVC(C=3) on raw
-pixels and on PCA-50. ``--labels 0`` means all labels.
+labelled images alone (``label_weight=1``, as many samples shown). And SVC(C=3) on raw pixels and on
+PCA-50. ``--labels 0`` means all labels.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     python benchmarks/likelihood.py --epochs 200 --seeds 3
 
 The pixels are those of Larochelle and Murray (2011) where ``binarized_mnist.npz`` (bool arrays
-train, valid, test) is in the data home; else each is drawn once from a Bernoulli with its grey
+train, valid, test) is in the data home. Else each is drawn once from a Bernoulli with its grey
 level (a fixed seed). 50,000 images to train, 10,000 to choose on, 10,000 to test. The figure is
 minus the importance-weighted bound with 200 samples per test image, in nats. Published: 89.9, and
 89.78 in pythae's reproduction.

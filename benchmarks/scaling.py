@@ -6,7 +6,7 @@
 that is not spent on its batches. ``memory``: peak memory beyond the data and the
 result, each case in a fresh process; the last encodes a sparse memory-mapped file of 20 GB.
 ``growth``: CPU seconds of what looks for neighbours, on 15,000 to 120,000 images of MNIST (half of
-them moved by a pixel) in two classes, and of the gate's classifier on 10 to 1,000 classes.
+them moved by a pixel) in two classes. And of the gate's classifier on 10 to 1,000 classes.
 ``parallel``: two processes of one thread against one process of one thread and of two, in turns.
 ``rate``: images a second in training on 20,000 images of 64 x 64 x 3, in memory, in h5py and zarr,
 as JPEGs and as a stream of these. ``peak``: the same by memory, for several numbers of images.

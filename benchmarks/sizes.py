@@ -3,13 +3,13 @@
     python benchmarks/sizes.py --part time --threads 2
     python benchmarks/sizes.py --part error --contenders VAE before
 
-``time``: 2,000 pictures of the CIFAR-10 subset, enlarged to 64, 128 and 224 pixels, and 300 of 512:
-minutes of one fit by defaults and its highest memory beyond the data, each in a fresh process;
-beside it what the defaults before would take, by the time of a few steps: three stages, 256 images
-a step, 600,000 images in 10 to 200 epochs. ``error``: squared error of ``reconstruct`` on the test
-part at native sizes, in [0, 1], beside PCA of the same rows and as many dimensions, and what the
-features are worth to an SVC, cross-validated on the training images, a tile in one fold alone.
-"natural" is ``augment="natural"`` by name, whose target is the clean image.
+``time``: 2,000 pictures of the CIFAR-10 subset, enlarged to 64, 128 and 224 pixels, and 300 of 512.
+Told are the minutes of one fit by defaults and its highest memory beyond the data, each in a fresh
+process. Beside it is what the defaults before would take, by the time of a few steps: three stages,
+256 images a step, 600,000 images in 10 to 200 epochs. ``error``: squared error of ``reconstruct``
+on the test part at native sizes, in [0, 1], beside PCA of the same rows and as many dimensions. And
+what the features are worth to an SVC, cross-validated on the training images, a tile in one fold
+alone. "natural" is ``augment="natural"`` by name, whose target is the clean image.
 """
 
 from __future__ import annotations

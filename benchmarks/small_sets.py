@@ -5,19 +5,19 @@
 Each row of the table is one plain ``Pipeline``, features before a head, tuned by GridSearchCV on
 the training part: 5 folds, the same for every row, by balanced accuracy. All steps are fitted on
 the training folds alone, where the VAE sees no label but in the rows that say so. The winner of
-each row is fitted on the whole training part and scored once on the test part; the VAE's rows with
-``--seeds`` seeds, the search having had seed 0. The mean over folds is the best of the grid, and so
-a little too high in all rows; the test is not.
+each row is fitted on the whole training part and scored once on the test part. The VAE's rows have
+``--seeds`` seeds, the search had seed 0. The mean over folds is the best of the grid, and so a
+little too high in all rows; the test is not.
 
 Searched are ``z_dim``, PCA's ``n_components`` (the same values and 128) with and without whitening,
-HOG's cells of 4 and 8 pixels, pixels, HOG and symmetric features standardised or as they are, and C
-of the heads. These weigh the classes equally.
+and HOG's cells of 4 and 8 pixels. So are pixels, HOG and symmetric features standardised or as they
+are, and C of the heads. These weigh the classes equally.
 
-The data home holds ``NAME.npz`` with X_train, y_train, X_test, y_test, images in uint8:
-PneumoniaMNIST (28 x 28, two classes), NEU surface defects (48 x 48, six) and magnetic tile defects
-(64 x 64, six, unbalanced). Where there is group_train, as for the tiles, no group is on both sides
-of a fold. HOG takes scikit-image. The first head's seconds are with the fits of the features, which
-the second finds in the pipeline's cache.
+The data home holds ``NAME.npz`` with X_train, y_train, X_test, y_test, images in uint8. The sets
+are PneumoniaMNIST (28 x 28, two classes), NEU surface defects (48 x 48, six) and magnetic tile
+defects (64 x 64, six, unbalanced). Where there is group_train, as for the tiles, no group is on
+both sides of a fold. HOG takes scikit-image. The first head's seconds are with the fits of the
+features, which the second finds in the pipeline's cache.
 """
 
 from __future__ import annotations

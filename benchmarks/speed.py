@@ -4,12 +4,11 @@
 
 Everything is a ratio taken in one run: the contenders take turns, and the median over rounds
 counts. ``train``: images per second with the same net, the same batch size and float32, beside this
-package's own choice of precision, and what share that is of the machine's roofline: its large
-matrix products. ``elbo``: seconds until the held-out ELBO that the loop ends
-with. ``modes``: the held-out ELBO in float32 and in each faster mode. ``encode``: transform,
-inverse_transform and sample beside a raw loop. ``start``: import, clone, a small fit. Peers that
-are not installed are left out, by name. On a GPU: ``--device cuda --compile`` and another
-``--out``.
+package's own choice of precision. And what share that is of the machine's roofline: its large
+matrix products. ``elbo``: seconds until the held-out ELBO that the loop ends with. ``modes``: the
+held-out ELBO in float32 and in each faster mode. ``encode``: transform, inverse_transform and
+sample beside a raw loop. ``start``: import, clone, a small fit. Peers that are not installed are
+left out, by name. On a GPU: ``--device cuda --compile`` and another ``--out``.
 """
 
 from __future__ import annotations

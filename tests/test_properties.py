@@ -1,8 +1,8 @@
 """The estimators' contract on input that nobody thought of.
 
-For any shape, dtype, stride, label kind and combination of parameters: either an error before any
-training, that names a parameter or a remedy; or finite results of the right shape, the same for the
-same seed and after a pickle round trip, row by row, X untouched.
+For any shape, dtype, stride, label kind and combination of parameters there are two outcomes. One
+is an error before any training, that names a parameter or a remedy. The other is finite results of
+the right shape, the same for the same seed and after a pickle round trip, row by row, X untouched.
 """
 
 import pickle

@@ -1,8 +1,8 @@
 """A device whose tensors live apart, computed on the CPU; it refuses what a GPU would refuse.
 
 Tensors of the simulated device hold a CPU tensor that nobody else can reach. Operations on them and
-on tensors in host memory together are errors, as on a GPU, and every read of a value by the host
-and every copy between both memories is counted.
+on tensors in host memory together are errors, as on a GPU. Every read of a value by the host and
+every copy between both memories is counted.
 """
 
 from __future__ import annotations
