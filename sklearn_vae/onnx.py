@@ -6,11 +6,13 @@ converts whole pipelines. Needs the extra ``onnx``: ``pip install "sklearn-vae[o
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from ._augmenter import VAEAugmenter
@@ -38,10 +40,19 @@ __all__ = ["register", "to_onnx"]
 MIN_OPSET = 18
 """What torch's exporter writes; it converts upward only."""
 CLASSIFIER = "SklearnVAEClassifier"
-DETECTOR = "VAEDetector has no ONNX form; its VAEs have: [to_onnx(vae) for vae in detector.vaes_]."
-READER = "ImageReader has no ONNX form. Convert what is behind it: pipeline[1:], with images as X."
+DETECTOR = (
+    "VAEDetector has no ONNX form: its densities are no network. Its VAEs have: "
+    "[to_onnx(vae) for vae in detector.vaes_]."
+)
+READER = (
+    "ImageReader has no ONNX form, which reads no files. Convert what is behind it: pipeline[1:], "
+    "with images as X."
+)
 REFUSED = {VAEDetector: DETECTOR, ImageReader: READER}
-SAMPLER = "VAEAugmenter as a sampler has no ONNX form. Convert the other steps: make_pipeline(...)."
+SAMPLER = (
+    "VAEAugmenter as a sampler has no ONNX form: it acts in fit alone. Convert the pipeline that "
+    "it is in, which predicts without it."
+)
 
 
 def to_onnx(
@@ -68,6 +79,10 @@ def to_onnx(
     -------
     model : onnx.ModelProto
         ``onnx.save(model, path)`` writes it to a file.
+
+    See Also
+    --------
+    register : For pipelines and the package's other estimators, and what has no ONNX form.
 
     Raises
     ------
@@ -112,11 +127,18 @@ def register() -> None:
     """Teach skl2onnx the package's estimators, and what FrozenEstimator and VAEAugmenter hold.
 
     After one call ``skl2onnx.to_onnx(pipeline, X[:1])`` converts any pipeline whose other steps
-    skl2onnx knows. A VAEClassifier returns labels and an array of probabilities. A VAEAugmenter
-    around a classifier becomes its ``estimator_``; a VAEDetector has no ONNX form. It changes
-    skl2onnx's own table, which is why importing does not do it. In a FeatureUnion skl2onnx 1.20
-    takes the type of X for that of the features: convert with ``X[:1].astype(np.float32)`` where X
-    is float64.
+    skl2onnx knows. It changes skl2onnx's own table, which is why importing does not do it.
+
+    - A VAEClassifier returns labels and an array of probabilities.
+    - A VAEAugmenter around a classifier becomes its ``estimator_``. One that is a sampler, as any
+      other, is left out of imbalanced-learn's pipeline, which predicts without it.
+    - An ImageReader has no ONNX form, as ONNX reads no files. Convert ``pipeline[1:]``, and give it
+      what ``pipeline[:1].transform(paths)`` returns.
+    - A VAEDetector has none either, behind a backbone or not: ``[to_onnx(vae) for vae in
+      detector.vaes_]`` converts what it trained.
+
+    In a FeatureUnion skl2onnx 1.20 takes the type of X for that of the features: convert with
+    ``X[:1].astype(np.float32)`` where X is float64.
 
     Examples
     --------
@@ -142,6 +164,10 @@ def register() -> None:
         from skl2onnx import update_registered_converter, update_registered_parser
     except ImportError as error:
         raise ImportError(f"register needs skl2onnx: {EXTRA}.") from error
+    with suppress(ImportError):
+        from imblearn.pipeline import Pipeline as ResamplingPipeline
+
+        update_registered_parser(ResamplingPipeline, _parse_without_samplers)
     for step in (VAETransformer, BackboneTransformer):
         update_registered_converter(step, _alias(step), _set_shape, _convert, parser=_parse)
     update_registered_converter(
@@ -163,9 +189,12 @@ def register() -> None:
 
 def _remedy(estimator: Any) -> str:
     """Return what to export instead."""
-    name = "classifier" if isinstance(estimator, VAEClassifier) else "pipeline"
-    if isinstance(estimator, VAEDetector):
-        return DETECTOR
+    name = {VAEClassifier: "classifier", BackboneTransformer: "backbone"}.get(
+        type(estimator), "pipeline"
+    )
+    for kind, remedy in REFUSED.items():
+        if isinstance(estimator, kind):
+            return remedy
     if isinstance(estimator, FrozenEstimator):
         return "Pass what is inside: to_onnx(frozen.estimator)."
     if isinstance(estimator, VAEAugmenter):
@@ -272,6 +301,25 @@ def _parse_inner(
     for each in outputs:
         each.init_status(is_leaf=False)  # which is for whoever called to say
     return outputs
+
+
+def _parse_without_samplers(
+    scope: Scope, model: Any, inputs: list[Any], custom_parsers: Any = None
+) -> list[Any]:
+    """Take the steps by which imbalanced-learn's pipeline predicts for the pipeline."""
+    from skl2onnx._parse import parse_sklearn
+
+    rest = Pipeline([(name, step) for name, step in model.steps if not _is_sampler(step)])
+    if options := scope.get_options(model):
+        scope.add_options(id(rest), options)
+    outputs: list[Any] = parse_sklearn(scope, rest, inputs, custom_parsers=custom_parsers)
+    for each in outputs:
+        each.init_status(is_leaf=False)
+    return outputs
+
+
+def _is_sampler(step: Any) -> bool:
+    return hasattr(step, "fit_resample") and not hasattr(step, "predict")
 
 
 def _convert_inner(scope: Scope, operator: Operator, container: ModelComponentContainer) -> None:

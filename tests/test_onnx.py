@@ -2,6 +2,7 @@
 
 import copy
 import sys
+from functools import partial
 from importlib import import_module
 
 import numpy as np
@@ -292,10 +293,12 @@ def test_remedies_for_other_estimators_work(rows, labels, fitted):
         StandardScaler(), augmented(None, vae=tiny()), LogisticRegression()
     )
     pipeline.fit(X, y)
-    for call, estimator in ((to_onnx, pipeline[1]), (convert, pipeline[1]), (convert, pipeline)):
-        assert "Convert the other steps: make_pipeline(...)" in message(call, estimator)
-    rest = make_pipeline(pipeline[0], pipeline[2])
-    np.testing.assert_array_equal(run(convert(rest), X)[0], pipeline.predict(X))
+    for call in (to_onnx, convert):
+        assert "Convert the pipeline that it is in" in message(call, pipeline[1])
+    np.testing.assert_array_equal(run(convert(pipeline), X)[0], pipeline.predict(X))
+    options = {id(pipeline): {"zipmap": False}}
+    _, probabilities = run(skl2onnx.to_onnx(pipeline, X[:1], options=options), X)
+    np.testing.assert_allclose(probabilities, pipeline.predict_proba(X), atol=1e-5)
 
 
 @pytest.mark.usefixtures("registered")
@@ -304,8 +307,9 @@ def test_what_stands_behind_a_reader_of_files_is_converted(tmp_path, rows):
     for path, row in zip(paths, rows, strict=False):
         Image.fromarray((255 * row).astype(np.uint8).reshape(8, 8)).save(path)
     pipeline = make_pipeline(ImageReader(8, mode="L"), tiny()).fit(paths)
-    with pytest.raises(TypeError, match=r"Convert what is behind it: pipeline\[1:\], with images"):
-        skl2onnx.to_onnx(pipeline, paths[:1])
+    for refused in (partial(skl2onnx.to_onnx, pipeline, paths[:1]), partial(to_onnx, pipeline[0])):
+        with pytest.raises(TypeError, match=r"Convert what is behind it: pipeline\[1:\], with"):
+            refused()
     X = pipeline[0].transform(paths)
     (found,) = run(skl2onnx.to_onnx(pipeline[1:], X[:1]), X)
     np.testing.assert_allclose(found, pipeline.transform(paths), atol=1e-4)

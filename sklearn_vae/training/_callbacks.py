@@ -23,6 +23,9 @@ STEERING = tuple(f"skorch.callbacks.{part}" for part in PARTS)
 KEEPING = of_skorch.Checkpoint, of_skorch.TrainEndCheckpoint, of_skorch.LoadInitState
 """Those of them that read and write files."""
 
+BEST = "valid_loss_best"
+"""What W&B's logger asks each epoch's row for."""
+BATCH_EVENTS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 WRITERS = (
     *(of_skorch.Checkpoint, of_skorch.TrainEndCheckpoint, of_skorch.PrintLog),
     *(of_skorch.ProgressBar, of_skorch.TensorBoard, of_skorch.WandbLogger),
@@ -98,6 +101,18 @@ def without_writers(callbacks: Iterable[Any]) -> list[Any]:
     """Return the callbacks but skorch's own that print, log or write files."""
     pairs = zip(callbacks, named(callbacks), strict=True)
     return [item for item, (_, cb) in pairs if not isinstance(cb, WRITERS)]
+
+
+def acts_on_batches(callback: Callback) -> bool:
+    """Return whether a callback does anything with single batches, which costs time.
+
+    Two of skorch's loggers have a method for them that, as they come, does nothing.
+    """
+    idle = [getattr(Callback, event) for event in BATCH_EVENTS]
+    idle.append(of_skorch.TensorBoard.on_batch_end)
+    if not getattr(callback, "log_on_batch_end", False):
+        idle.append(of_skorch.MlflowLogger.on_batch_end)
+    return any(getattr(type(callback), event) not in idle for event in BATCH_EVENTS)
 
 
 # -- nested parameters ----------------------------------------------------------------------------
@@ -211,6 +226,19 @@ def check_callbacks(callbacks: Any, *, keys: list[str], schedule: str) -> None:
             raise ValueError(
                 f"{name} and lr_schedule={schedule!r} set the rate. Set lr_schedule='constant'."
             )
+        if isinstance(cb, of_skorch.WandbLogger) and cb.save_model and BEST not in keys:
+            raise ValueError(
+                f"{name} saves the model of the best valid_loss, but nothing is held out. Set "
+                "validation_fraction=0.1, or WandbLogger(run, save_model=False)."
+            )
+        if isinstance(cb, of_skorch.MlflowLogger) and cb.run is None:
+            import mlflow  # as the logger does
+
+            if mlflow.active_run() is None:
+                raise ValueError(
+                    f"{name} finds no run. Fit within `with mlflow.start_run():`, or pass "
+                    "MlflowLogger(run=...)."
+                )
     for name, cb in pairs:
         monitored = _monitored(cb)
         if monitored in (None, *keys):

@@ -25,7 +25,7 @@ from ..nn._mps import is_limited
 from ..utils._generators import Generators
 from ..utils._ranks import Ranks
 from ._batch_norm import refresh_batch_norm
-from ._callbacks import check_callbacks_picklable, terms_of
+from ._callbacks import acts_on_batches, check_callbacks_picklable, terms_of
 from ._interrupts import Interrupts
 from ._precision import autocast
 from ._progress import Progress, tell
@@ -37,7 +37,6 @@ LABELLED_SHARE = 0.25
 """Rows with a label in every batch, as a share of the batch size, at the least."""
 FLEETING = ("_train_rows", "_training_pass", "_totals", "_interrupts", "_checkpoint")
 """What is of one training: the user's images, compiled code, sums on the device."""
-BATCH_EVENTS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 
 
 class _Stop(Exception):  # noqa: N818 (not an error)
@@ -161,11 +160,7 @@ class VAENet(NeuralNet):
         self._training_pass = super().torch_compile(self.module_.__call__, "module")
         callbacks = [callback for _, callback in self.callbacks_]
         self._progress = [cb for cb in callbacks if isinstance(cb, Progress)]
-        self._batchwise = any(  # whether any callback acts on single batches
-            getattr(type(cb), event) is not getattr(Callback, event)
-            for cb in callbacks
-            for event in BATCH_EVENTS
-        )
+        self._batchwise = any(map(acts_on_batches, callbacks))
         try:
             with Interrupts() as self._interrupts:
                 self._train(dataset, epochs - self.step // self.steps_per_epoch, found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 import torch
@@ -18,6 +19,33 @@ SHOWN = (
 """What of an epoch's row a line tells, where it is there."""
 MEASURED, LONG = 5.0, 60.0
 """Seconds of steps from which the rest is known, and seconds that are long to wait."""
+
+ALIKE = {
+    *("image_shape", "loader_workers", "warm_start", "device", "precision", "compile"),
+    *("callbacks", "checkpoint", "parallel", "memory", "random_state", "verbose"),
+}
+"""Parameters by which the candidates of a search do not differ, as a rule."""
+SHORT, VALUE, TITLE = 8, 24, 60
+"""Characters of what goes first, and of a value and of all at most."""
+
+
+def title_of(estimator: Any) -> str:
+    """Return a name for a fit: the parameters that are not at their defaults.
+
+    >>> from sklearn_vae import VAETransformer
+    >>> title_of(VAETransformer(16, lr=0.01, verbose=1))
+    'z_dim=16, lr=0.01'
+    """
+    defaults = signature(type(estimator)).parameters
+    params = {k: v for k, v in estimator.get_params(deep=False).items() if k not in ALIKE}
+    texts = {k: repr(params[k]) for k in defaults if k in params}
+    changed = {k: text for k, text in texts.items() if text != repr(defaults[k].default)}
+    names = sorted(changed, key=lambda name: len(changed[name]) > SHORT)  # recipes are long
+    return _cut(", ".join(f"{name}={_cut(changed[name], VALUE)}" for name in names), TITLE)
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
 def tell(line: str) -> None:
@@ -52,7 +80,22 @@ class AroundEpochs(Callback):
 
 
 class Progress(Callback):
-    """What prints: it is told of each step, and says once how long a long training will take."""
+    """What prints: it is told of each step, and says once how long a long training will take.
+
+    Parameters
+    ----------
+    title : str, default=""
+        What tells the fit from others that print meanwhile.
+    """
+
+    def __init__(self, title: str = "") -> None:
+        self.title = title
+
+    def _head(self, net: Any) -> str:
+        """Return what a training is called, and in brackets how it runs."""
+        dtype = str(net.autocast or torch.float32).removeprefix("torch.")
+        how = f"{net.device}, {dtype}, {'compiled' if net.compile else 'eager'}"
+        return f"VAE {self.title} ({how})" if self.title else f"VAE ({how})"
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         """Start the clock."""
@@ -92,7 +135,7 @@ class ProgressBar(Progress):
 
         super().on_train_begin(net, **kwargs)
         steps = {"total": net.n_steps, "initial": net.step, "unit": "step"}
-        self.bar_ = tqdm(desc=f"VAE ({_where(net)})", leave=True, **steps)
+        self.bar_ = tqdm(desc=self._head(net), leave=True, **steps)
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Show the epoch's losses."""
@@ -120,7 +163,7 @@ class EpochLog(Progress):
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         """Say once where and how training runs."""
         super().on_train_begin(net, **kwargs)
-        tell(f"VAE: {_where(net)}, {net.n_steps} steps")
+        tell(f"{self._head(net)}: {net.n_steps} steps")
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Print the epoch's row of the history."""
@@ -129,10 +172,5 @@ class EpochLog(Progress):
         left = (time.perf_counter() - self.begun_) * (net.n_steps - net.step)
         left /= net.step - self.first_
         times = f"{row['dur']:.1f} s", f"{left:.0f} s left"
-        tell("  ".join([f"epoch {row['epoch']:>4}", *shown, *times]))
-
-
-def _where(net: Any) -> str:
-    """Return device, precision and how steps are run, in words."""
-    dtype = str(net.autocast or torch.float32).removeprefix("torch.")
-    return f"{net.device}, {dtype}, {'compiled' if net.compile else 'eager'}"
+        title = [self.title] if self.title else []
+        tell("  ".join([f"epoch {row['epoch']:>4}", *title, *shown, *times]))

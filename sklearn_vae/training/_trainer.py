@@ -43,13 +43,13 @@ from ._callbacks import (
 )
 from ._net import VAENet
 from ._precision import resolve_precision
-from ._progress import EpochLog, ProgressBar, tell
+from ._progress import EpochLog, ProgressBar, tell, title_of
 from .processes._checkpoint import FitCheckpoint, check_seeded, described, digest, digest_of_data
 from .processes._parallel import check_alike, check_shares, device_of
 
 OptimizerName = Literal["adam", "adamw", "sgd"]
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
-BESIDE = {"callbacks", "checkpoint", "device", "random_state", "verbose"}
+BESIDE = {"callbacks", "checkpoint", "device", "random_state", "verbose", "title"}
 """What is said of a training in another way, or does not change it."""
 FUSED = {"cpu", "cuda"}
 """Types of device on which torch's optimisers make one pass over all weights."""
@@ -117,10 +117,13 @@ class Trainer:
     checkpoint: Any
     random_state: Any
     verbose: int
+    title: str
+    """Of the fit, where it prints."""
 
     @classmethod
     def of(cls, estimator: Any, **fixed: Any) -> Trainer:
         """Return the trainer with an estimator's parameters, but for those that are fixed."""
+        fixed["title"] = title_of(estimator)
         names = {field.name for field in fields(cls)} - fixed.keys()
         return cls(**{name: getattr(estimator, name) for name in names}, **fixed)
 
@@ -336,7 +339,8 @@ class Trainer:
         if ranks.rank > 0:
             callbacks = without_writers(callbacks)
         elif self.verbose:  # first, so that the bar is closed whatever the others do
-            callbacks.insert(0, ProgressBar() if self.verbose == 1 else EpochLog())
+            kind = ProgressBar if self.verbose == 1 else EpochLog
+            callbacks.insert(0, kind(self.title))
         if self.patience is not None:
             callbacks.append(
                 EarlyStopping(

@@ -2,7 +2,9 @@
 
 import copy
 import pickle
+import sys
 import traceback
+from types import ModuleType
 
 import joblib
 import numpy as np
@@ -21,6 +23,9 @@ from skorch.callbacks import (
     EpochScoring,
     GradientNormClipping,
     LRScheduler,
+    MlflowLogger,
+    TensorBoard,
+    WandbLogger,
 )
 
 from sklearn_vae import VAEAugmenter, VAEDetector, VAETransformer
@@ -343,6 +348,7 @@ REFUSED = {
     ),
     "no labels": ([EarlyStopping(monitor="train_label_loss")], {}, ValueError, ["train_loss"]),
     "a metric": ([EpochScoring("accuracy")], {}, ValueError, ["'accuracy'", "scoring(net, X, y)"]),
+    "W&B's best": ([WandbLogger(Run())], {}, ValueError, ["WandbLogger", "save_model=False"]),
     "of batches": ([BatchScoring("r2")], {"validation_fraction": 0.2}, ValueError, ["'r2'"]),
     "a schedule": ([LRScheduler], {}, ValueError, ["LRScheduler", "lr_schedule='constant'"]),
     "another schedule": (
@@ -370,6 +376,54 @@ def test_what_could_not_work_is_refused_before_training(images, case, fitted):
     assert Trained.trainings == trained
     assert hasattr(estimator, "module_") == fitted
     assert before is None or same_weights(weights(estimator), before)
+
+
+def test_mlflow_without_a_run_is_refused_before_training(images, monkeypatch):
+    mlflow = ModuleType("mlflow")
+    mlflow.active_run = lambda: None
+    monkeypatch.setitem(sys.modules, "mlflow", mlflow)
+    trained = Trained.trainings
+    with pytest.raises(ValueError, match=r"MlflowLogger finds no run.*with mlflow\.start_run\(\):"):
+        tiny(callbacks=[Trained(), MlflowLogger()]).fit(images)
+    assert Trained.trainings == trained
+
+
+class Writer:
+    """What TensorBoard's callback, or MLflow's, writes to: a list."""
+
+    def __init__(self):
+        self.rows = []
+        self.info = self
+        self.run_id = "1"
+
+    def add_scalar(self, tag, scalar_value, global_step):
+        self.rows.append((tag, global_step))
+
+    def log_metric(self, run_id, key, value, step):
+        self.rows.append((key, step))
+
+
+@pytest.mark.parametrize("batches", [False, True])
+def test_loggers_bring_the_slow_loop_only_where_they_log_batches(images, batches):
+    writer, plain = Writer(), tiny(batch_size=50).fit(images)
+    loggers = [
+        TensorBoard(writer, close_after_train=False),
+        MlflowLogger(
+            *(writer, writer),
+            create_artifact=False,
+            terminate_after_train=False,
+            log_on_batch_end=batches,
+        ),
+    ]
+    vae = tiny(batch_size=50, callbacks=loggers).fit(images)
+    assert vae.net_._batchwise == batches
+    assert same_weights(vae, plain)
+    epochs = [step for key, step in writer.rows if key == "Loss/train_loss"]
+    assert epochs == [1, 2]
+    suffix = "_epoch" if batches else ""
+    assert [step for key, step in writer.rows if key == f"train_kl{suffix}"] == epochs
+    n_batches = len([step for key, step in writer.rows if key == "train_loss_batch"])
+    assert n_batches == (vae.net_.n_steps if batches else 0)
 
 
 def test_partial_fit_holds_nothing_out(images):

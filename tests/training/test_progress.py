@@ -9,6 +9,13 @@ import threading
 import numpy as np
 import pytest
 from helpers import CountBatches, tiny
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+
+from sklearn_vae import VAETransformer
+from sklearn_vae.model import Gaussian
+from sklearn_vae.nn import MLP
+from sklearn_vae.training._progress import title_of
 
 
 def test_silent_by_default(images, capsys):
@@ -27,6 +34,27 @@ def test_a_bar_over_all_steps(images, capsys, callbacks):
     assert "train_loss=" in err
 
 
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_searchs_bars_are_told_apart(images, capfd, n_jobs):
+    search = GridSearchCV(
+        make_pipeline(tiny(verbose=1)),
+        {"vaetransformer__z_dim": [2, 32], "vaetransformer__beta": [0.5]},
+        cv=2,
+        n_jobs=n_jobs,
+        refit=False,
+        scoring=lambda pipeline, X: 0.0,
+    )
+    search.fit(images)
+    seen = re.findall(r"VAE (.*?) \(cpu", capfd.readouterr().err)
+    assert {title.partition(", augment")[0] for title in seen} == {"z_dim=2, beta=0.5", "beta=0.5"}
+
+
+def test_titles_stay_short():
+    long = VAETransformer(8, network=MLP(tuple(range(100, 140))), likelihood=Gaussian(0.25), beta=2)
+    assert title_of(long) == "z_dim=8, beta=2, network=MLP(hidden=(100, 101,..., likeli..."
+    assert title_of(VAETransformer()) == ""
+
+
 def test_the_bar_closes_when_training_fails(images, capsys):
     estimator = tiny(verbose=1, optimizer="sgd", lr=1e30, lr_schedule="constant", max_epochs=5)
     with pytest.raises(FloatingPointError):
@@ -41,7 +69,7 @@ def test_one_line_per_epoch(images, capsys, validation_fraction):
     out, err = capsys.readouterr()
     assert err == ""
     first, *lines = out.splitlines()
-    assert first.startswith("VAE: cpu, float32, ")
+    assert re.fullmatch(r"VAE z_dim=\d.* \(cpu, float32, eager\): \d+ steps", first)
     assert len(lines) == 3
     for line, row in zip(lines, estimator.history_, strict=True):
         assert re.match(rf"epoch +{row['epoch']} ", line)
@@ -70,7 +98,7 @@ def test_lines_tell_how_long_it_takes(images, capsys, monkeypatch):
     clock = iter(range(0, 10**6, 10))
     monkeypatch.setattr("sklearn_vae.training._progress.time.perf_counter", lambda: next(clock))
     tiny(verbose=2, max_epochs=4, label_weight=1).fit(images, np.arange(len(images)) % 2)
-    lines = [line for line in capsys.readouterr().out.splitlines() if "epoch" in line]
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch")]
     # The clock is read elsewhere, too: what is left is what was spent, by the epochs to come.
     left = [int(re.search(r"(\d+) s left$", line)[1]) for line in lines]
     assert left[1] > 0
@@ -107,8 +135,8 @@ def test_lines_reach_a_pipe_when_they_are_written():
     watchdog = threading.Timer(120, child.kill)  # readline would wait for ever
     watchdog.start()
     try:
-        assert child.stdout.readline().startswith("VAE: cpu")
-        assert child.stdout.readline().startswith("epoch    1  train_loss")
+        assert child.stdout.readline().startswith("VAE z_dim=2")
+        assert child.stdout.readline().startswith("epoch    1  z_dim=2")
         assert child.poll() is None  # waits after its first epoch
         child.communicate("\n\n")
     finally:
