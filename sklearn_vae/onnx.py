@@ -164,10 +164,6 @@ def register() -> None:
         from skl2onnx import update_registered_converter, update_registered_parser
     except ImportError as error:
         raise ImportError(f"register needs skl2onnx: {EXTRA}.") from error
-    with suppress(ImportError):
-        from imblearn.pipeline import Pipeline as ResamplingPipeline
-
-        update_registered_parser(ResamplingPipeline, _parse_without_samplers)
     for step in (VAETransformer, BackboneTransformer):
         update_registered_converter(step, _alias(step), _set_shape, _convert, parser=_parse)
     update_registered_converter(
@@ -178,7 +174,12 @@ def register() -> None:
         parser=_parse_classifier,
         options={"zipmap": [False]},  # as other classifiers are asked for arrays
     )
-    for kind in (FrozenEstimator, VAEAugmenter):
+    kinds: list[type] = [FrozenEstimator, VAEAugmenter]
+    with suppress(ImportError):
+        from imblearn.pipeline import Pipeline as ResamplingPipeline
+
+        kinds.append(ResamplingPipeline)
+    for kind in kinds:
         alias = f"SklearnInner{kind.__name__}"
         update_registered_converter(
             kind, alias, _any_shape, _convert_inner, parser=_parse_inner, options="passthrough"
@@ -279,9 +280,11 @@ def _parse(scope: Scope, model: Any, inputs: list[Any], custom_parsers: Any = No
 
 
 def _inner(model: Any) -> Any:
-    """Return the fitted estimator that a step stands for."""
+    """Return the fitted estimator that a step stands for when it predicts."""
     if isinstance(model, FrozenEstimator):
         return model.estimator
+    if isinstance(model, Pipeline):  # imbalanced-learn's
+        return Pipeline([(name, step) for name, step in model.steps if not _is_sampler(step)])
     if model.estimator is None:
         raise TypeError(SAMPLER)
     check_is_fitted(model)
@@ -300,21 +303,6 @@ def _parse_inner(
     outputs: list[Any] = parse_sklearn(scope, inner, inputs, custom_parsers=custom_parsers)
     for each in outputs:
         each.init_status(is_leaf=False)  # which is for whoever called to say
-    return outputs
-
-
-def _parse_without_samplers(
-    scope: Scope, model: Any, inputs: list[Any], custom_parsers: Any = None
-) -> list[Any]:
-    """Take the steps by which imbalanced-learn's pipeline predicts for the pipeline."""
-    from skl2onnx._parse import parse_sklearn
-
-    rest = Pipeline([(name, step) for name, step in model.steps if not _is_sampler(step)])
-    if options := scope.get_options(model):
-        scope.add_options(id(rest), options)
-    outputs: list[Any] = parse_sklearn(scope, rest, inputs, custom_parsers=custom_parsers)
-    for each in outputs:
-        each.init_status(is_leaf=False)
     return outputs
 
 

@@ -339,8 +339,7 @@ class Trainer:
         if ranks.rank > 0:
             callbacks = without_writers(callbacks)
         elif self.verbose:  # first, so that the bar is closed whatever the others do
-            kind = ProgressBar if self.verbose == 1 else EpochLog
-            callbacks.insert(0, kind(self.title))
+            callbacks.insert(0, (ProgressBar if self.verbose == 1 else EpochLog)(self.title))
         if self.patience is not None:
             callbacks.append(
                 EarlyStopping(
