@@ -57,7 +57,7 @@ print("found", json.dumps([run.info.status, steps, sorted(run.data.metrics), kep
 def blocks():
     """Return the section's code, in its order."""
     section = re.search(r"## Loggers\n(.*?)\n## ", GUIDE.read_text(encoding="utf-8"), re.S)[1]
-    found = re.findall(r"```python\n(.*?)```", section, flags=re.S)
+    found = re.findall(r"```py\n(.*?)```", section, flags=re.S)
     return dict(zip(("tensorboard", "wandb", "mlflow", "search"), found, strict=True))
 
 
