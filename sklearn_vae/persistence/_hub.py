@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 EXTRA = 'pip install "sklearn-vae[hub]"'
-LOG_IN = "log in with `hf auth login`, or pass token="
+LOG_IN = "log in with `hf auth login`, or pass a token"
 NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 """An owner and a name; no path such as ``./folder``."""
 UNREACHED = ("ConnectError", "ConnectTimeout", "ConnectionError")
