@@ -74,7 +74,7 @@ class Rows(Dataset, ABC):
     def sample(self, most: int = STATISTICS_ROWS) -> Tensor:
         """Return at most ``most`` rows, which stand for all."""
         parts = self.spread(len(self), most).split(AT_ONCE)
-        done, n, out = 0, sum(map(len, parts)), torch.empty(0)
+        done, n, out = 0, sum(map(len, parts)), torch.empty(0, device="cpu")
         for x in self.read(parts):
             if done == 0:
                 out = x.new_empty((n, *x.shape[1:]))  # all in a list would be held twice

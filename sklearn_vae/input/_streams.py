@@ -24,6 +24,8 @@ PIECE = 64
 """Items that are read at once, and travel from a process together."""
 BUFFER = 2**27
 """Bytes of items that training mixes."""
+READINGS = 4
+"""How often a stream is begun to see whether it begins alike."""
 LONG = 100_000
 """Items from which on counting them is worth a warning: a stream may never end."""
 PASS = 1_000_003
@@ -160,9 +162,12 @@ class StreamDataset(ItemsReadLater):
         return torch.arange(n, len(self), device="cpu"), torch.arange(n, device="cpu")
 
     def check_again(self, why: str, remedy: str) -> None:
-        """Refuse a stream that begins otherwise when it is read again with other seeds."""
-        first, second = (next(self.items(seed)) for seed in (1, 2))
-        if not torch.equal(first, second):
+        """Refuse a stream that begins otherwise when it is read again with other seeds.
+
+        Of two shards that are shuffled the same one is often the first: two readings are too few.
+        """
+        first, *others = (next(self.items(seed)) for seed in range(READINGS))
+        if not all(torch.equal(first, x) for x in others):
             raise ValueError(
                 f"X, a {self.kind}, is a stream that gives other items, or in another order, when "
                 f"it is read again: {why}. {remedy}."
@@ -219,8 +224,9 @@ class StreamDataset(ItemsReadLater):
                 group = [next(results) for _ in range(n)]
                 if k == 0:
                     self._check_shares(group)
-                turns = [torch.arange(len(x)) * n + i for i, x in enumerate(group) if x is not None]
-                if not turns:
+                lengths = [0 if x is None else len(x) for x in group]
+                turns = [torch.arange(m, device="cpu") * n + i for i, m in enumerate(lengths)]
+                if not any(lengths):
                     return
                 yield torch.cat([x for x in group if x is not None])[torch.cat(turns).argsort()]
 

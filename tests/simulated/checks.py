@@ -13,7 +13,7 @@ import torch
 from device import DEVICE, SimulatedDevice, register
 from helpers import some_labels, synthetic_images, tiny
 from torch import nn
-from torch.utils.data import TensorDataset
+from torch.utils.data import IterableDataset, TensorDataset
 
 import sklearn_vae.input._batches
 import sklearn_vae.input._chunks
@@ -184,6 +184,14 @@ def test_anomaly_scores(simulation, images, device, default):
     np.testing.assert_allclose(found, scores("cpu"), rtol=1e-3, atol=1e-3)
 
 
+class Stream(IterableDataset):
+    def __init__(self, X):
+        self.X = X
+
+    def __iter__(self):
+        return iter(self.X)
+
+
 @pytest.mark.parametrize("default", [CPU, DEVICE])
 @pytest.mark.parametrize("device", ["auto", "cpu"])
 @pytest.mark.parametrize("home", [CPU, DEVICE])
@@ -200,6 +208,9 @@ def test_users_tensors_and_modules_may_be_on_either_device(
         assert estimator.inverse_transform(codes).shape == images.shape
         items = TensorDataset(X)
         assert tiny(device=device).fit(items).transform(items).shape == (len(images), 3)
+        stream = Stream(X)
+        Z = tiny(device=device, validation_fraction=0.1).fit(stream).transform(stream)
+        assert Z.shape == (len(images), 3)
         encoder = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU()).to(home)
         decoder = nn.Sequential(nn.Linear(3, 64), nn.Unflatten(1, (1, 8, 8))).to(home)
         tiny(device=device, network=(encoder, decoder)).fit(images)
