@@ -63,7 +63,7 @@ def each_chunk(
             result = next(results, None)
         if result is None:
             return
-        yield result.numpy()
+        yield result.cpu().numpy()
 
 
 def _results(
