@@ -45,7 +45,7 @@ DETECTOR = (
     "[to_onnx(vae) for vae in detector.vaes_]."
 )
 READER = (
-    "ImageReader has no ONNX form, which reads no files. Convert what is behind it: pipeline[1:], "
+    "ImageReader has no ONNX form: ONNX reads no files. Convert what is behind it: pipeline[1:], "
     "with images as X."
 )
 REFUSED = {VAEDetector: DETECTOR, ImageReader: READER}
@@ -132,7 +132,7 @@ def register() -> None:
     - A VAEClassifier returns labels and an array of probabilities.
     - A VAEAugmenter around a classifier becomes its ``estimator_``. One that is a sampler, as any
       other, is left out of imbalanced-learn's pipeline, which predicts without it.
-    - An ImageReader has no ONNX form, as ONNX reads no files. Convert ``pipeline[1:]``, and give it
+    - An ImageReader has no ONNX form: ONNX reads no files. Convert ``pipeline[1:]``, and give it
       what ``pipeline[:1].transform(paths)`` returns.
     - A VAEDetector has none either, behind a backbone or not: ``[to_onnx(vae) for vae in
       detector.vaes_]`` converts what it trained.
