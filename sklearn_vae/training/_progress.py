@@ -30,7 +30,7 @@ SHORT, VALUE, TITLE = 8, 24, 60
 
 
 def title_of(estimator: Any) -> str:
-    """Return a name for a fit: the parameters that are not at their defaults.
+    """Return a name for a fit: ``z_dim``, and the parameters that are not at their defaults.
 
     >>> from sklearn_vae import VAETransformer
     >>> title_of(VAETransformer(16, lr=0.01, verbose=1))
@@ -39,7 +39,11 @@ def title_of(estimator: Any) -> str:
     defaults = signature(type(estimator)).parameters
     params = {k: v for k, v in estimator.get_params(deep=False).items() if k not in ALIKE}
     texts = {k: repr(params[k]) for k in defaults if k in params}
-    changed = {k: text for k, text in texts.items() if text != repr(defaults[k].default)}
+    changed = {
+        name: text
+        for name, text in texts.items()
+        if name == "z_dim" or text != repr(defaults[name].default)
+    }
     names = sorted(changed, key=lambda name: len(changed[name]) > SHORT)  # recipes are long
     return _cut(", ".join(f"{name}={_cut(changed[name], VALUE)}" for name in names), TITLE)
 

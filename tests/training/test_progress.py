@@ -46,13 +46,16 @@ def test_a_searchs_bars_are_told_apart(images, capfd, n_jobs):
     )
     search.fit(images)
     seen = re.findall(r"VAE (.*?) \(cpu", capfd.readouterr().err)
-    assert {title.partition(", augment")[0] for title in seen} == {"z_dim=2, beta=0.5", "beta=0.5"}
+    assert {title.partition(", augment")[0] for title in seen} == {
+        "z_dim=2, beta=0.5",
+        "z_dim=32, beta=0.5",
+    }
 
 
 def test_titles_stay_short():
     long = VAETransformer(8, network=MLP(tuple(range(100, 140))), likelihood=Gaussian(0.25), beta=2)
     assert title_of(long) == "z_dim=8, beta=2, network=MLP(hidden=(100, 101,..., likeli..."
-    assert title_of(VAETransformer()) == ""
+    assert title_of(VAETransformer()) == "z_dim=32"
 
 
 def test_the_bar_closes_when_training_fails(images, capsys):
