@@ -80,16 +80,16 @@ def to_onnx(
     model : onnx.ModelProto
         ``onnx.save(model, path)`` writes it to a file.
 
-    See Also
-    --------
-    register : For pipelines and the package's other estimators, and what has no ONNX form.
-
     Raises
     ------
     TypeError
         When ``vae`` is no VAETransformer.
     ValueError
         For an unknown part, or an opset that torch cannot write.
+
+    See Also
+    --------
+    register : For pipelines and the package's other estimators, and what has no ONNX form.
 
     Examples
     --------
