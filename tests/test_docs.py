@@ -3,6 +3,7 @@
 import ast
 import re
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -59,9 +60,13 @@ def test_an_example_compiles_and_can_be_found(path):
 @pytest.mark.parametrize("path", GUIDE, ids=lambda path: path.stem)
 def test_a_page_of_the_guide_runs_and_has_a_picture(path):
     text = path.read_text(encoding="utf-8")
+    code = "".join(re.findall(r"^```python\n(.*?)^```$", text, flags=re.M | re.S))
     if path.stem not in ("index", "choose"):
-        assert "\n```python\n" in text
+        assert code
         assert re.search(r"^<!-- picture: .+ -->\n```python$", text, flags=re.M)
+    imported = re.findall(r"^(?:import|from) (\w+)", code, flags=re.M)
+    missing = {name for name in imported if find_spec(name) is None}
+    assert not missing, f"blocks that the build cannot run are ```py, not ```python: {missing}"
 
 
 def test_the_picture_of_the_house_names_what_there_is():
