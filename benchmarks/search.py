@@ -123,6 +123,14 @@ BACKENDS = {
     "Ray": "ray",
 }
 """joblib's backends, and the package that each needs."""
+DASK_SETTINGS = {
+    "distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": 1},  # no MALLOC_TRIM_THRESHOLD_
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "5s",
+    "distributed.worker.memory.monitor-interval": "5s",
+    "distributed.worker.profile.enabled": False,
+}
+"""What the user guide says: memory stays with the workers, and they are watched less often."""
 
 
 @contextlib.contextmanager
@@ -141,10 +149,7 @@ def workers(backend: str, X: np.ndarray) -> Iterator[None]:
             from dask.distributed import Client, LocalCluster
 
             if backend == "Dask":
-                environment = {"OMP_NUM_THREADS": 1}
-                stack.enter_context(
-                    dask.config.set({"distributed.nanny.pre-spawn-environ": environment})
-                )
+                stack.enter_context(dask.config.set(DASK_SETTINGS))
             cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
             stack.enter_context(Client(stack.enter_context(cluster)))
         how = {"scatter": [X]} if backend == "Dask" else {}
