@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
-
-from ._shared import SharedSum, shared_sum
 
 
 class RankError(RuntimeError):
@@ -35,7 +33,6 @@ class Ranks:
 
     def __init__(self, group: Any = None) -> None:
         self._group = group
-        self._shared: SharedSum | Literal[False] | None = None  # False where there is none
         self.rank = 0 if group is None else dist.get_rank(group)
         self.size = 1 if group is None else dist.get_world_size(group)
 
@@ -45,7 +42,7 @@ class Ranks:
     def leave(self) -> None:
         """Be alone from now on. Who still waits for this process gets an error at once."""
         group, self._group = self._group, None
-        self.rank, self.size, self._shared = 0, 1, None
+        self.rank, self.size = 0, 1
         if group is not None:
             dist.destroy_process_group(group)
 
@@ -89,20 +86,10 @@ class Ranks:
             return
         trained = [p for p in parameters if p.requires_grad]
         grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in trained]
-        flat = self._sum(grads, share)
+        flat = self.add(torch.cat([grad.reshape(-1) for grad in grads]).mul_(share))
         parts = flat.split([p.numel() for p in trained])
         for p, part in zip(trained, parts, strict=True):
             p.grad = part.view_as(p).to(p.dtype)
-
-    def _sum(self, grads: list[Tensor], share: float) -> Tensor:
-        """Return the sum of all processes' gradients as one vector."""
-        if self._shared is None:
-            usual = {(grad.device.type, grad.dtype) for grad in grads} == {("cpu", torch.float32)}
-            n = sum(grad.numel() for grad in grads)
-            self._shared = (usual and shared_sum(self, n)) or False
-        if self._shared:
-            return self._shared.add(grads, share)
-        return self.add(torch.cat([grad.reshape(-1) for grad in grads]).mul_(share))
 
     @torch.no_grad()
     def share_weights(self, module: torch.nn.Module) -> None:

@@ -28,7 +28,6 @@ from sklearn_vae.augmentation import Augment
 from sklearn_vae.input._batches import batch_bounds
 from sklearn_vae.nn import Conv
 from sklearn_vae.training.processes._parallel import _timeout, _warn_once, device_of
-from sklearn_vae.utils import _shared
 from sklearn_vae.utils._ranks import RankError, Ranks
 
 LIMIT, SHORT = datetime.timedelta(seconds=60), datetime.timedelta(seconds=3)
@@ -133,9 +132,6 @@ def fits(rank, X, y, folder):
     found = {"timeout": _timeout()}
     vae = tiny(parallel="ddp", **VALIDATED).fit(X)
     found["mlp"], found["size"] = result(vae), vae.net_.ranks.size
-    folder_of_memory, _shared.FOLDER = _shared.FOLDER, folder / "nowhere"
-    found["by gloo"] = result(tiny(parallel="ddp", **VALIDATED).fit(X))
-    _shared.FOLDER = folder_of_memory
     found["pickled"] = pickle.dumps(vae)
     again = vae.set_params(warm_start=True).fit(X)
     found["n_iter"] = again.n_iter_
@@ -210,7 +206,6 @@ def test_two_processes_train_one_model(found, images):
     one, two, _ = found
     for name in ("mlp", "no seed", "items", "chunks", "long", "resumed"):
         same(one[name], two[name])
-    same(one["mlp"], one["by gloo"])
     for name, alone in {
         "mlp": tiny(**VALIDATED).fit(images),
         "chunks": tiny().partial_fit(images[:100]).partial_fit(images[100:]),
