@@ -117,6 +117,7 @@ def all_labels() -> Records:
         "patches1600": {more: "VAE + 1,600", "patches": "1,600 alone"},
         "symmetric": {**vae, more: "- with patches", "patches": "- patches alone"},
         "contrastive": {HIDDEN: "VAE, two views"},
+        "contrastive_long": {HIDDEN: "- 26 epochs", more: "- with patches, too"},
         "mirrored": {more: "both, mirrored"},
     }
     records = [
