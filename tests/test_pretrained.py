@@ -324,7 +324,7 @@ def test_code_that_only_training_needs_is_left_out_and_named(images, tmp_path):
     }
     vae = tiny(**changes).fit(images)
     vae.history_[-1]["note"] = object()  # as a callback may leave
-    with pytest.warns(UserWarning, match="no code") as caught:
+    with pytest.warns(UserWarning, match="No code") as caught:
         vae.save_pretrained(tmp_path)
     assert caught[0].filename == __file__
     assert all(name in str(caught[0].message) for name in [*changes, "history_'s note"])

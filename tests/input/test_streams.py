@@ -397,6 +397,7 @@ def png(x):
 
 @pytest.fixture
 def datasets():
+    pytest.importorskip("datasets.features")  # without it the folder tests/datasets is a "datasets"
     return pytest.importorskip("datasets")
 
 
