@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -194,3 +197,46 @@ class Anonymous(Callback):
 
     def __init__(self):
         self.sink = lambda row: row
+
+
+# -- the guide's code as scripts ---------------------------------------------------------------
+
+GUIDE = Path(__file__).parents[1] / "docs" / "guide"
+BEFORE = """
+import numpy as np
+import sklearn_vae
+from sklearn_vae.nn import MLP
+
+rng = np.random.default_rng(0)
+y = np.arange(120) % 2
+X = np.clip(rng.normal(0.3 + 0.3 * y[:, None, None], 0.2, (120, 8, 8)), 0, 1)
+slow = sklearn_vae.VAETransformer
+
+
+def quick(*args, **kwargs):
+    usual = {"network": MLP((16,)), "max_epochs": 3, "augment": None, "device": "cpu"}
+    return slow(*args, **{**usual, **kwargs})
+
+
+sklearn_vae.VAETransformer = quick
+"""
+"""What a script of the guide has before it: small images, and a VAE that is quick."""
+
+
+def guide_blocks(page, heading, names):
+    """Return the code of a section of the guide that is shown there and not run, by names."""
+    text = (GUIDE / page).read_text(encoding="utf-8")
+    section = re.search(rf"## {heading}\n(.*?)\n##", text, re.S)[1]
+    return dict(zip(names, re.findall(r"```py\n(.*?)```", section, flags=re.S), strict=True))
+
+
+def found_by(tmp_path, *code):
+    """Run code as a script in a folder of its own; return the JSON of its line "found ..."."""
+    folder = tmp_path / str(len([*tmp_path.iterdir()]))
+    folder.mkdir()
+    script = folder / "script.py"
+    script.write_text("\n".join((BEFORE, *code)), encoding="utf-8")
+    command = [sys.executable, script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return json.loads(re.search(r"^found (.*)$", done.stdout, flags=re.M)[1])

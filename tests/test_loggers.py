@@ -1,32 +1,8 @@
 """The guide's code for TensorBoard, Weights & Biases and MLflow, each as a script of its own."""
 
-import json
-import re
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
+from helpers import found_by, guide_blocks
 
-GUIDE = Path(__file__).parents[1] / "docs" / "guide" / "training.md"
-BEFORE = """
-import numpy as np
-import sklearn_vae
-from sklearn_vae.nn import MLP
-
-rng = np.random.default_rng(0)
-y = np.arange(40) % 2
-X = np.clip(rng.normal(0.3 + 0.3 * y[:, None, None], 0.2, (40, 8, 8)), 0, 1)
-slow = sklearn_vae.VAETransformer
-
-
-def quick(*args, **kwargs):
-    usual = {"network": MLP((8,)), "max_epochs": 3, "augment": None, "device": "cpu"}
-    return slow(*args, **{**usual, **kwargs})
-
-
-sklearn_vae.VAETransformer = quick
-"""
 CURVES = """
 import json
 from pathlib import Path
@@ -54,20 +30,9 @@ print("found", json.dumps([run.info.status, steps, sorted(run.data.metrics), kep
 """
 
 
-def blocks():
-    """Return the section's code, in its order."""
-    section = re.search(r"## Loggers\n(.*?)\n## ", GUIDE.read_text(encoding="utf-8"), re.S)[1]
-    found = re.findall(r"```py\n(.*?)```", section, flags=re.S)
-    return dict(zip(("tensorboard", "wandb", "mlflow", "search"), found, strict=True))
-
-
 def found(tmp_path, name, after):
-    script = tmp_path / "script.py"
-    script.write_text("\n".join((BEFORE, blocks()[name], after)), encoding="utf-8")
-    command = [sys.executable, script]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=180, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    return json.loads(re.search(r"^found (.*)$", done.stdout, flags=re.M)[1])
+    blocks = guide_blocks("training.md", "Loggers", ("tensorboard", "wandb", "mlflow", "search"))
+    return found_by(tmp_path, blocks[name], after)
 
 
 def test_tensorboard(tmp_path):
