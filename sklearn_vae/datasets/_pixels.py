@@ -19,6 +19,8 @@ BRANDS = {
     ),
 }
 """What a file without a decoder is, by its brand (ISO/IEC 14496-12, box ftyp)."""
+AT_ONCE = 2**24
+"""A file of at most so many bytes is read at once: decoders ask for few bytes many times."""
 SHARPNESS = 2
 """A JPEG is decoded at no less than so many times the size asked for."""
 GREY = {"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L"}
@@ -81,9 +83,16 @@ class BoundedFile(io.BufferedReader):
         return super().read(left if size is None or size < 0 else min(size, left))
 
 
+def _opened(path: str) -> BinaryIO:
+    """Return a file of which no more is read than there is."""
+    with open(path, "rb") as file:
+        length = os.fstat(file.fileno()).st_size
+        return io.BytesIO(file.read(length)) if length <= AT_ONCE else BoundedFile(path)
+
+
 def read_image(path: str, size: tuple[int, int] | None, aspect: str, mode: str) -> np.ndarray:
     """Return the file's (first) image as uint8 (h, w) or (h, w, channels); see ImageReader."""
-    with BoundedFile(path) as file:
+    with _opened(path) as file:
         head = file.read(132)
         if not head:
             raise ValueError("the file is empty")
@@ -135,12 +144,12 @@ def _convert(image: Image.Image, mode: str) -> Image.Image:
     if mode != "RGBA" and image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert(mode)
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _resize(image: Image.Image, size: tuple[int, int] | None, aspect: str) -> Image.Image:
     """Return the image in the size (height, width)."""
-    if size is None:
+    if size is None or size == image.size[::-1]:
         return image
     box, method = size[::-1], Image.Resampling.BILINEAR  # over all pixels that a new one covers
     if aspect == "crop":
