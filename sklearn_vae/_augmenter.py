@@ -23,7 +23,7 @@ from .input._labels import tell_unlabelled
 from .input._spec import InputSpec, read_spec, with_white
 from .synthesis import METHODS, Method, QualityGate, append_labels, append_rows, new_rows
 from .synthesis._augment_rows import check_augment
-from .synthesis._checks import check_gate, check_method, check_wrapped
+from .synthesis._checks import check_gate, check_method, check_wrapped, is_sampler
 from .synthesis._conditional import ConditionalVAE
 from .synthesis._containers import check_can_append
 from .synthesis._deformation import DeformationVAE
@@ -264,7 +264,7 @@ class VAEAugmenter(
             tasks.end()
         return self
 
-    @available_if(lambda self: self.estimator is None)
+    @available_if(is_sampler)
     @fit_context(prefer_skip_nested_validation=False)
     def fit_resample(self, X: Any, y: Any) -> tuple[Any, Any]:
         """Fit, and return X and y with synthetic rows behind the real ones.

@@ -667,6 +667,9 @@ def test_wrapped_classifier_offers_what_it_has(unbalanced):
     wrapped = augmenter(estimator=LogisticRegression(max_iter=500)).fit(X, y)
     assert is_classifier(wrapped)
     assert not hasattr(wrapped, "fit_resample")
+    with pytest.raises(AttributeError, match="fit_resample") as error:
+        _ = VAEAugmenter(VAETransformer(2)).fit_resample
+    assert "A VAE goes in by name: vae=" in str(error.value.__cause__)
     assert not hasattr(wrapped, "transform")
     np.testing.assert_array_equal(wrapped.predict(X), wrapped.estimator_.predict(X))
     np.testing.assert_array_equal(wrapped.predict_proba(X), wrapped.estimator_.predict_proba(X))

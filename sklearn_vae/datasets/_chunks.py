@@ -39,7 +39,10 @@ def shuffle_chunks(
     Raises
     ------
     ValueError
-        For a ``buffer_size`` that is no int of 2 or more, and for parts of several lengths.
+        For a ``buffer_size`` that is no int of 2 or more, for parts of several lengths, and for
+        chunks whose rows have several forms.
+    TypeError
+        For one array instead of chunks: its rows would count as chunks.
 
     Examples
     --------
@@ -54,6 +57,11 @@ def shuffle_chunks(
     """
     if not isinstance(buffer_size, Integral) or buffer_size < 2:
         raise ValueError(f"buffer_size={buffer_size!r}: give a number of rows, an int >= 2.")
+    if hasattr(chunks, "shape") and getattr(chunks, "dtype", "") not in ("O", "object"):
+        raise TypeError(
+            f"chunks is one array of shape {tuple(chunks.shape)}. Pass an iterable of chunks: "
+            "(X[i : i + 1000] for i in range(0, len(X), 1000)), or list(X) where X[0] is a chunk."
+        )
     return _shuffled(chunks, int(buffer_size), check_random_state(random_state))
 
 
@@ -67,6 +75,11 @@ def _shuffled(chunks: Iterable[Any], size: int, rng: np.random.RandomState) -> I
             lengths = ", ".join(str(len(part)) for part in parts)
             raise ValueError(f"The parts of a chunk have {lengths} rows. Give all as many.")
         n = max(n, len(parts[0]))
+        if held and [each.shape[1:] for each in held] != [part.shape[1:] for part in parts]:
+            form, other = (" and ".join(str(a.shape[1:]) for a in each) for each in (held, parts))
+            raise ValueError(
+                f"A chunk has rows of shape {other}, those before of {form}. Resize it."
+            )
         both = zip(held, parts, strict=True)
         held = [np.concatenate([old, new]) for old, new in both] if held else parts
         order = rng.permutation(len(held[0]))

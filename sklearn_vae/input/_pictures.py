@@ -185,6 +185,6 @@ def _files(X: Sequence[Any], form: Form | None) -> Callable[[int], np.ndarray]:
             raise
         except Exception as error:  # decoders answer damage with exceptions of every kind
             why = str(error)[:300]
-            raise ValueError(f"{paths[i]} cannot be read: {why} Leave it out of X.") from error
+            raise ValueError(f"{paths[i]} cannot be read: {why}. Leave it out of X.") from error
 
     return read

@@ -44,6 +44,15 @@ def check_method(
         )
 
 
+def is_sampler(augmenter: Any) -> bool:
+    """Whether it wraps no classifier; what it wraps is said by an error, which hasattr takes."""
+    wrapped = augmenter.estimator
+    if wrapped is None:
+        return True
+    remedy = "" if hasattr(wrapped, "predict") else " A VAE goes in by name: vae=VAETransformer()."
+    raise AttributeError(f"fit_resample needs estimator=None, not {wrapped!r}.{remedy}")
+
+
 def check_gate(gate: QualityGate | None, data: Labelled) -> None:
     """Refuse a gate whose classifier cannot tell classes, or takes no such rows."""
     if gate is None:

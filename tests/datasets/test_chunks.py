@@ -1,6 +1,7 @@
 """Chunks on their way through a buffer: each row once, mixed, in the form that they came in."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from sklearn_vae.datasets import shuffle_chunks
@@ -20,7 +21,7 @@ def test_each_row_comes_once_with_its_label(size, length):
 
 
 def test_a_buffer_mixes_far_and_by_its_seed():
-    chunks = np.arange(1000).reshape(10, 100)
+    chunks = list(np.arange(1000).reshape(10, 100))
     a, b, other = (list(shuffle_chunks(chunks, 300, random_state=s)) for s in (0, 0, 1))
     np.testing.assert_array_equal(np.concatenate(a), np.concatenate(b))
     assert not np.array_equal(np.concatenate(a), np.concatenate(other))
@@ -42,3 +43,15 @@ def test_labels_of_another_length_are_refused():
     chunks = [(np.zeros((4, 2)), np.zeros(3))]
     with pytest.raises(ValueError, match=r"parts of a chunk have 4, 3 rows"):
         list(shuffle_chunks(chunks, 5))
+
+
+@pytest.mark.parametrize("one", [np.zeros((6, 4)), pd.DataFrame(np.zeros((6, 4)))])
+def test_one_array_is_no_iterable_of_chunks(one):
+    """Its rows would be mixed within: pixels of an image, values of a vector."""
+    with pytest.raises(TypeError, match=r"one array of shape \(6, 4\).*iterable of chunks"):
+        shuffle_chunks(one, 5)
+
+
+def test_chunks_of_rows_of_several_forms_are_refused():
+    with pytest.raises(ValueError, match=r"rows of shape \(3,\), those before of \(2,\)"):
+        list(shuffle_chunks([np.zeros((4, 2)), np.zeros((4, 3))], 5))

@@ -124,6 +124,11 @@ def _check_workers(size: int, device: torch.device) -> None:
             f"parallel={size}, but this machine has {torch.cuda.device_count()} GPUs. Set parallel "
             "to as many at most, or device='cpu'."
         )
+    cores = joblib.cpu_count()
+    if device.type != "cuda" and size > max(2, cores):  # two are refused nowhere
+        raise ValueError(
+            f"parallel={size}, but this machine has {cores} cores. Set parallel to as many at most."
+        )
     with joblib.parallel_config(backend="loky"), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of joblib, which takes one process then
         possible = joblib.effective_n_jobs(size)

@@ -323,6 +323,8 @@ def test_an_int_starts_the_processes(found, images):
         tiny(parallel=2).fit(images * np.nan)
     with pytest.raises(TypeError, match="cannot be sent to the processes of parallel=2"):
         tiny(parallel=2).fit(Unsendable(images))
+    with pytest.raises(ValueError, match=r"parallel=300, but this machine has \d+ cores"):
+        tiny(parallel=300).fit(images)
     with pytest.raises(ValueError, match="Set random_state"):
         tiny(parallel=2, random_state=None, checkpoint="nowhere").fit(images)
     with pytest.warns(UserWarning, match="learning rate") as caught:
