@@ -38,6 +38,7 @@ CONTENDERS = (
     *("VAE, path", "VAE, elbo", "VAE, reconstruction", "VAE, latent", "PCA error"),
     *("IsolationForest", "LocalOutlierFactor", "OneClassSVM", "PyOD VAE"),
 )
+BATCHES = {"256 a step, before": "256", '"auto"': "auto"}
 RATED = ("digits", "mnist", "fashion_mnist", "neu_surface", "sign_digits")
 Records = list[Record]
 
@@ -704,6 +705,22 @@ def sizes_features(rows: Records) -> Records:
     return pivot(cells, ("data", "z_dim"), "what", "value", one_digit)
 
 
+def sizes_digits(rows: Records) -> Records:
+    """Accuracies in % on small digits, by batch size, and how far the present one is ahead."""
+    cells: dict[tuple, dict[str, dict[int, float]]] = {}
+    for r in rows:
+        cell = cells.setdefault((r["images"], r["features"], r["head"]), {})
+        cell.setdefault(r["batch_size"], {})[r["seed"]] = r["accuracy"]
+    return [
+        {
+            **dict(zip(("images", "features", "head"), key, strict=True)),
+            **{title: one_digit(list(cell[size].values())) for title, size in BATCHES.items()},
+            "ahead": "{:+.1f} ± {:.1f}".format(*paired(cell, "auto", "256")),
+        }
+        for key, cell in cells.items()
+    ]
+
+
 def speed_encode(rows: Records) -> Records:
     """Images a second in encoding and decoding, beside the raw loop's."""
     out = []
@@ -867,11 +884,15 @@ STAGES = {
 MODELS = ("default", "prior='mixture'", "prior='vamp'", "posterior='iaf'", "importance_samples=5")
 FEW_LABELS = tuple(f"few_labels/{name}" for name in ("main", "mixture", "self_training"))
 ROWS_FEW = "augmentation_rows/few"
-SIZES = ("error_32", "error_64", "signs", "steel_present", "steel")
+SIZES = (
+    *("error_sign_digits", "error_elpv_128", "error_magnetic_tile_192", "error_64"),
+    *("signs", "steel_present", "steel"),
+)
 ERRORS = tuple(f"sizes/{name}" for name in SIZES)
 TABLES: dict[str, Callable[[], Records]] = {
     "sizes_error": lambda: sizes_error(take(*ERRORS)),
     "sizes_features": lambda: sizes_features(take(*ERRORS)),
+    "sizes_digits": lambda: sizes_digits(take("sizes/digits")),
     "backbones": backbones,
     "classification_mnist": lambda: few_labels(
         first(MNIST, [*LINEAR, "VAE mean"]),

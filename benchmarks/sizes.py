@@ -2,6 +2,7 @@
 
     python benchmarks/sizes.py --part time --threads 2
     python benchmarks/sizes.py --part error --contenders VAE before
+    python benchmarks/sizes.py --part digits --seeds 5
 
 ``time``: 2,000 pictures of the CIFAR-10 subset, enlarged to 64, 128 and 224 pixels, and 300 of 512.
 Told are the minutes of one fit by defaults and its highest memory beyond the data, each in a fresh
@@ -10,6 +11,10 @@ process. Beside it is what the defaults before would take, by the time of a few 
 on the test part at native sizes, in [0, 1], beside PCA of the same rows and as many dimensions. And
 what the features are worth to an SVC, cross-validated on the training images, a tile in one fold
 alone. "natural" is ``augment="natural"`` by name, whose target is the clean image.
+
+``digits``: 8 x 8 images, a few hundred or the whole training part, with as many in a step as "auto"
+stands for and with 256. Images of up to 32 pixels had no other defaults before but these 256. Each
+seed draws other images.
 """
 
 from __future__ import annotations
@@ -26,6 +31,7 @@ from _common import Record, pivot, run, spread, watch
 from _shared import as_rows, folds_of, load, rbf
 from scaling import MemoryWatch
 from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.svm import SVC
 
@@ -165,7 +171,34 @@ def show_error(records: list[Record]) -> list[Record]:
     return pivot(thousand, ("data", "z_dim"), "contender", "error", spread)
 
 
-PARTS = {"time": (part_time, lambda records: records), "error": (part_error, show_error)}
+def part_digits(args: argparse.Namespace) -> Iterator[Record]:
+    """Yield the accuracy in % by number of images, seed, batch size, features and head."""
+    (X, y), (X_test, y_test) = load("digits"), load("digits", "test")
+    heads = {"SVC": SVC(), "LogisticRegression": LogisticRegression(max_iter=1000)}
+    for n in args.images:
+        for seed in range(args.seeds):
+            rows = np.random.default_rng(seed).permutation(len(X))[:n]
+            for batch_size in ("auto", 256):
+                vae = VAETransformer(batch_size=batch_size, random_state=seed).fit(X[rows])
+                common = {"images": n, "seed": seed, "batch_size": str(batch_size)}
+                for features in ("mean", "hidden"):
+                    vae.set_params(features=features)
+                    Z, Z_test = vae.transform(X[rows]), vae.transform(X_test)
+                    for name, head in heads.items():
+                        accuracy = 100 * head.fit(Z, y[rows]).score(Z_test, y_test)
+                        yield {**common, "features": features, "head": name, "accuracy": accuracy}
+
+
+def show_digits(records: list[Record]) -> list[Record]:
+    """Return a row for each number of images, features and head."""
+    return pivot(records, ("images", "features", "head"), "batch_size", "accuracy")
+
+
+PARTS = {
+    "time": (part_time, lambda records: records),
+    "error": (part_error, show_error),
+    "digits": (part_digits, show_digits),
+}
 
 if __name__ == "__main__":
     run(
@@ -176,5 +209,6 @@ if __name__ == "__main__":
         data=(list(SETS), "sets of the errors"),
         z_dim=([32, 64], "dimensions"),
         seeds=(3, "seeds of each VAE"),
+        images=([200, 500, 1347], "in part digits; the last is the whole training part"),
         contenders=(["VAE"], ("VAE", "natural", "before")),
     )

@@ -22,6 +22,14 @@ def test_small_samples(shape, n, epochs, batch_size):
     assert resolve_batch_size("auto", n, shape) == batch_size
 
 
+@pytest.mark.parametrize("shape", [SMALL, (1, 8, 8), (1, 28, 28)])
+def test_small_images_from_2560_on_are_trained_as_with_256_a_step(shape):
+    for n in (*range(2560, 70_000, 111), 10**6):
+        assert resolve_batch_size("auto", n, shape) == 256
+        assert resolve_epochs("auto", n, shape) == np.clip(round(600_000 / n), 10, 200)
+    assert resolve_batch_size("auto", 2559, shape) == 128
+
+
 @pytest.mark.parametrize(
     ("side", "n", "epochs", "batch_size"),
     [
