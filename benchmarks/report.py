@@ -882,7 +882,8 @@ STAGES = {
     "features: standardised": "all, standardised",
 }
 MODELS = ("default", "prior='mixture'", "prior='vamp'", "posterior='iaf'", "importance_samples=5")
-FEW_LABELS = tuple(f"few_labels/{name}" for name in ("main", "mixture", "self_training"))
+WAYS = ("main", "mixture", "self_training", "m2", "m2_more")
+FEW_LABELS = tuple(f"few_labels/{name}" for name in WAYS)
 ROWS_FEW = "augmentation_rows/few"
 SIZES = (
     *("error_sign_digits", "error_elpv_128", "error_magnetic_tile_192", "error_64"),
