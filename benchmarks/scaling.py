@@ -432,7 +432,7 @@ def part_sorted(args: argparse.Namespace) -> Iterator[Record]:
             rows = rng.permutation(len(X_train))[:10_000]
             X, y = X_train[rows], y_train[rows]
             by_class = np.argsort(y, kind="stable")
-            held = {"sorted": 0, "sorted, 1,000 held": 1000, "sorted, 2,000 held": 2000}
+            held = {f"sorted, {b:,} held" if b else "sorted": b for b in (0, 1000, 2000, 5000)}
             for kind, buffer in {"shuffled": 0, **held}.items():
                 ordered = X if kind == "shuffled" else X[by_class]
                 vae = VAETransformer(

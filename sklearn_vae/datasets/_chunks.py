@@ -19,8 +19,8 @@ def shuffle_chunks(
     """Yield the rows of all chunks once each, mixed by a buffer that holds some back.
 
     For ``partial_fit`` on chunks that come sorted, by class, time or source: a model that is shown
-    one kind of rows after the other forgets the first. A buffer of a fifth of the rows wins back
-    most of what shuffling all of them would; the larger, the better.
+    one kind of rows after the other forgets the first. A buffer of half the rows wins back what
+    shuffling all of them would, of a fifth most of it.
 
     Parameters
     ----------
