@@ -20,8 +20,9 @@ from .input._labels import (
 )
 from .input._read import check_numbered, read_first, with_checks
 from .input._row_keys import NO_KEYS, remembered
-from .input._rows import Rows
+from .input._rows import Rows, check_enough
 from .input._spec import InputSpec, read_spec
+from .input._streams import opened
 from .model import VAE, Likelihood, PosteriorFamily, Prior, VAERecipe
 from .model._codec import SYMMETRIES, Codec, learn_scales
 from .nn import Network
@@ -197,7 +198,8 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
 
     def _read(self, X: Any, *, in_place: bool = False) -> Rows:
         """Return the checked samples of an X after fit."""
-        return self.codec_.read(X, names_of=self, in_place=in_place, streams=True)
+        X = opened(X, self.loader_workers)
+        return self.codec_.read(X, names_of=self, in_place=in_place)
 
     # -- one training ------------------------------------------------------------------------------
 
@@ -218,7 +220,7 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
             data = self._read_more(X)
             spec, recipe = self.codec_.spec, self.codec_.recipe
         else:
-            data, spec, recipe = self.read_training(X, streams=True)
+            data, spec, recipe = self.read_training(opened(X, self.loader_workers))
         self.n_features_in_ = spec.n_features
         labels = None if partial and self.label_weight == 0 else self._read_y(y, len(data))
         amount = self.max_epochs, len(data), spec.shape
@@ -267,9 +269,7 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
             tasks.end()
         warn_of_collapse(self.n_active_, net.step, images=spec.is_image)
 
-    def read_training(
-        self, X: Any, *, at_least: int = 2, streams: bool = False
-    ) -> tuple[Rows, InputSpec, VAERecipe]:
+    def read_training(self, X: Any, *, at_least: int = 2) -> tuple[Rows, InputSpec, VAERecipe]:
         """Return the checked samples of an X to fit to, their form, and what is to be built.
 
         For estimators with a template of this one. The names of X's columns are kept.
@@ -280,8 +280,6 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
             Samples in a form that :meth:`fit` takes.
         at_least : int, default=2
             How many there have to be.
-        streams : bool, default=False
-            Whether X may be a stream.
 
         Returns
         -------
@@ -297,9 +295,7 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
         TypeError, ValueError
             For what :meth:`fit` refuses.
         """
-        data, spec, check = read_first(
-            X, self, self.image_shape, at_least=at_least, streams=streams
-        )
+        data, spec, check = read_first(X, self, self.image_shape, at_least=at_least)
         recipe = VAERecipe.resolve(self.get_params(deep=False), spec, len(data))
         self._check_symmetry(spec)
         bounded = recipe.likelihood.bounded
@@ -309,8 +305,7 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
     def _read_more(self, X: Any) -> Rows:
         """Return the checked samples of an X to go on with; refuse another model."""
         data = self._read(X)
-        if len(data) < 2:
-            raise ValueError(f"X has {len(data)} sample(s); at least 2 are needed.")
+        check_enough(len(data), 2)
         fitted, old = self.spec_, self.codec_.recipe
         spec = read_spec(np.empty((1, *fitted.raw_shape), fitted.dtype), self.image_shape)
         usual = {"network": old.network} if self.network == "auto" else {}  # it depends on X

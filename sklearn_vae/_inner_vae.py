@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ._transformer import VAETransformer
-from .input._rows import Rows, rows_of
+from .input._rows import Rows, check_enough, rows_of
 from .input._spec import DARK_WARNING
 from .nn import MLP, LinearBase
 from .training._amount import resolve_batch_size, resolve_epochs
@@ -72,8 +72,7 @@ def read(vae: VAETransformer, X: Any) -> Rows:
 def frozen_rows(frozen: FrozenEstimator, X: Any) -> Rows:
     """Return X as the frozen VAE sees it, at least four samples."""
     data = read(unfrozen(frozen), X)
-    if len(data) < LEAST_ROWS:
-        raise ValueError(f"X has {len(data)} sample(s); at least {LEAST_ROWS} are needed.")
+    check_enough(len(data), LEAST_ROWS)
     return data
 
 

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from ..datasets._reader import check_files, read_paths
 from ._ranges import IMAGES, OF_ARRAY, OF_ITEMS, Spelling, check_values
-from ._rows import ItemDataset, to_tensor
+from ._rows import ItemDataset, check_enough, to_tensor
 from ._samples import as_array, from_torch, refuse_container, refuse_sample
 from ._spec import CHUNK_PIXELS, read_spec
 
@@ -133,8 +133,7 @@ def read_pictures(X: Any, form: Form | None = None, *, at_least: int = 1) -> Pic
         For what is no set of images, and for images of another form.
     """
     n, get, spelling = _source(X, form)
-    if n < at_least:
-        raise ValueError(f"X has {n} sample(s); at least {at_least} are needed.")
+    check_enough(n, at_least)
     is_array = getattr(X, "ndim", 0) > 2  # arrays of objects have a dimension or two
     return Pictures(n, get, spelling, form, is_array)
 

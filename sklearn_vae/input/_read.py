@@ -13,7 +13,15 @@ from torch.utils.data import Dataset
 from ..utils._memory import memory_explained
 from ._columns import ColumnDataset, is_image_table
 from ._ranges import IMAGES, Spelling, check_values, in_unit_range
-from ._rows import ArrayDataset, ItemDataset, Part, ReadLater, ResidentDataset, Rows
+from ._rows import (
+    ArrayDataset,
+    ItemDataset,
+    Part,
+    ReadLater,
+    ResidentDataset,
+    Rows,
+    check_enough,
+)
 from ._samples import spelling, to_array
 from ._spec import (
     WHITE,
@@ -32,7 +40,7 @@ FIRST_ITEMS = 64
 """Rows that are checked before training of what is read later; the others when they are read."""
 
 
-def read(X: Any, names_of: Any, spec: InputSpec, *, bounded: bool, streams: bool = False) -> Rows:
+def read(X: Any, names_of: Any, spec: InputSpec, *, bounded: bool) -> Rows:
     """Return the samples of an X that has to be in the form of the fitted one.
 
     Parameters
@@ -44,15 +52,13 @@ def read(X: Any, names_of: Any, spec: InputSpec, *, bounded: bool, streams: bool
         The form of the fitted X.
     bounded : bool
         Whether values have to be in [0, 1].
-    streams : bool, default=False
-        Whether X may be a stream.
 
     Raises
     ------
     TypeError, ValueError
         For an X of another form.
     """
-    data, checked, spelled = _rows(X, names_of, spec, streams=streams)
+    data, checked, spelled = _rows(X, names_of, spec)
     check_same(checked, spec, bounded=bounded, spelling=spelled)
     return with_checks(data, spec, bounded=bounded)
 
@@ -63,7 +69,6 @@ def read_first(
     image_shape: tuple[int, ...] | None,
     *,
     at_least: int,
-    streams: bool = False,
 ) -> tuple[Rows, InputSpec, Callable[[str | None], None]]:
     """Return the samples of an X to fit to, their form, and what checks their range.
 
@@ -80,12 +85,10 @@ def read_first(
         The shape of images that come in rows.
     at_least : int
         How many samples there have to be.
-    streams : bool, default=False
-        Whether X may be a stream.
     """
-    data, checked, spelled = _rows(X, names_of, None, at_least=at_least, streams=streams)
+    data, checked, spelled = _rows(X, names_of, None, at_least=at_least)
     # scikit-learn sees the names of rows only.
-    if isinstance(X, Dataset) or data.is_stream or checked.ndim > 2:
+    if isinstance(X, Dataset) or checked.ndim > 2:
         names_of.__dict__.pop("feature_names_in_", None)
     spec = with_white(read_spec(checked, image_shape, spelled), checked)
 
@@ -103,20 +106,14 @@ def read_first(
 
 
 def read_in_place(
-    X: Any,
-    names_of: Any,
-    spec: InputSpec,
-    device: torch.device,
-    *,
-    bounded: bool,
-    streams: bool = False,
+    X: Any, names_of: Any, spec: InputSpec, device: torch.device, *, bounded: bool
 ) -> Rows:
     """Return what :func:`read` does; samples on a GPU, if it is ``device``, do not leave it."""
     is_there = isinstance(X, torch.Tensor) and X.device == device and device.type != "cpu"
     if is_there and len(X) and _has_range(X.detach(), spec, bounded=bounded):
         read(X[:1], names_of, spec, bounded=bounded)  # its form
         return ResidentDataset(X.detach())
-    return read(X, names_of, spec, bounded=bounded, streams=streams)  # which says what is wrong
+    return read(X, names_of, spec, bounded=bounded)  # which says what is wrong
 
 
 def _has_range(X: torch.Tensor, spec: InputSpec, *, bounded: bool) -> bool:
@@ -138,21 +135,18 @@ def with_checks(data: Rows, spec: InputSpec, *, bounded: bool) -> Rows:
 
 
 def _rows(
-    X: Any, names_of: Any, spec: InputSpec | None, *, at_least: int = 1, streams: bool = False
+    X: Any, names_of: Any, spec: InputSpec | None, *, at_least: int = 1
 ) -> tuple[Rows, np.ndarray, Spelling]:
     """Return samples, an array of those to check at once, and how messages write X down."""
     if isinstance(X, ArrayDataset):  # of an estimator that has looked at the names itself
         return X, X.X, X.spelling
-    if streams and is_stream(X):
-        stream = StreamDataset(X, names_of.loader_workers)
-        first = stream.first(FIRST_ITEMS).numpy()
-        if len(first) < at_least:
-            raise ValueError(f"X has {len(first)} sample(s); at least {at_least} are needed.")
-        return stream, first, stream.spelling
+    if isinstance(X, StreamDataset):
+        first = X.first(FIRST_ITEMS).numpy()
+        check_enough(len(first), at_least)
+        return X, first, X.spelling
     if isinstance(X, Dataset) or is_stored(X) or is_image_table(X) or is_stream(X):
         later = read_later(X, getattr(names_of, "loader_workers", 0))
-        if len(later) < at_least:
-            raise ValueError(f"X has {len(later)} sample(s); at least {at_least} are needed.")
+        check_enough(len(later), at_least)
         if is_stored(X):
             first = _rows(np.asarray(X[:FIRST_ITEMS]), names_of, spec)[1]
         else:

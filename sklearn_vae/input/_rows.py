@@ -211,10 +211,17 @@ class ReadLater(Rows):
 
 
 class ItemsReadLater(ReadLater):
-    """The items, x or (x, ...), of what a user has written."""
+    """The items, x or (x, ...), of what a user has written.
+
+    Attributes
+    ----------
+    form : tuple
+        Shape and dtype of the first item, which all others have to have; empty before it is read.
+    """
 
     spelling = OF_ITEMS
     where, in_range = "items", ", of the Dataset's transforms"
+    form: tuple[Any, ...] = ()
     _workers: Workers | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -228,7 +235,13 @@ class ItemsReadLater(ReadLater):
         x = torch.stack(images).cpu()
         x = x.float() if x.dtype == torch.bfloat16 else x  # NumPy has no bfloat16
         self.check(x.numpy())
-        return to_tensor(x.numpy()) if x.dim() == 2 else x  # as an array's rows
+        x = to_tensor(x.numpy()) if x.dim() == 2 else x  # as an array's rows
+        now = x.shape[1:], x.dtype
+        self.form = self.form or now
+        if now != self.form:
+            a, b = (f"{tuple(shape)} and {dtype}" for shape, dtype in (self.form, now))
+            raise ValueError(f"X has items of shape and type {a}, and others of {b}. Give all one.")
+        return x
 
 
 class ItemDataset(ItemsReadLater):
@@ -377,6 +390,12 @@ class Part(Rows):
     ) -> Tensor:
         """Return numbers that shuffle the given rows."""
         return self.of.order(self.index[rows], batch_size, generator)
+
+
+def check_enough(n: int, at_least: int) -> None:
+    """Refuse fewer samples than that."""
+    if n < at_least:
+        raise ValueError(f"X has {n} sample(s); at least {at_least} are needed.")
 
 
 def rows_of(data: Rows, chosen: np.ndarray) -> Rows:

@@ -37,6 +37,11 @@ def is_stream(X: Any) -> bool:
     return isinstance(X, IterableDataset) or is_table_stream(X)
 
 
+def opened(X: Any, workers: int) -> Any:
+    """Return a stream as its rows, for estimators that take streams; anything else as it is."""
+    return StreamDataset(X, workers) if is_stream(X) else X
+
+
 class StreamDataset(ItemsReadLater):
     """A user's stream, as rows that are numbered in the order in which they come.
 
@@ -63,7 +68,6 @@ class StreamDataset(ItemsReadLater):
             raise ValueError(self._once())
         self.data, self.workers = data, workers
         self._n: int | None = None
-        self.form: tuple[Any, ...] = ()
         self._passes = 0
         self._pass: tuple[int, Iterator[Any]] | None = None
 
@@ -92,7 +96,7 @@ class StreamDataset(ItemsReadLater):
         """Return the first items. No process has to start for them."""
         alone = self._alone()
         x = next(alone.read_through(most))
-        self.form = alone.form
+        self.form = x.shape[1:], x.dtype
         return x
 
     def _alone(self) -> StreamDataset:
@@ -181,22 +185,15 @@ class StreamDataset(ItemsReadLater):
             yield from self.items(seed + k * PASS)
 
     def items(self, seed: int) -> Generator[Tensor, None, None]:
-        """Yield the items of a pass, some at a time, of one form."""
-        n, is_again = 0, bool(self.form)
+        """Yield the items of a pass, some at a time."""
+        n = 0
         alone = self.workers == 0 or (self._workers is not None and self._workers.busy)
         with closing(self._here(seed) if alone else self._from_workers(seed)) as pieces:
             for x in pieces:
                 n += len(x)
-                now = x.shape[1:], x.dtype
-                self.form = self.form or now
-                if now != self.form:
-                    a, b = (f"{tuple(shape)} and {dtype}" for shape, dtype in (self.form, now))
-                    raise ValueError(
-                        f"X has items of shape and type {a}, and others of {b}. Give all one."
-                    )
                 yield x
         if n == 0:
-            raise ValueError(self._once() if is_again else f"X, a {self.kind}, gives no items.")
+            raise ValueError(self._once() if self.form else f"X, a {self.kind}, gives no items.")
 
     def _once(self) -> str:
         return (

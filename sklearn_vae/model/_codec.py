@@ -70,7 +70,7 @@ class Codec:
 
     # -- samples in ------------------------------------------------------------------------------
 
-    def read(self, X: Any, *, names_of: Any, in_place: bool = False, streams: bool = False) -> Rows:
+    def read(self, X: Any, *, names_of: Any, in_place: bool = False) -> Rows:
         """Return the user's X, checked to be in the form of the fitted one.
 
         Parameters
@@ -80,14 +80,12 @@ class Codec:
             Whose names of columns X must have.
         in_place : bool, default=False
             Whether tensors on the module's GPU may stay there.
-        streams : bool, default=False
-            Whether X may be a stream.
         """
-        checks = {"bounded": self.recipe.likelihood.bounded, "streams": streams}
+        bounded = self.recipe.likelihood.bounded
         if in_place:
             here = next(self.module.parameters()).device  # with its index, unlike ``device``
-            return read_in_place(X, names_of, self.spec, here, **checks)
-        return read(X, names_of, self.spec, **checks)
+            return read_in_place(X, names_of, self.spec, here, bounded=bounded)
+        return read(X, names_of, self.spec, bounded=bounded)
 
     def scaled(self, raw: torch.Tensor) -> torch.Tensor:
         """Return raw samples as the network's input, on the device."""

@@ -205,6 +205,15 @@ def test_levels_far_into_a_dataset_that_began_with_masks_are_refused():
         tiny().fit(TensorDataset(X))
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_later_items_of_another_dtype_are_refused(workers):
+    levels = np.random.default_rng(0).integers(256, size=(80, 8, 8), dtype=np.uint8)
+    data = Items([*levels, *np.float32(levels / 255)])
+    other = r"\(8, 8\) and torch.uint8, and others of \(8, 8\) and torch.float32"
+    with pytest.raises(ValueError, match=other):
+        tiny(loader_workers=workers, network="mlp").fit(data)
+
+
 def test_integers_that_float32_would_round_keep_their_digits_in_a_dataset():
     X = np.random.default_rng(0).integers(0, 100_000, (200, 3)) + 1_700_000_000_000
     vae = tiny().fit(X)
