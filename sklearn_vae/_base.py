@@ -27,14 +27,15 @@ from .model import VAE, Likelihood, PosteriorFamily, Prior, VAERecipe
 from .model._codec import SYMMETRIES, Codec, learn_scales
 from .nn import Network
 from .training._amount import resolve_epochs
+from .training._cache import adopt, recalled
 from .training._callbacks import check_callbacks_picklable
 from .training._collapse import n_active, warn_of_collapse
 from .training._net import VAENet
 from .training._passes import passes_of
 from .training._progress import AroundEpochs
 from .training._trainer import Resumption, Trainer
-from .training.processes._elsewhere import adopt, by_workers, recalled
 from .training.processes._parallel import joined, n_workers
+from .training.processes._workers import by_workers
 from .utils._at_once import fitted_at_once
 from .utils._counts import check_count
 from .utils._doc_link import DocLinkMixin

@@ -30,7 +30,7 @@ from torch import nn
 from sklearn_vae import VAETransformer
 from sklearn_vae.model import BCEMSE, Gaussian
 from sklearn_vae.nn import MLP, Conv
-from sklearn_vae.training.processes import _elsewhere
+from sklearn_vae.training import _cache
 
 HEADS = [
     {"head": [SVC()], "head__C": [1, 10], "vae__z_dim": [2, 4]},
@@ -116,7 +116,7 @@ def test_the_memory_of_a_vae_trains_once_whatever_is_made_of_it(
     assert (tmp_path / "fits").read_text().split() == ["3"] * 3
     vae.set_params(beta=2.0).fit(images, labels)  # another training
     assert (tmp_path / "fits").read_text().split() == ["3"] * 4
-    monkeypatch.setattr(_elsewhere, "version", lambda name: "9.9")
+    monkeypatch.setattr(_cache, "version", lambda name: "9.9")
     vae.fit(images, labels)  # of another version
     assert (tmp_path / "fits").read_text().split() == ["3"] * 5
 

@@ -57,7 +57,7 @@ class Workers:
         self._jobs.todo, self.busy = jobs, True
         try:
             for result in self._results():
-                if isinstance(result, _Failure):
+                if isinstance(result, Failure):
                     raise result.error from RuntimeError(f"in a worker process:\n{result.told}")
                 yield result
         finally:
@@ -94,7 +94,7 @@ class _Jobs:
         return iter(self.todo)
 
 
-class _Failure(NamedTuple):
+class Failure(NamedTuple):
     """An error, and where it was raised."""
 
     error: Exception
@@ -116,7 +116,7 @@ class _Remote(Dataset):
         except Exception as error:
             with contextlib.suppress(Exception):
                 pickle.dumps(error)
-                return _Failure(error, traceback.format_exc())
+                return Failure(error, traceback.format_exc())
             raise  # DataLoader sends its text
         return found
 

@@ -12,16 +12,9 @@ from skorch import callbacks as of_skorch
 from skorch.callbacks import Callback
 
 from ..utils._pickling import check_picklable
-from ._progress import Progress
-from .processes._checkpoint import described, plain_items
 
 TERMS = ("loss", "log_likelihood", "kl")
 """What an epoch's row has of each side of the validation split."""
-PARTS = "lr_scheduler", "regularization", "training"
-STEERING = tuple(f"skorch.callbacks.{part}" for part in PARTS)
-"""Modules of skorch's callbacks that training may depend on."""
-KEEPING = of_skorch.Checkpoint, of_skorch.TrainEndCheckpoint, of_skorch.LoadInitState
-"""Those of them that read and write files."""
 
 BEST = "valid_loss_best"
 """What W&B's logger asks each epoch's row for."""
@@ -148,46 +141,6 @@ def with_params(callbacks: Any, params: dict[str, Any]) -> list[Any]:
             value.set_params(**{parameter: params[key]})
         items[i] = _renewed(items[i], value)
     return items
-
-
-# -- what a checkpoint of a fit says and holds ----------------------------------------------------
-
-
-def steering(callbacks: Iterable[tuple[str, Callback]]) -> str:
-    """Return a text for the callbacks of skorch's that training depends on, and their parameters.
-
-    What a user's own do nobody knows.
-    """
-    settings = [
-        (name, {k: described(v) for k, v in vars(cb).items() if k != "sink" and k[-1] != "_"})
-        for name, cb in callbacks
-        if type(cb).__module__.startswith(STEERING) and not isinstance(cb, KEEPING)
-    ]
-    return repr(settings)
-
-
-def state_of(callback: Callback) -> dict[str, Any]:
-    """Return what a callback has learnt in training: attributes that end in an underscore."""
-    clocks = isinstance(callback, Progress)  # of this process
-    learnt = {k: v for k, v in vars(callback).items() if k.endswith("_") and not clocks}
-    inner = {k: v.state_dict() for k, v in learnt.items() if _has_state(v)}
-    values = {k: v for k, v in learnt.items() if k not in inner}
-    kept = {k: plain_items(v) for k, v in inner.items()}
-    return {"values": plain_items(values), "inner": kept}
-
-
-def restore_state(callback: Callback, state: dict[str, Any]) -> None:
-    """Set what :func:`state_of` returned."""
-    for name, value in state["values"].items():
-        setattr(callback, name, value)
-    for name, inner in state["inner"].items():
-        if _has_state(getattr(callback, name, None)):
-            getattr(callback, name).load_state_dict(inner)
-
-
-def _has_state(value: Any) -> bool:
-    """Return whether a value is an object, not a class, with a state of its own."""
-    return hasattr(value, "load_state_dict") and not isinstance(value, type)
 
 
 # -- what is refused before training --------------------------------------------------------------

@@ -30,8 +30,8 @@ from ._interrupts import Interrupts
 from ._precision import autocast
 from ._progress import Progress, tell
 from ._schedules import kl_weight, learning_rate_factor
-from .processes._checkpoint import FitCheckpoint
-from .processes._state import restore_net, state_of_net
+from .checkpoints._file import FitCheckpoint
+from .checkpoints._state import restore_net, state_of_net
 
 LABELLED_SHARE = 0.25
 """Rows with a label in every batch, as a share of the batch size, at the least."""

@@ -38,13 +38,13 @@ from ._callbacks import (
     check_callbacks,
     history_keys,
     shallow_copies,
-    steering,
     without_writers,
 )
 from ._net import VAENet
 from ._precision import resolve_precision
 from ._progress import EpochLog, ProgressBar, tell, title_of
-from .processes._checkpoint import FitCheckpoint, check_seeded, described, digest, digest_of_data
+from .checkpoints._file import FitCheckpoint, check_seeded
+from .checkpoints._form import described, digest, digest_of_data, steering
 from .processes._parallel import check_alike, check_shares, device_of
 
 OptimizerName = Literal["adam", "adamw", "sgd"]

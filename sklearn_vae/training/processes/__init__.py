@@ -1,1 +1,1 @@
-"""What takes a training beyond one process: several of them, caches, and checkpoints of a fit."""
+"""One training on several processes: a group that is joined, or workers that are started."""

@@ -1,4 +1,4 @@
-"""Trainings that are not run here: those of workers, and those that a cache has."""
+"""Trainings by workers: processes that this one starts."""
 
 from __future__ import annotations
 
@@ -9,72 +9,22 @@ import pickle
 import tempfile
 import traceback
 import warnings
-from importlib.metadata import version
 from numbers import Integral
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import joblib
 import torch
 import torch.distributed as dist
-from sklearn.base import clone
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_memory
 
-from ...input._read import check_is_here
 from ...input._samples import from_torch
+from ...input._workers import Failure
 from ...nn._device import resolve_device
 from ...utils._ranks import RankError
-from ._checkpoint import check_seeded
+from .._cache import learnt
+from ..checkpoints._file import check_seeded
 from ._parallel import TIMEOUT, check_device, n_workers, warn_of_group
-
-BESIDE_TRAINING = {
-    **{"features": "mean", "symmetry": None, "memory": None},
-    **{"checkpoint": None, "loader_workers": 0, "verbose": 0},
-}
-"""Parameters that training does not depend on, at their defaults: a cache does not look at them."""
-NOT_ALWAYS = ("classes_", "n_unlabelled_", "feature_names_in_", "net_", "_loaded_optimizer")
-"""What a training leaves or not: where it is recalled, that of another one has to go."""
-
-
-def learnt(estimator: Any) -> dict[str, Any]:
-    """Return the state of a fitted estimator without its parameters."""
-    parameters = {*estimator.get_params(deep=False), "_sklearn_version"}
-    return {k: v for k, v in estimator.__getstate__().items() if k not in parameters}
-
-
-def adopt(unseen: Any, found: dict[str, Any]) -> None:
-    """Let an estimator have what a training elsewhere has left, and nothing of another one."""
-    kept = {k: v for k, v in vars(unseen).items() if k not in NOT_ALWAYS}
-    unseen.__dict__ = kept | found
-
-
-# -- in a cache ----------------------------------------------------------------------------------
-
-
-def recalled(estimator: Any, X: Any, y: Any) -> dict[str, Any]:
-    """Return what training leaves, from the cache where it was there before."""
-    if estimator.parallel == "ddp":
-        raise ValueError(
-            "memory with parallel='ddp': processes might find different caches. Set memory=None."
-        )
-    check_is_here(X)
-    if estimator.symmetry is not None:
-        clone(estimator).read_training(X)  # refuses it for rows
-    untrained = clone(estimator).set_params(**BESIDE_TRAINING)
-    train = check_memory(estimator.memory).cache(_trained, ignore=["beside"])
-    beside = {k: getattr(estimator, k) for k in ("checkpoint", "loader_workers", "verbose")}
-    versions = tuple(version(name) for name in ("sklearn-vae", "torch"))
-    found: dict[str, Any] = train(untrained, X, y, beside, versions)
-    return found
-
-
-def _trained(vae: Any, X: Any, y: Any, beside: Any, versions: Any) -> dict[str, Any]:
-    """Return the attributes of the fitted VAE; other versions train others."""
-    return learnt(vae.set_params(**beside).fit(X, y))
-
-
-# -- by workers ----------------------------------------------------------------------------------
 
 
 def by_workers(estimator: Any, method: str, X: Any, y: Any) -> dict[str, Any]:
@@ -100,7 +50,7 @@ def by_workers(estimator: Any, method: str, X: Any, y: Any) -> dict[str, Any]:
                 f"{error.__cause__ or error!s:.200}. Pass a memory map or a zarr array, or take "
                 "parallel='ddp', where each process opens the file itself."
             ) from error
-    failures = [outcome for outcome in outcomes if isinstance(outcome, _Failure)]
+    failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
     if failures:  # the one that made the others fail
         first = min(failures, key=lambda failure: isinstance(failure.error, RankError))
         raise first.error from RuntimeError(f"in a process of parallel={size}:\n{first.told}")
@@ -139,16 +89,9 @@ def _check_workers(size: int, device: torch.device) -> None:
         )
 
 
-class _Failure(NamedTuple):
-    """An error, and where it was raised."""
-
-    error: Exception
-    told: str
-
-
 def _work(
     rank: int, estimator: Any, method: str, X: Any, y: Any, size: int, file: str
-) -> tuple[dict[str, Any] | None, list[Warning | str]] | _Failure:
+) -> tuple[dict[str, Any] | None, list[Warning | str]] | Failure:
     """Fit as one of several processes; return the state, of the first, and its warnings."""
     multiprocessing.set_start_method("spawn", force=True)  # loky's own is unknown to a Dataset's
     store = dist.FileStore(file, size)
@@ -160,6 +103,6 @@ def _work(
         told = [w.message for w in caught if issubclass(w.category, UserWarning)]
         return (learnt(estimator) if rank == 0 else None), told
     except Exception as error:
-        return _Failure(error, traceback.format_exc())
+        return Failure(error, traceback.format_exc())
     finally:
         dist.destroy_process_group()

@@ -1,4 +1,4 @@
-"""The file by which a killed fit goes on: the state of a training and what it is a training of."""
+"""The file by which a killed fit goes on."""
 
 from __future__ import annotations
 
@@ -6,28 +6,18 @@ import contextlib
 import io
 import json
 import os
-import re
 import secrets
-from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from ...input._rows import ReadLater, Rows
-from ...utils._generators import generators_restored
 from ...utils._ranks import Ranks
 
 FORMAT, SUFFIX = "sklearn_vae checkpoint 1", ".pt"
-AT_ONCE = 256
-"""Rows of X that are read at a time."""
-SOME_ITEMS = 32
-"""Items of a Dataset by which processes that train together know it."""
 DIGEST = 32
 """Bytes before the state, by which damage is found."""
-ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 class FitCheckpoint:
@@ -145,93 +135,3 @@ def check_seeded(checkpoint: Any, random_state: Any) -> None:
 
 def _digest(content: bytes) -> bytes:
     return blake2b(content, digest_size=DIGEST).digest()
-
-
-def plain(value: Any) -> Any:
-    """Return a value of numbers, strings, tensors and their containers; TypeError for others."""
-    if isinstance(value, torch.Tensor):
-        return value.detach()
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, Mapping):
-        return {plain(key): plain(item) for key, item in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(map(plain, value))
-    if value is None or type(value) in (bool, int, float, str):
-        return value
-    raise TypeError(f"{value!r:.100} is no number, string or tensor.")
-
-
-def plain_items(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of the values that are plain."""
-    kept = {}
-    for name, value in values.items():
-        with contextlib.suppress(TypeError):
-            kept[name] = plain(value)
-    return kept
-
-
-# -- what a fit is -------------------------------------------------------------------------------
-
-
-def described(value: Any) -> str:
-    """Return a text for a parameter that is the same in another process."""
-    text = repr(value)
-    if not ADDRESS.search(text):
-        return text
-    with contextlib.suppress(TypeError):  # without a repr of its own: by its attributes
-        text += f" {sorted((k, ADDRESS.sub('', repr(v))) for k, v in vars(value).items())}"
-    return ADDRESS.sub("", text)
-
-
-def digest(value: Any) -> str:
-    """Return a hash of nested containers of tensors and arrays."""
-    return _hashed(lambda add: _walk(value, add))
-
-
-def digest_of_rows(data: Rows, device: torch.device) -> str:
-    """Return a hash of all samples, which are read once; what they draw is given back."""
-
-    def walk(add: Callable[[Any], None]) -> None:
-        for x in data.read_through(AT_ONCE):
-            _walk(x, add)
-
-    with generators_restored(device):
-        return _hashed(walk)
-
-
-def digest_of_data(data: Rows, device: torch.device, *, whole: bool) -> str:
-    """Return a text for all samples, or for some of what need not be read ``whole``.
-
-    Items that differ when they are read again tell nothing.
-    """
-    if whole or not isinstance(data, ReadLater):
-        return f"hash {digest_of_rows(data, device)}"
-    found = set()
-    for _ in range(2):
-        with generators_restored(device):
-            found.add(digest(data.sample(SOME_ITEMS)))
-    return "items drawn anew" if len(found) > 1 else f"hash of some items {found.pop()}"
-
-
-def _hashed(walk: Callable[[Callable[[Any], None]], None]) -> str:
-    hashed = blake2b(digest_size=16)
-    walk(hashed.update)
-    return hashed.hexdigest()
-
-
-def _walk(value: Any, add: Callable[[Any], None]) -> None:
-    if isinstance(value, torch.Tensor):
-        flat = value.detach().cpu().flatten().contiguous()
-        add(f"{value.dtype} {tuple(value.shape)} ".encode())
-        add(flat.view(torch.uint8).numpy().data)
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            add(f"{key!r}: ".encode())
-            _walk(item, add)
-    elif isinstance(value, (list, tuple)):
-        add(f"{len(value)} of ".encode())
-        for item in value:
-            _walk(item, add)
-    else:
-        add(described(value).encode())
