@@ -10,13 +10,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, OneToOneFeatureMixin
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Tags, check_random_state, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from ._inner_vae import seeded_clone, unfrozen
+from ._inner_vae import VAE_KINDS, HasVAE, seeded_clone, unfrozen
 from ._transformer import VAETransformer
 from .augmentation._augment import AUGMENTATIONS, Augment, AugmentationName
 from .input._labels import tell_unlabelled
@@ -39,14 +39,11 @@ from .synthesis._sampler_tags import sampler_tags
 from .synthesis._sampling_strategy import NewRows
 from .utils._at_once import fitted_at_once
 from .utils._counts import check_count
-from .utils._doc_link import DocLinkMixin
 from .utils._memory import memory_explained
-from .utils._recipes import NestedParamsMixin
 from .utils._sklearn_compat import (
-    CallbackSupportMixin,
+    NOT_NEGATIVE,
     FitTasks,
     HasMethods,
-    Interval,
     StrOptions,
     check_feature_names,
     check_params,
@@ -59,15 +56,7 @@ TRAINED = {"vae": PlainVAE, "conditional": ConditionalVAE, "deformation": Deform
 """The kind of VAE that a method's ``model`` stands for."""
 
 
-class VAEAugmenter(
-    ForwardsMixin,
-    OneToOneFeatureMixin,
-    NestedParamsMixin,
-    MetaEstimatorMixin,
-    DocLinkMixin,
-    CallbackSupportMixin,
-    BaseEstimator,
-):
+class VAEAugmenter(ForwardsMixin, OneToOneFeatureMixin, HasVAE, BaseEstimator):
     """Synthetic rows for small or unbalanced classes: a sampler, or a wrapper around a classifier.
 
     Without ``estimator`` it is a sampler in imbalanced-learn's form: ``fit_resample`` returns the
@@ -201,15 +190,10 @@ class VAEAugmenter(
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "estimator": [HasMethods(["fit", "predict"]), None],
-        "vae": [VAETransformer, FrozenEstimator, None],
+        "vae": VAE_KINDS,
         "method": [StrOptions(set(METHODS)), Method],
         "n_new": [str, Real, Mapping, callable],
-        "augment": [
-            StrOptions(set(AUGMENTATIONS)),
-            Interval(Real, 0, None, closed="left"),
-            callable,
-            None,
-        ],
+        "augment": [StrOptions(set(AUGMENTATIONS)), NOT_NEGATIVE, callable, None],
         "gate": ["boolean", QualityGate],
         "random_state": ["random_state"],
     }

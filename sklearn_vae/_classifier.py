@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from scipy.special import log_softmax, softmax
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import accuracy_score
-from sklearn.utils import Tags, check_consistent_length, check_random_state, get_tags
+from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ._inner_vae import read, seeded_clone, unfrozen
+from ._inner_vae import VAE_KINDS, HasVAE, read, seeded_clone, unfrozen
 from ._transformer import VAETransformer
 from .classification import fit_pool
 from .input._labels import (
@@ -29,10 +29,7 @@ from .input._labels import (
 from .input._rows import Rows
 from .model._codec import Codec, OfChunk
 from .utils._at_once import fitted_at_once
-from .utils._doc_link import DocLinkMixin
-from .utils._recipes import NestedParamsMixin
 from .utils._sklearn_compat import (
-    CallbackSupportMixin,
     FitTasks,
     check_params,
     fit_context,
@@ -40,14 +37,7 @@ from .utils._sklearn_compat import (
 )
 
 
-class VAEClassifier(
-    ClassifierMixin,
-    NestedParamsMixin,
-    MetaEstimatorMixin,
-    DocLinkMixin,
-    CallbackSupportMixin,
-    BaseEstimator,
-):
+class VAEClassifier(ClassifierMixin, HasVAE, BaseEstimator):
     """Classifier for a few labelled rows and many without a label, which have ``y == -1``.
 
     Classes are the components of a Gaussian mixture over a VAE's latent space: labelled rows
@@ -128,10 +118,8 @@ class VAEClassifier(
     (3, 10)
     """
 
-    _kinds: ClassVar[dict[str, Any]] = {"vae": {"": VAETransformer}}
-
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "vae": [VAETransformer, FrozenEstimator, None],
+        "vae": VAE_KINDS,
         "random_state": ["random_state"],
     }
 
@@ -333,12 +321,6 @@ class VAEClassifier(
             data, lambda raw: torch.cat(of_raw(raw), 1) if n else of_raw(raw)[1]
         )
         return (both[:, :n], both[:, n:]) if n else (both, both)
-
-    def __sklearn_tags__(self) -> Tags:
-        """Return scikit-learn's tags: takes what the VAE takes."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags = get_tags(VAETransformer()).input_tags
-        return tags
 
 
 def _features_of(

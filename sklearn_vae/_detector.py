@@ -9,15 +9,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, OutlierMixin
+from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import Tags, check_random_state, get_tags
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ._backbone import BackboneTransformer
 from ._inner_vae import (
     LEAST_ROWS,
     N_VAES,
+    VAE_KINDS,
+    HasVAE,
     frozen_rows,
     read,
     seeded_clone,
@@ -45,10 +47,7 @@ from .input._pictures import read_pictures
 from .input._row_keys import shared_rows
 from .input._rows import ArrayDataset
 from .input._spec import MIN_SIDE
-from .utils._doc_link import DocLinkMixin
-from .utils._recipes import NestedParamsMixin
 from .utils._sklearn_compat import (
-    CallbackSupportMixin,
     FitTasks,
     Interval,
     StrOptions,
@@ -62,14 +61,7 @@ Fitted = tuple[list[VAETransformer], int, np.ndarray, dict[str, Any]]
 """VAEs, number of samples, keys of what the VAEs are to have seen none of, fitted attributes."""
 
 
-class VAEDetector(
-    OutlierMixin,
-    NestedParamsMixin,
-    MetaEstimatorMixin,
-    DocLinkMixin,
-    CallbackSupportMixin,
-    BaseEstimator,
-):
+class VAEDetector(OutlierMixin, HasVAE, BaseEstimator):
     """Outlier and novelty detection by what a VAE makes of a sample.
 
     Train it on what is normal, or on what is mostly normal; samples unlike that score low.
@@ -174,10 +166,8 @@ class VAEDetector(
     True
     """
 
-    _kinds: ClassVar[dict[str, Any]] = {"vae": {"": VAETransformer}}
-
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "vae": [VAETransformer, FrozenEstimator, None],
+        "vae": VAE_KINDS,
         "method": [StrOptions(set(STATISTICS))],
         "patches": [
             Interval(Integral, MIN_SIDE, None, closed="left"),
@@ -491,9 +481,3 @@ class VAEDetector(
                 UserWarning,
                 stacklevel=stacklevel,
             )
-
-    def __sklearn_tags__(self) -> Tags:
-        """Return scikit-learn's tags: takes what the VAE takes."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags = get_tags(VAETransformer()).input_tags
-        return tags

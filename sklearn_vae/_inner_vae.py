@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import clone
+from sklearn.base import MetaEstimatorMixin, clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import check_random_state
+from sklearn.utils import Tags, check_random_state, get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from ._transformer import VAETransformer
@@ -17,7 +17,9 @@ from .input._rows import Rows, check_enough, rows_of
 from .input._spec import DARK_WARNING
 from .nn import MLP, LinearBase
 from .training._amount import resolve_batch_size, resolve_epochs
-from .utils._sklearn_compat import FitTasks, check_params
+from .utils._doc_link import DocLinkMixin
+from .utils._recipes import NestedParamsMixin
+from .utils._sklearn_compat import CallbackSupportMixin, FitTasks, check_params
 
 N_VAES = 2
 """Two VAEs, of half the rows each, train as long as one of all rows."""
@@ -32,6 +34,22 @@ OF_WINDOWS: dict[str, Any] = {
 """A detector's VAE of small windows, unless one is given. It has few dimensions, to rebuild only
 what it often sees, and a linear base, as small networks spend themselves on how bright windows
 are."""
+
+
+class HasVAE(NestedParamsMixin, MetaEstimatorMixin, DocLinkMixin, CallbackSupportMixin):
+    """What estimators with a parameter ``vae`` share: what it may be, how it nests, their tags."""
+
+    _kinds: ClassVar[dict[str, Any]] = {"vae": {"": VAETransformer}}
+
+    def __sklearn_tags__(self) -> Tags:
+        """Return scikit-learn's tags: takes what the VAE takes."""
+        tags: Tags = super().__sklearn_tags__()  # type: ignore[misc]
+        tags.input_tags = get_tags(VAETransformer()).input_tags
+        return tags
+
+
+VAE_KINDS = [VAETransformer, FrozenEstimator, None]
+"""What ``vae`` may be."""
 
 
 def template_of(vae: VAETransformer | None, *, windows: bool = False) -> VAETransformer:

@@ -23,7 +23,14 @@ from .training._callbacks import nested_params, with_params
 from .training._schedules import LR_SCHEDULES, LRSchedule
 from .training._trainer import OPTIMIZERS, OptimizerName
 from .utils._recipes import NestedParamsMixin
-from .utils._sklearn_compat import HasMethods, Hidden, Interval, StrOptions
+from .utils._sklearn_compat import (
+    AT_LEAST_1,
+    NOT_NEGATIVE,
+    HasMethods,
+    Hidden,
+    Interval,
+    StrOptions,
+)
 
 CompileMode = Literal["reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"]
 """Modes of ``torch.compile`` beside its default."""
@@ -31,10 +38,6 @@ Precision = Literal["auto", "float32", "bfloat16"]
 Features = Literal["mean", "mean+std", "hidden"]
 FEATURES: tuple[str, ...] = get_args(Features)
 Symmetry = Literal["horizontal", "both"]
-
-
-NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
-AT_LEAST_1 = Interval(Integral, 1, None, closed="left")
 
 
 class VAEParameters(NestedParamsMixin, BaseEstimator):

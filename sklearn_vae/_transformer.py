@@ -12,6 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._base import BaseVAE
 from ._parameters import FEATURES
+from .input._chunks import OfChunk
+from .input._rows import Rows
 from .input._samples import from_torch
 from .persistence import PretrainedMixin
 from .utils._counts import check_count
@@ -319,10 +321,7 @@ class VAETransformer(PretrainedMixin, FeatureNamesMixin, TransformerMixin, BaseV
         ValueError
             When X differs from the fitted data in shape, dtype or range.
         """
-        check_is_fitted(self)
-        self.check_features()
-        data = self._read(X, in_place=True)
-        return self.codec_.apply(data, self.codec_.encoder(self.features, self.symmetry))
+        return self.codec_.apply(*self._to_encode(X))
 
     def transform_chunked(self, X: Any) -> Iterator[np.ndarray]:
         """Return what :meth:`transform` does a chunk at a time, for what memory does not hold.
@@ -351,10 +350,14 @@ class VAETransformer(PretrainedMixin, FeatureNamesMixin, TransformerMixin, BaseV
         >>> sum(len(Z) for Z in vae.transform_chunked(X))
         300
         """
+        return self.codec_.apply_chunked(*self._to_encode(X))
+
+    def _to_encode(self, X: Any) -> tuple[Rows, OfChunk]:
+        """Return the checked samples of X, and the function from some of them to features."""
         check_is_fitted(self)
         self.check_features()
-        data = self._read(X, in_place=True)
-        return self.codec_.apply_chunked(data, self.codec_.encoder(self.features, self.symmetry))
+        encode = self.codec_.encoder(self.features, self.symmetry)
+        return self._read(X, in_place=True), encode
 
     def inverse_transform(self, Z: Any) -> np.ndarray:
         """Decode latent codes to the mean of p(x|z).

@@ -18,7 +18,7 @@ from sklearn.utils import Tags
 
 from ..utils._doc_link import DocLinkMixin
 from ..utils._memory import memory_explained
-from ..utils._sklearn_compat import Interval, StrOptions, fit_context, get_output_config
+from ..utils._sklearn_compat import AT_LEAST_1, StrOptions, fit_context, get_output_config
 
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
@@ -121,7 +121,7 @@ class ImageReader(TransformerMixin, DocLinkMixin, BaseEstimator):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "size": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
+        "size": [AT_LEAST_1, tuple, list, None],
         "aspect": [StrOptions(set(get_args(Aspect)))],
         "mode": [StrOptions(set(MODES))],
         "errors": [StrOptions(set(get_args(OnError)))],

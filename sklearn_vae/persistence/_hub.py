@@ -102,39 +102,44 @@ def _api(token: str | bool | None, who: str) -> HfApi:
 @contextmanager
 def _explained(api: HfApi, repo_id: str, revision: str | None) -> Iterator[None]:
     """Let the client's errors say what to do; they are the cause of those raised."""
-    from huggingface_hub import errors
-
-    page = f"{api.endpoint}/{repo_id}"
     try:
         yield
-    except errors.GatedRepoError as error:
-        raise PermissionError(f"{page} is gated: ask for access there, then {LOG_IN}.") from error
-    except errors.RepositoryNotFoundError as error:
-        raise FileNotFoundError(
-            f"{repo_id} is no folder here, and {page} does not exist or is private. Check the "
-            f"name; if it is private, {LOG_IN}."
-        ) from error
-    except errors.RevisionNotFoundError as error:
-        raise FileNotFoundError(
-            f"{page} has no revision {revision!r}. Name a branch, a tag or a commit of it."
-        ) from error
-    except errors.LocalEntryNotFoundError as error:  # offline, asked for or not
-        raise FileNotFoundError(
-            f"{repo_id} is not in the cache, and {api.endpoint} was not asked or not reached. "
-            "Check the connection, and leave out local_files_only=True and HF_HUB_OFFLINE."
-        ) from error
-    except errors.EntryNotFoundError as error:
-        raise FileNotFoundError(
-            f"{page} has no {WEIGHTS}, which push_to_hub writes. It is another library's model, "
-            "or the revision is another."
-        ) from error
-    except errors.OfflineModeIsEnabled as error:
-        raise ConnectionError(f"{api.endpoint} was not asked: unset HF_HUB_OFFLINE.") from error
-    except errors.HfHubHTTPError as error:
-        if error.response is None or error.response.status_code not in (401, 403):
-            raise
-        raise PermissionError(f"{page} refuses you: {LOG_IN} that may do this.") from error
     except Exception as error:
-        if type(error).__name__ not in UNREACHED:
+        if (told := _told(error, api.endpoint, repo_id, revision)) is None:
             raise
-        raise ConnectionError(f"{api.endpoint} was not reached. Check the connection.") from error
+        raise told from error
+
+
+def _told(error: Exception, host: str, repo_id: str, revision: str | None) -> Exception | None:
+    """Return what says what to do about an error of the client's; None for one of another kind."""
+    from huggingface_hub import errors
+
+    page = f"{host}/{repo_id}"
+    match error:  # kinds of others come before these
+        case errors.GatedRepoError():
+            return PermissionError(f"{page} is gated: ask for access there, then {LOG_IN}.")
+        case errors.RepositoryNotFoundError():
+            return FileNotFoundError(
+                f"{repo_id} is no folder here, and {page} does not exist or is private. Check the "
+                f"name; if it is private, {LOG_IN}."
+            )
+        case errors.RevisionNotFoundError():
+            what = f"no revision {revision!r}. Name a branch, a tag or a commit of it."
+            return FileNotFoundError(f"{page} has {what}")
+        case errors.LocalEntryNotFoundError():  # offline, asked for or not
+            return FileNotFoundError(
+                f"{repo_id} is not in the cache, and {host} was not asked or not reached. Check "
+                "the connection, and leave out local_files_only=True and HF_HUB_OFFLINE."
+            )
+        case errors.EntryNotFoundError():
+            return FileNotFoundError(
+                f"{page} has no {WEIGHTS}, which push_to_hub writes. It is another library's "
+                "model, or the revision is another."
+            )
+        case errors.OfflineModeIsEnabled():
+            return ConnectionError(f"{host} was not asked: unset HF_HUB_OFFLINE.")
+        case errors.HfHubHTTPError() if getattr(error.response, "status_code", 0) in (401, 403):
+            return PermissionError(f"{page} refuses you: {LOG_IN} that may do this.")
+    if type(error).__name__ in UNREACHED:
+        return ConnectionError(f"{host} was not reached. Check the connection.")
+    return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -12,7 +11,7 @@ from sklearn.base import BaseEstimator, clone
 
 from ..utils._neighbours import NearRows
 from ..utils._recipes import NestedParamsMixin
-from ..utils._sklearn_compat import HasMethods, Interval
+from ..utils._sklearn_compat import AT_LEAST_1, NOT_NEGATIVE, HasMethods
 
 ROUNDING = 1e-6
 """Distances below this share of the largest are zero but for rounding."""
@@ -59,8 +58,8 @@ class QualityGate(NestedParamsMixin, BaseEstimator):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "classifier": [HasMethods(["fit", "predict"]), None],
-        "min_distance": [Interval(Real, 0, None, closed="left")],
-        "max_rounds": [Interval(Integral, 1, None, closed="left")],
+        "min_distance": [NOT_NEGATIVE],
+        "max_rounds": [AT_LEAST_1],
     }
 
     def __init__(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -11,7 +10,7 @@ from sklearn.base import BaseEstimator
 
 from ..utils._mixture import fit_mixture
 from ..utils._neighbours import nearest_others, searched
-from ..utils._sklearn_compat import Interval
+from ..utils._sklearn_compat import AT_LEAST_1, NOT_NEGATIVE
 from ..utils._spread import spread
 
 FEW_ROWS = 50
@@ -147,7 +146,7 @@ class Posterior(Method):
     """
 
     _parameter_constraints: ClassVar = {
-        "spread": [Interval(Real, 0, None, closed="left")],
+        "spread": [NOT_NEGATIVE],
         "residual": ["boolean"],
     }
 
@@ -206,7 +205,7 @@ class Interpolation(Method):
 
     min_rows = 2
     _parameter_constraints: ClassVar = {
-        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "n_neighbors": [AT_LEAST_1],
         "residual": ["boolean"],
         "unlabelled": ["boolean"],
     }
@@ -286,9 +285,7 @@ class Density(Method):
     """
 
     min_rows = 2
-    _parameter_constraints: ClassVar = {
-        "n_components": [Interval(Integral, 1, None, closed="left")]
-    }
+    _parameter_constraints: ClassVar = {"n_components": [AT_LEAST_1]}
 
     def __init__(self, n_components: int = 10) -> None:
         self.n_components = n_components
@@ -386,8 +383,8 @@ class Deformation(Method):
     model = "deformation"
     min_rows = 2
     _parameter_constraints: ClassVar = {
-        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
-        "spread": [Interval(Real, 0, None, closed="left")],
+        "n_neighbors": [AT_LEAST_1],
+        "spread": [NOT_NEGATIVE],
     }
 
     def __init__(self, n_neighbors: int = 30, spread: float = 1.0) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from numbers import Integral, Real
 from typing import Any
 
 from sklearn import config_context
@@ -26,6 +27,10 @@ except ImportError:  # scikit-learn before 1.9
     class CallbackSupportMixin:  # type: ignore[no-redef]
         """Nothing: there are no callbacks to support."""
 
+
+NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
+AT_LEAST_1 = Interval(Integral, 1, None, closed="left")
+"""Ranges of numbers that parameters have."""
 
 as_arrays = config_context(array_api_dispatch=False, transform_output="default")
 """Decorator of functions that use scikit-learn's estimators on the package's own arrays: arrays in,
