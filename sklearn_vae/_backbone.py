@@ -14,7 +14,6 @@ import joblib
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, check_memory
 
 from .input._chunks import apply_by_chunks
@@ -33,11 +32,11 @@ from .nn._backbone import (
 from .nn._device import exact_inference, resolve_device, to_device, to_host
 from .nn._packed import Packed
 from .nn._scaling import Scaling
-from .training._precision import has_fast_bfloat16
+from .training._precision import Precision, has_fast_bfloat16
 from .utils._at_once import fitted_at_once
 from .utils._doc_link import DocLinkMixin
-from .utils._feature_names import FeatureNamesMixin
 from .utils._generators import seeded
+from .utils._image_features import ImageFeaturesMixin
 from .utils._memory import explains_memory, is_out_of_memory
 from .utils._pickling import check_picklable
 from .utils._recipes import NestedParamsMixin
@@ -49,7 +48,6 @@ parameter."""
 PROBED = 16
 """Samples that a backbone is tried on, at most."""
 Pool = Literal["mean"]
-Precision = Literal["auto", "float32", "bfloat16"]
 
 
 def _to_compute(backbone: BackboneTransformer, data: Rows) -> str:
@@ -63,7 +61,7 @@ def _to_compute(backbone: BackboneTransformer, data: Rows) -> str:
 
 
 class BackboneTransformer(
-    FeatureNamesMixin, TransformerMixin, NestedParamsMixin, DocLinkMixin, BaseEstimator
+    ImageFeaturesMixin, TransformerMixin, NestedParamsMixin, DocLinkMixin, BaseEstimator
 ):
     """Features of a frozen, pre-trained network: images to rows, or to a grid of features.
 
@@ -429,13 +427,6 @@ class BackboneTransformer(
             if self.precision == "auto" and not has_fast_bfloat16(self.device_):
                 settings = replace(settings, bfloat16=False)
             self._use(_fresh(source, self.backbone, beside), settings)
-
-    def __sklearn_tags__(self) -> Tags:
-        """Return scikit-learn's tags: float32 comes out, n-D and 2-D arrays go in."""
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        tags.input_tags.three_d_array = True
-        return tags
 
 
 def _kept(backbone: BackboneTransformer, X: Any, versions: Any) -> np.ndarray:

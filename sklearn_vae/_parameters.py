@@ -20,6 +20,7 @@ from .model._posteriors import PosteriorName
 from .model._priors import PriorName
 from .nn import NETWORKS, Network, NetworkName, Patches
 from .training._callbacks import nested_params, with_params
+from .training._precision import Precision
 from .training._schedules import LR_SCHEDULES, LRSchedule
 from .training._trainer import OPTIMIZERS, OptimizerName
 from .utils._recipes import NestedParamsMixin
@@ -34,7 +35,6 @@ from .utils._sklearn_compat import (
 
 CompileMode = Literal["reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"]
 """Modes of ``torch.compile`` beside its default."""
-Precision = Literal["auto", "float32", "bfloat16"]
 Features = Literal["mean", "mean+std", "hidden"]
 FEATURES: tuple[str, ...] = get_args(Features)
 Symmetry = Literal["horizontal", "both"]

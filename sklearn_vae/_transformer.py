@@ -17,11 +17,11 @@ from .input._rows import Rows
 from .input._samples import from_torch
 from .persistence import PretrainedMixin
 from .utils._counts import check_count
-from .utils._feature_names import FeatureNamesMixin
+from .utils._image_features import ImageFeaturesMixin
 from .utils._memory import memory_explained
 
 
-class VAETransformer(PretrainedMixin, FeatureNamesMixin, TransformerMixin, BaseVAE):
+class VAETransformer(PretrainedMixin, ImageFeaturesMixin, TransformerMixin, BaseVAE):
     """Features of images or vectors, learnt without labels by a variational autoencoder.
 
     Trains an encoder and a decoder by maximising the evidence lower bound (ELBO) [1]_ and
@@ -444,10 +444,7 @@ class VAETransformer(PretrainedMixin, FeatureNamesMixin, TransformerMixin, BaseV
         self._check_symmetry(self.spec_)
 
     def __sklearn_tags__(self) -> Tags:
-        """Return scikit-learn's tags: float32 comes out, n-D and 2-D arrays go in."""
+        """Return scikit-learn's tags: labels have to be there where there is a weight for them."""
         tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        tags.input_tags.three_d_array = True
         tags.target_tags.required = self.label_weight > 0
-        tags.non_deterministic = False
         return tags

@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from sklearn_vae import VAETransformer
-from sklearn_vae.input._spec import chunk_rows
+from sklearn_vae.input._spec import rows_at_once
 from sklearn_vae.model import Gaussian
 from sklearn_vae.nn import MLP, Conv, ConvBN, LinearBase, Patches
 
@@ -567,7 +567,7 @@ def test_scores_do_not_depend_on_order_subset_or_repetition(fitted, images, impo
 
 def test_more_rows_than_one_chunk(fitted, images):
     many = np.concatenate([images] * 25)
-    assert len(many) > chunk_rows(fitted.spec_)
+    assert len(many) > rows_at_once(fitted.spec_.shape)
     for method in (fitted.transform, fitted.reconstruct, fitted.score_samples):
         out = method(many).reshape(25, 200, -1)
         np.testing.assert_allclose(out, np.broadcast_to(out[:1], out.shape), rtol=1e-4, atol=1e-6)

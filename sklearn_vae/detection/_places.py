@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from math import prod
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -41,22 +40,6 @@ class Places(Rows):
     def __len__(self) -> int:
         return self.n_images * prod(self.layout.grid)
 
-    @abstractmethod
-    def take(self, index: Tensor) -> Tensor:
-        """Return the rows at ``index``."""
-
-
-class Cutter(Protocol):
-    """A way to cut images."""
-
-    def __call__(self, images: Tensor) -> Places:
-        """Return the places of images (n, c, h, w) in the form of the fitted ones."""
-        ...
-
-    def use(self, spec: InputSpec) -> None:
-        """Give rows as a frozen VAE takes them; refuse one that takes others."""
-        ...
-
 
 def patches_of(patches: Any, *, frozen: bool = False) -> list[Any]:
     """Return ``VAEDetector(patches=...)`` as a list; refuse what no image can be cut into."""
@@ -89,7 +72,7 @@ def cutter_of(patches: Any, first: Tensor) -> Cutter:
     """Return what cuts images in one of these ways, tried on the first, (channels, h, w)."""
     images = first[None]
     if isinstance(patches, int | np.integer):
-        cutter: Windows | Cells = Windows(int(patches))
+        cutter: Cutter = Windows(int(patches))
     else:
         cutter = Cells(clone(patches).fit(images))
         cutter.check_edges(images)
@@ -223,3 +206,7 @@ class _CellPlaces(Places):
     def take(self, index: Tensor) -> Tensor:
         """Return the cells at ``index``."""
         return self.cells.index_select(0, index)
+
+
+Cutter = Windows | Cells
+"""A way to cut images."""

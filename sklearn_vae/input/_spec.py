@@ -321,11 +321,6 @@ def check_shape(shape: tuple[int, ...], spec: InputSpec, spelling: Spelling) -> 
     )
 
 
-def chunk_rows(spec: InputSpec) -> int:
-    """Return how many samples to encode or decode at once."""
-    return rows_at_once(spec.shape)
-
-
 def rows_at_once(shape: tuple[int, ...]) -> int:
     """Return how many samples a network gets at once: little memory, fast caches.
 

@@ -13,7 +13,7 @@ import torch
 from ..input._chunks import OfChunk, apply_by_chunks, each_chunk
 from ..input._read import read, read_in_place
 from ..input._rows import ArrayDataset, Rows
-from ..input._spec import InputSpec, chunk_rows
+from ..input._spec import InputSpec, rows_at_once
 from ..nn._device import exact_inference, resolve_device, to_device
 from ..utils._generators import generators_restored, usual_dtype
 from ..utils._memory import explains_memory
@@ -37,8 +37,8 @@ def _to_infer(codec: Codec, data: Rows, *args: Any, **kwargs: Any) -> str:
     n = "" if data.is_stream else f"{len(data)} "
     return (
         f"encoding or decoding {n}samples of shape {codec.spec.shape}, "
-        f"{chunk_rows(codec.spec)} at a time, which fit's batch_size has no part in. You can "
-        f"{', or '.join(remedies)}."
+        f"{rows_at_once(codec.spec.shape)} at a time, which fit's batch_size has no part in. You "
+        f"can {', or '.join(remedies)}."
     )
 
 
@@ -95,11 +95,11 @@ class Codec:
     @explains_memory(_to_infer)
     def apply(self, data: Rows, function: OfChunk) -> np.ndarray:
         """Return ``function`` of all raw samples, computed by the chunk, in one array."""
-        return apply_by_chunks(data, function, self.device, chunk_rows(self.spec))
+        return apply_by_chunks(data, function, self.device, rows_at_once(self.spec.shape))
 
     def apply_chunked(self, data: Rows, function: OfChunk) -> Iterator[np.ndarray]:
         """Return an iterator over what :meth:`apply` returns, a chunk each."""
-        return each_chunk(data, function, self.device, chunk_rows(self.spec))
+        return each_chunk(data, function, self.device, rows_at_once(self.spec.shape))
 
     # -- codes, features and scores out ------------------------------------------------------------
 
@@ -249,7 +249,7 @@ def learn_scales(codec: Codec, data: Rows) -> bool:
     squares = torch.zeros_like(total)
     codes, spread = [], []
     with exact_inference():
-        for raw in data.read(rows.split(chunk_rows(codec.spec))):
+        for raw in data.read(rows.split(rows_at_once(codec.spec.shape))):
             x = codec.scaled(raw)
             hidden, q = model.raw_hidden(x).cpu().double(), model.posterior(x)
             total += hidden.sum(0)

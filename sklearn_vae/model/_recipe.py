@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ..input._rows import to_tensor
-from ..input._spec import InputSpec, chunk_rows
+from ..input._spec import InputSpec, rows_at_once
 from ..nn import MLP, NETWORKS, Conv, Custom, LinearBase, Network
 from ..utils._generators import generators_restored
 from ..utils._memory import explains_memory
@@ -91,7 +91,7 @@ class VAERecipe:
         def batches(k: int) -> Iterator[torch.Tensor]:
             assert X is not None
             step = -(-len(X) // k)
-            for start in range(0, len(X), step * (n := chunk_rows(spec))):
+            for start in range(0, len(X), step * (n := rows_at_once(spec.shape))):
                 yield scaling(to_tensor(X[start : start + step * n : step]))
 
         try:

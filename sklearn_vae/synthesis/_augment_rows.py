@@ -9,7 +9,7 @@ import torch
 
 from ..augmentation._augment import Augment, resolve_augment
 from ..input._rows import to_tensor
-from ..input._spec import InputSpec, chunk_rows
+from ..input._spec import InputSpec, rows_at_once
 from ..utils._generators import seeded
 
 
@@ -47,7 +47,7 @@ def augment_rows(
     if change is None or not len(X):
         return X
     scaling = spec.scaling(standardise=False)
-    step = chunk_rows(spec)
+    step = rows_at_once(spec.shape)
     out = np.empty_like(X)
     with torch.no_grad(), seeded(seed, torch.device("cpu")):
         for start in range(0, len(X), step):

@@ -12,16 +12,12 @@ from torch import Tensor
 
 from ..input._rows import ArrayDataset, Rows
 from ..input._spec import InputSpec
-from ..model._codec import Codec
 from ..model._deformation_model import DeformationModel
 from ..nn import Network
 from ..nn._device import to_device
-from ..training._amount import resolve_epochs
-from ..training._trainer import Trainer
-from ..training.processes._parallel import joined
 from ..utils._neighbours import nearest_others
 from ._labelled import Labelled
-from ._row_model import RowModel
+from ._row_model import TrainedModel
 
 PAIRS = 200_000
 """Pairs whose posteriors are learnt, at most; each row keeps one, however many there are."""
@@ -46,7 +42,7 @@ class DeformationRecipe:
             ) from error
 
 
-class DeformationVAE(RowModel):
+class DeformationVAE(TrainedModel):
     """VAE with the decoder p(b|a, z), an image b as a deformed.
 
     Parameters
@@ -56,37 +52,18 @@ class DeformationVAE(RowModel):
         are normal, and the encoder sees images as they are.
     """
 
-    codec_: Codec
     from_rows = True
-
-    def __init__(self, template: Any) -> None:
-        self.template = template
-
-    @property
-    def module_(self) -> DeformationModel:
-        """The trained torch module."""
-        module: DeformationModel = self.codec_.module
-        return module
 
     def fit(self, X: ArrayDataset, partners: np.ndarray) -> DeformationVAE:
         """Train on images and, for each, the row numbers (n, k) of what it could be deformed to.
 
         -1 is for those that take no part.
         """
-        vae = self.template
-        data, spec, recipe = vae.read_training(X)
+        data, spec, recipe = self.template.read_training(X)
         pairs: Any = _Pairs(data, partners)  # fetched by the batch, as other data
         plain = {"importance_samples": 1, "label_weight": 0.0, "contrastive_weight": 0.0}
-        trainer = Trainer.of(vae, augment=None, **plain)
-        with joined(vae.parallel, vae.device) as ranks:
-            self.codec_, net, _ = trainer.train(
-                DeformationRecipe(recipe.z_dim, recipe.network),
-                spec,
-                pairs,
-                epochs=resolve_epochs(vae.max_epochs, len(data), spec.shape),
-                ranks=ranks,
-            )
-        self.history_ = net.rows()
+        recipe = DeformationRecipe(recipe.z_dim, recipe.network)
+        self._train(recipe, spec, pairs, len(data), augment=None, **plain)
         return self
 
     def pair_posteriors(self, X: np.ndarray, partners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

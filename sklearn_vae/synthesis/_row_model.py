@@ -7,6 +7,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ..input._rows import Rows
+from ..input._spec import InputSpec
+from ..model._codec import Codec
+from ..training._amount import resolve_epochs
+from ..training._trainer import Trainer
+from ..training.processes._parallel import joined
 from ._labelled import Labelled
 from ._methods import Method
 
@@ -50,3 +56,36 @@ class RowModel(ABC):
     def features(self, X: np.ndarray) -> np.ndarray:
         """Return what a linear classifier tells the classes of rows X by, shape (n, d)."""
         return X.reshape(len(X), -1)
+
+
+class TrainedModel(RowModel):
+    """A VAE of a kind of its own, with the parameters of a template.
+
+    Parameters
+    ----------
+    template : VAETransformer
+        Whose parameters it has.
+    """
+
+    codec_: Codec
+    history_: list[dict[str, Any]]
+
+    def __init__(self, template: Any) -> None:
+        self.template = template
+
+    @property
+    def module_(self) -> Any:
+        """The trained torch module."""
+        return self.codec_.module
+
+    def _train(
+        self, recipe: Any, spec: InputSpec, data: Rows, n: int, y: Any = None, **fixed: Any
+    ) -> None:
+        """Train what the recipe builds for as long as n rows take; some parameters are fixed."""
+        vae = self.template
+        based = recipe.network.has_base
+        epochs = resolve_epochs(vae.max_epochs, n, spec.shape, based=based)
+        trainer = Trainer.of(vae, **fixed)
+        with joined(vae.parallel, vae.device) as ranks:
+            self.codec_, net, _ = trainer.train(recipe, spec, data, y, epochs=epochs, ranks=ranks)
+        self.history_ = net.rows()

@@ -100,20 +100,17 @@ class VAENet(NeuralNet):
         self.augment, self.autocast = augment, autocast
         self.ranks = ranks
         self.generators = generators
+        both = {"device": kwargs["device"], "ranks": ranks, "generators": generators}
+        both = {f"iterator_{side}__{k}": v for side in ("train", "valid") for k, v in both.items()}
         super().__init__(
             module,
             criterion=NegativeELBO,
             iterator_train=Batches,
             iterator_train__shuffle=True,
             iterator_train__labelled_share=LABELLED_SHARE if label_weight > 0 else 0.0,
-            iterator_train__device=kwargs["device"],
-            iterator_train__ranks=ranks,
-            iterator_train__generators=generators,
             iterator_valid=Batches,
-            iterator_valid__device=kwargs["device"],
-            iterator_valid__ranks=ranks,
-            iterator_valid__generators=generators,
             compile__dynamic=False,  # torch 2.14 cannot trace convolutions of changing sizes
+            **both,
             **kwargs,
         )
 

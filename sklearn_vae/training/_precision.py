@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from ..model import VAE
+
+Precision = Literal["auto", "float32", "bfloat16"]
 
 
 def resolve_precision(

@@ -6,7 +6,7 @@ from helpers import Trained, tiny
 from sklearn.preprocessing import MinMaxScaler
 
 from sklearn_vae import VAEAugmenter
-from sklearn_vae.input._spec import check_same, check_values, chunk_rows, read_spec
+from sklearn_vae.input._spec import check_same, check_values, read_spec, rows_at_once
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_decoded_values_come_back_in_the_fitted_dtype(dtype):
 def test_chunks_are_bounded_in_rows_and_bytes():
     for side in (8, 28, 224, 2000):
         spec = read_spec(np.zeros((1, side, side, 3), np.uint8), None)
-        rows = chunk_rows(spec)
+        rows = rows_at_once(spec.shape)
         assert 16 <= rows <= 4096
         assert rows == 16 or rows * spec.n_features * 8 <= 2**25
 

@@ -1,4 +1,4 @@
-"""Names of features that come from images."""
+"""Features of images, or of rows: their names, and scikit-learn's tags of what makes them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 
-class FeatureNamesMixin(ClassNamePrefixFeaturesOutMixin):
-    """Names of features by the class, for an estimator with ``spec_``."""
+class ImageFeaturesMixin(ClassNamePrefixFeaturesOutMixin):
+    """What estimators with ``spec_`` share that make float32 features of images or rows."""
 
     spec_: Any
 
@@ -31,3 +32,10 @@ class FeatureNamesMixin(ClassNamePrefixFeaturesOutMixin):
         in_rows = len(self.spec_.raw_shape) == 1
         names: np.ndarray = super().get_feature_names_out(input_features if in_rows else None)
         return names
+
+    def __sklearn_tags__(self) -> Tags:
+        """Return scikit-learn's tags: float32 comes out, n-D and 2-D arrays go in."""
+        tags: Tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        tags.input_tags.three_d_array = True
+        return tags
