@@ -169,42 +169,53 @@ def check_callbacks(callbacks: Any, *, keys: list[str], schedule: str) -> None:
                 f"callbacks has {name!r}, which is no skorch callback. Pass these, their classes, "
                 "or tuples (name, callback)."
             )
-        scores = isinstance(cb, (of_skorch.BatchScoring, of_skorch.EpochScoring))
-        if scores and not callable(cb.scoring):
-            raise ValueError(
-                f"{name} has scoring={cb.scoring!r:.100}, but a VAE predicts nothing that a metric "
-                "could take. Give a function: scoring(net, X, y) with net.module_."
+        if complaint := _complaint(cb, keys, schedule):
+            raise ValueError(f"{name} {complaint}")
+    for name, cb in pairs:
+        others_record = any(_may_record(other) for _, other in pairs if other is not cb)
+        if complaint := _complaint_of_monitor(cb, keys, others_record=others_record):
+            raise ValueError(f"{name} monitors {_monitored(cb)!r}{complaint}")
+
+
+def _complaint(cb: Callback, keys: list[str], schedule: str) -> str | None:
+    """Return what is wrong with a callback, by its kind."""
+    match cb:
+        case of_skorch.BatchScoring() | of_skorch.EpochScoring() if not callable(cb.scoring):
+            return (
+                f"has scoring={cb.scoring!r:.100}, but a VAE predicts nothing that a metric could "
+                "take. Give a function: scoring(net, X, y) with net.module_."
             )
-        if isinstance(cb, of_skorch.LRScheduler) and schedule != "constant":
-            raise ValueError(
-                f"{name} and lr_schedule={schedule!r} set the rate. Set lr_schedule='constant'."
-            )
-        if isinstance(cb, of_skorch.WandbLogger) and cb.save_model and BEST not in keys:
-            raise ValueError(
-                f"{name} saves the model of the best valid_loss, but nothing is held out. Set "
+        case of_skorch.LRScheduler() if schedule != "constant":
+            return f"and lr_schedule={schedule!r} set the rate. Set lr_schedule='constant'."
+        case of_skorch.WandbLogger() if cb.save_model and BEST not in keys:
+            return (
+                "saves the model of the best valid_loss, but nothing is held out. Set "
                 "validation_fraction=0.1, or WandbLogger(run, save_model=False)."
             )
-        if isinstance(cb, of_skorch.MlflowLogger) and cb.run is None:
+        case of_skorch.MlflowLogger(run=None):
             import mlflow  # as the logger does
 
             if mlflow.active_run() is None:
-                raise ValueError(
-                    f"{name} finds no run. Fit within `with mlflow.start_run():`, or pass "
+                return (
+                    "finds no run. Fit within `with mlflow.start_run():`, or pass "
                     "MlflowLogger(run=...)."
                 )
-    for name, cb in pairs:
-        monitored = _monitored(cb)
-        if monitored in (None, *keys):
-            continue
-        known = history_keys(labels=True, views=True, validation=True)
-        if monitored in known and "valid_" in monitored:
-            raise ValueError(
-                f"{name} monitors {monitored!r}, but nothing is held out. Set validation_fraction="
-                f"0.1; partial_fit never does: use monitor={monitored.replace('valid', 'train')!r}."
-            )
-        recorded = any(_may_record(other) for _, other in pairs if other is not cb)
-        if isinstance(cb, (of_skorch.Checkpoint, of_skorch.EarlyStopping)) and not recorded:
-            raise ValueError(f"{name} monitors {monitored!r}; recorded are {', '.join(keys)}.")
+    return None
+
+
+def _complaint_of_monitor(cb: Callback, keys: list[str], *, others_record: bool) -> str | None:
+    """Return why a callback would find nothing under the key of the history that it looks at."""
+    monitored = _monitored(cb)
+    if monitored is None or monitored in keys:
+        return None
+    known = history_keys(labels=True, views=True, validation=True)
+    if monitored in known and "valid_" in monitored:
+        return (
+            ", but nothing is held out. Set validation_fraction=0.1; partial_fit never does: use "
+            f"monitor={monitored.replace('valid', 'train')!r}."
+        )
+    ends = isinstance(cb, (of_skorch.Checkpoint, of_skorch.EarlyStopping)) and not others_record
+    return f"; recorded are {', '.join(keys)}." if ends else None
 
 
 def _monitored(callback: Any) -> str | None:

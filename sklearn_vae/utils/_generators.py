@@ -26,13 +26,19 @@ if hasattr(os, "register_at_fork"):  # another thread of the parent may hold it 
 
 @contextlib.contextmanager
 def generators_restored(*devices: torch.device) -> Iterator[None]:
-    """Restore torch's generators, the CPU's and those of CUDA devices, after the block.
+    """Restore torch's generators, the CPU's and those of the devices, after the block.
 
     They are the process's, not the thread's: one thread at a time is let in, since another would
     rewind them under its feet. joblib runs nested jobs in threads.
     """
-    with _lock, torch.random.fork_rng(devices=[d for d in devices if d.type == "cuda"]):
-        yield
+    homes = torch.device("cpu"), *devices
+    with _lock:
+        before = [_states(home) for home in homes]
+        try:
+            yield
+        finally:
+            for home, states in zip(homes, before, strict=True):
+                _set_states(states, home)
 
 
 @contextlib.contextmanager
@@ -173,14 +179,8 @@ def seeded(seed: int, device: torch.device) -> Iterator[torch.dtype]:
     Yields the caller's default dtype.
     """
     with generators_restored(device), usual_dtype() as dtype, usual_device():
-        if device.type == "mps":
-            state = torch.mps.get_rng_state()
         torch.manual_seed(seed)
-        try:
-            yield dtype
-        finally:
-            if device.type == "mps":
-                torch.mps.set_rng_state(state)
+        yield dtype
 
 
 @contextlib.contextmanager
