@@ -20,7 +20,8 @@ from .input._chunks import apply_by_chunks
 from .input._read import read_first, read_in_place, with_checks
 from .input._rows import Rows
 from .input._spec import InputSpec, rows_at_once
-from .nn._backbone import (
+from .nn._device import exact_inference, resolve_device, to_device, to_host
+from .nn._frozen import (
     Backbone,
     BackboneSettings,
     Preprocessing,
@@ -29,7 +30,6 @@ from .nn._backbone import (
     resolve_weights,
     torchvision_model,
 )
-from .nn._device import exact_inference, resolve_device, to_device, to_host
 from .nn._packed import Packed
 from .nn._scaling import Scaling
 from .training._precision import Precision, has_fast_bfloat16
@@ -47,7 +47,7 @@ Source = tuple[str, str | None] | Packed | None
 parameter."""
 PROBED = 16
 """Samples that a backbone is tried on, at most."""
-Pool = Literal["mean"]
+Pooling = Literal["mean"]
 
 
 def _to_compute(backbone: BackboneTransformer, data: Rows) -> str:
@@ -206,7 +206,7 @@ class BackboneTransformer(
         *,
         weights: Any = "DEFAULT",
         layers: str | Sequence[str] | None = None,
-        pool: Pool | None = "mean",
+        pool: Pooling | None = "mean",
         preprocessing: Preprocessing | None = None,
         image_shape: tuple[int, ...] | None = None,
         device: str | torch.device = "auto",

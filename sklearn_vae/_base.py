@@ -34,8 +34,8 @@ from .training._net import VAENet
 from .training._passes import passes_of
 from .training._progress import AroundEpochs
 from .training._trainer import Resumption, Trainer
+from .training.processes._loky import by_workers
 from .training.processes._parallel import joined, n_workers
-from .training.processes._workers import by_workers
 from .utils._at_once import fitted_at_once
 from .utils._counts import check_count
 from .utils._doc_link import DocLinkMixin

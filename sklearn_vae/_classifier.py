@@ -14,7 +14,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ._inner_vae import VAE_KINDS, HasVAE, read, seeded_clone, unfrozen
+from ._inner_vae import VAE_KINDS, HasVAE, samples_of, seeded_clone, unfrozen
 from ._transformer import VAETransformer
 from .classification import fit_pool
 from .input._labels import (
@@ -293,7 +293,7 @@ class VAEClassifier(ClassifierMixin, HasVAE, BaseEstimator):
         """Return log-probabilities but for a constant of each row, (n, n_classes), float64."""
         check_is_fitted(self)
         codec = self.vae_.codec_
-        return codec.apply(read(self.vae_, X), self.scorer(codec)).astype(np.float64)
+        return codec.apply(samples_of(self.vae_, X), self.scorer(codec)).astype(np.float64)
 
     def _fitted_vae(
         self, X: Any, labels: np.ndarray, rng: np.random.RandomState, tasks: FitTasks
@@ -301,7 +301,7 @@ class VAEClassifier(ClassifierMixin, HasVAE, BaseEstimator):
         """Return the VAE, trained where it is a template, and X as it sees it."""
         if isinstance(self.vae, FrozenEstimator):
             vae = unfrozen(self.vae)
-            data = read(vae, X)
+            data = samples_of(vae, X)
             check_length(labels, len(data))
             return vae, data
         vae = seeded_clone(VAETransformer() if self.vae is None else self.vae, rng)

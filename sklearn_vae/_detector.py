@@ -21,7 +21,7 @@ from ._inner_vae import (
     VAE_KINDS,
     HasVAE,
     frozen_rows,
-    read,
+    samples_of,
     seeded_clone,
     template_of,
     train_on_halves,
@@ -55,7 +55,7 @@ from .utils._sklearn_compat import (
     part_tasks,
 )
 
-Patches = int | BackboneTransformer
+Cut = int | BackboneTransformer
 """One way to cut an image."""
 Fitted = tuple[list[VAETransformer], int, np.ndarray, dict[str, Any]]
 """VAEs, number of samples, keys of what the VAEs are to have seen none of, fitted attributes."""
@@ -182,7 +182,7 @@ class VAEDetector(OutlierMixin, HasVAE, BaseEstimator):
         vae: VAETransformer | FrozenEstimator | None = None,
         *,
         method: DetectorMethod = "path",
-        patches: Patches | Sequence[Patches] | None = None,
+        patches: Cut | Sequence[Cut] | None = None,
         contamination: float = 0.1,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
@@ -256,7 +256,7 @@ class VAEDetector(OutlierMixin, HasVAE, BaseEstimator):
         self._validate_params()
         if self._local is not None:
             return self._local.score(read_pictures(X, self._local.form), self.method)
-        data = read(self.vae_, X)
+        data = samples_of(self.vae_, X)
         keys: list[np.ndarray] = []
         parts = [(vae.codec_, STATISTICS[self.method]) for vae in self.vaes_]
         statistics = measure(data, parts, keys)
@@ -362,7 +362,7 @@ class VAEDetector(OutlierMixin, HasVAE, BaseEstimator):
         def errors(raw: torch.Tensor) -> torch.Tensor:
             return torch.stack([squared_errors(vae.codec_, raw) for vae in self.vaes_]).mean(0)
 
-        return vae.codec_.apply(read(vae, X), errors)
+        return vae.codec_.apply(samples_of(vae, X), errors)
 
     def score_map(self, X: Any) -> np.ndarray | list[np.ndarray]:
         """Return where each image is unusual, by ``method`` and ``patches``.

@@ -82,14 +82,14 @@ def seeded_clone(estimator: Any, rng: np.random.RandomState) -> Any:
     return estimator  # set_params of a FrozenEstimator returns None
 
 
-def read(vae: VAETransformer, X: Any) -> Rows:
+def samples_of(vae: VAETransformer, X: Any) -> Rows:
     """Return the checked samples of an X after fit; tensors on the VAE's GPU stay there."""
     return vae.codec_.read(X, names_of=vae, in_place=True)
 
 
 def frozen_rows(frozen: FrozenEstimator, X: Any) -> Rows:
     """Return X as the frozen VAE sees it, at least four samples."""
-    data = read(unfrozen(frozen), X)
+    data = samples_of(unfrozen(frozen), X)
     check_enough(len(data), LEAST_ROWS)
     return data
 

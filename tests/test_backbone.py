@@ -23,7 +23,7 @@ from torch.utils.data import TensorDataset
 from torchvision import models
 
 from sklearn_vae import BackboneTransformer, VAEAugmenter, VAEDetector, VAETransformer
-from sklearn_vae.nn._backbone import default_tap
+from sklearn_vae.nn._frozen import default_tap
 
 SETTINGS = {"device": "cpu", "precision": "float32"}
 SMALL = "mobilenet_v3_small"

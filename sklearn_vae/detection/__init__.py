@@ -1,6 +1,6 @@
 """What VAEDetector is made of: statistics of a sample, densities, cross-fitted scores, places."""
 
-from ._cross_fit import CrossFitted, Ranks, RowFolds, cross_fit, draw_folds, measure
+from ._cross_fit import RowFolds, cross_fit, draw_folds, measure
 from ._local import LocalScores
 from ._places import Cutter, Windows, cutter_of, patches_of
 from ._statistics import LOCAL, STATISTICS, DetectorMethod, squared_errors
@@ -8,11 +8,9 @@ from ._statistics import LOCAL, STATISTICS, DetectorMethod, squared_errors
 __all__ = [
     "LOCAL",
     "STATISTICS",
-    "CrossFitted",
     "Cutter",
     "DetectorMethod",
     "LocalScores",
-    "Ranks",
     "RowFolds",
     "Windows",
     "cross_fit",

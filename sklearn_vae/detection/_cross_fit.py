@@ -11,7 +11,7 @@ import torch
 from ..input._row_keys import row_keys
 from ..input._rows import Rows, rows_of
 from ..model._codec import Codec
-from ._density import Density, StandardisedDensity
+from ._density import AnyDensity, StandardisedDensity
 from ._statistics import STATISTICS, Statistics
 
 N_FOLDS = 4
@@ -43,9 +43,9 @@ class Score:
         self,
         columns: Sequence[slice] = (),
         fitted: np.ndarray | None = None,
-        density: Callable[[], Density] = StandardisedDensity,
+        density: Callable[[], AnyDensity] = StandardisedDensity,
     ) -> None:
-        self.densities: list[tuple[slice, Density]] = []
+        self.densities: list[tuple[slice, AnyDensity]] = []
         if fitted is not None:
             fitted = fitted[_finite(fitted)]
             self.densities = [(c, density().fit(fitted[:, c])) for c in columns]
@@ -63,7 +63,7 @@ class Score:
         return scores
 
 
-class Ranks:
+class Calibrated:
     """Where a score stands among those of the fitted samples, each by what has not seen it."""
 
     def __init__(self, calibration: np.ndarray) -> None:
@@ -79,7 +79,7 @@ class Ranks:
         return (1 + below) / (1 + len(self.calibration))
 
 
-class CrossFitted(Ranks):
+class CrossFitted(Calibrated):
     """The mean of several models' scores, and what each of the fitted rows has.
 
     Each model was fitted without one fold. A fitted row has the score of the one model that does

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..utils._mixture import fit_mixture
+from ..utils._gaussians import fit_mixture
 from ..utils._sklearn_compat import as_arrays
 from ..utils._spread import spread
 
@@ -79,4 +79,4 @@ def _median_and_spread(values: np.ndarray) -> tuple[float, float]:
     return median, float(np.median(np.abs(values - median))) / MAD_OF_NORMAL or 1.0
 
 
-Density = StandardisedDensity | ExpectedError
+AnyDensity = StandardisedDensity | ExpectedError

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..input._pictures import Form, Pictures
 from ..input._row_keys import row_keys
 from ..model._codec import Codec
-from ._cross_fit import N_FOLDS, CrossFitted, Ranks, RowFolds, measure
+from ._cross_fit import N_FOLDS, Calibrated, CrossFitted, RowFolds, measure
 from ._places import Cutter, Layout, Places
 from ._statistics import LOCAL, STATISTICS, TINY
 
@@ -240,7 +240,7 @@ class LocalScores:
         own[known] = by_fold[folds[known], known]
         return own
 
-    def _calibrate(self, pictures: Pictures, folds: np.ndarray) -> dict[str, Ranks]:
+    def _calibrate(self, pictures: Pictures, folds: np.ndarray) -> dict[str, Calibrated]:
         """Learn what is usual at each place; return the ranks of training images' scores."""
         held: list[list[dict[str, np.ndarray]]] = [[] for _ in self.scales]
         layouts: list[list[Layout]] = []
@@ -264,7 +264,7 @@ class LocalScores:
                 worst[i], medians[i] = _worst(own)[0], np.median(own)
             self.levels[method] = level = UsualLevel(worst, medians, folds)
             low, high = level.ranges[folds].T
-            ranks[method] = Ranks(level.slopes[folds] * medians.clip(low, high) - worst)
+            ranks[method] = Calibrated(level.slopes[folds] * medians.clip(low, high) - worst)
         return ranks
 
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from ..model import VAE
 from ..model._codec import Codec
-from ._density import Density, ExpectedError, StandardisedDensity
+from ._density import AnyDensity, ExpectedError, StandardisedDensity
 
 DetectorMethod = Literal["path", "elbo", "reconstruction", "latent"]
 TINY = 1e-8
@@ -113,7 +113,7 @@ class Statistics(NamedTuple):
 
     measure: Callable[[Codec, torch.Tensor], torch.Tensor]
     columns: Callable[[int], list[slice]] = lambda z_dim: []
-    density: Callable[[], Density] = StandardisedDensity
+    density: Callable[[], AnyDensity] = StandardisedDensity
 
 
 STATISTICS: dict[str, Statistics] = {

@@ -11,7 +11,7 @@ from sklearn.utils import check_array
 from .._detector import VAEDetector
 from ..input._samples import from_torch
 from ._display import Axes, Grid, TileDisplay
-from ._estimators import as_array, first, image_shape_of
+from ._estimators import as_samples, first, image_shape_of
 from ._plotting import as_pairs, merged, mosaic
 
 
@@ -117,7 +117,7 @@ class ErrorMapDisplay(TileDisplay):
         errors = detector.error_map(X)  # refuses rows, and points with patches to score_map
         shape = image_shape_of(detector.vae_)
         rebuilt = np.mean([vae.reconstruct(X) for vae in detector.vaes_], axis=0)
-        images = as_array(X)
+        images = as_samples(X)
         if images.dtype == np.uint8:
             rebuilt = np.rint(rebuilt).astype(np.uint8)
         display = cls(images, rebuilt, errors, image_shape=shape)

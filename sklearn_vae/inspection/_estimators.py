@@ -85,7 +85,7 @@ def first(X: Any, n_images: Any) -> Any:
     return getattr(X, "iloc", X)[:n]
 
 
-def as_array(X: Any) -> np.ndarray:
+def as_samples(X: Any) -> np.ndarray:
     """Return samples that a VAE took as an array."""
     if isinstance(X, Dataset):
         return ItemDataset(X).rows(0, len(X)).numpy()  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._transformer import VAETransformer
 from ._display import Axes, Grid, TileDisplay
-from ._estimators import as_array, check_steps, decode_grid, image_shape_of, latent_means
+from ._estimators import as_samples, check_steps, decode_grid, image_shape_of, latent_means
 from ._plotting import as_images
 
 
@@ -90,5 +90,5 @@ class InterpolationDisplay(TileDisplay):
                 "pass as many of both."
             )
         images = decode_grid(vae, np.linspace(Z_start, Z_end, n_steps, axis=1))
-        display = cls(as_array(X_start), as_array(X_end), images, image_shape=shape)
+        display = cls(as_samples(X_start), as_samples(X_end), images, image_shape=shape)
         return display.plot(ax=ax, **kwargs)

@@ -7,7 +7,7 @@ from typing import Any
 
 from .._transformer import VAETransformer
 from ._display import Axes, Grid, TileDisplay
-from ._estimators import as_array, first, image_shape_of
+from ._estimators import as_samples, first, image_shape_of
 from ._plotting import as_pairs
 
 
@@ -66,7 +66,7 @@ class ReconstructionDisplay(TileDisplay):
         """
         vae, X = cls._resolve(estimator, VAETransformer, first(X, n_images))
         shape, rebuilt = image_shape_of(vae), vae.reconstruct(X)
-        return cls(as_array(X), rebuilt, image_shape=shape).plot(ax=ax, **kwargs)
+        return cls(as_samples(X), rebuilt, image_shape=shape).plot(ax=ax, **kwargs)
 
     @classmethod
     def from_arrays(

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from ..utils._mixture import fit_mixture
+from ..utils._gaussians import fit_mixture
 from ..utils._neighbours import nearest_others, searched
 from ..utils._sklearn_compat import AT_LEAST_1, NOT_NEGATIVE
 from ..utils._spread import spread

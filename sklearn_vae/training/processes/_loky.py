@@ -1,4 +1,4 @@
-"""Trainings by workers: processes that this one starts."""
+"""Trainings by loky's workers: processes that this one starts."""
 
 from __future__ import annotations
 
