@@ -43,6 +43,11 @@ from .utils._generators import generators_restored
 from .utils._ranks import Ranks
 from .utils._sklearn_compat import CallbackSupportMixin, FitTasks, fit_context, fit_tasks
 
+OF_PARTIAL: dict[str, Any] = {
+    **{"lr_schedule": "constant", "validation_fraction": 0, "patience": None, "checkpoint": None}
+}
+"""Parameters that partial_fit has, whatever the estimator's are."""
+
 
 class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
     """A VAE that is trained, scores and is pickled; see :class:`VAETransformer`."""
@@ -227,9 +232,7 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
         amount = self.max_epochs, len(data), spec.shape
         epochs = 1 if partial else resolve_epochs(*amount, based=recipe.network.has_base)
         tasks = fit_tasks(seen, self, X, y, epochs) if ranks.rank == 0 else None
-        fixed = {"lr_schedule": "constant", "validation_fraction": 0}
-        without = {"patience": None, "checkpoint": None}
-        trainer = Trainer.of(self, **(fixed | without if partial else {}))
+        trainer = Trainer.of(self, **(OF_PARTIAL if partial else {}))
         known = getattr(self, "classes_", None) if again else None
         verbose = self.verbose if ranks.rank == 0 else 0
         self._set_classes(data, labels, known, partial=partial, verbose=verbose)

@@ -78,6 +78,13 @@ class Resumption:
     optimizer: tuple[str, dict[str, Any]] = ("", {})
     new_labels: int = 0
 
+    def model(self) -> VAE:
+        """Return a copy of the model, with a new class head where one is needed."""
+        model = copy.deepcopy(self.module)
+        if self.new_labels:
+            model.add_class_head(self.new_labels)
+        return model
+
 
 def _to_train(
     trainer: Trainer, recipe: Any, spec: InputSpec, data: Rows, *args: Any, **kwargs: Any
@@ -193,12 +200,7 @@ class Trainer:
             less: Borrowed = "in calls" if calls else "never"
             rank = ranks.rank if ranks.size > 1 else None
             generators = Generators(seed_of_draws, "always" if shared else less, rank)
-            if resume is None:
-                model = recipe.build(spec, data.sample().numpy())
-            else:
-                model = copy.deepcopy(resume.module)
-                if resume.new_labels:
-                    model.add_class_head(resume.new_labels)
+            model = recipe.build(spec, data.sample().numpy()) if resume is None else resume.model()
             augment = self._check(model, spec)
             check_view(augment, spec.shape, device)
             n = resolve_batch_size(self.batch_size, len(data), spec.shape)
