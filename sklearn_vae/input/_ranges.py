@@ -51,7 +51,7 @@ class Spelling:
             why, expression = "Use a narrower float:", self._cast(self.name, "float64")
         return f"{why} {expression}."
 
-    def like_fitted(self, X: np.ndarray, dtype: str, white: int = 255) -> str:
+    def like_fitted(self, X: np.ndarray, dtype: str, white: int) -> str:
         """Return an expression for images X in the dtype and range of the fitted ones.
 
         Parameters
@@ -135,16 +135,13 @@ def in_unit_range(low: float, high: float) -> bool:
     return low >= -ROUNDING and high <= 1 + ROUNDING
 
 
-def check_values(
-    X: np.ndarray, *, bounded: bool, remedy: str | Callable[[np.ndarray], str]
-) -> None:
+def check_values(X: np.ndarray, *, bounded: bool, remedy: Callable[[np.ndarray], str]) -> None:
     """Refuse values outside [0, 1] where ``bounded``; uint8 and bool always fit."""
     if not bounded or X.dtype in (np.uint8, np.bool_):
         return
     low, high = X.min(), X.max()
     if not in_unit_range(low, high):
-        remedy = remedy if isinstance(remedy, str) else remedy(X)
-        raise ValueError(f"X has values from {low:.8g} to {high:.8g}; {remedy}")
+        raise ValueError(f"X has values from {low:.8g} to {high:.8g}; {remedy(X)}")
 
 
 def _mapped(name: str, low: float, high: float) -> str:

@@ -82,9 +82,7 @@ class Rows(Dataset, ABC):
             done += len(x)
         return out
 
-    def order(
-        self, rows: Tensor, batch_size: int, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def order(self, rows: Tensor, batch_size: int, generator: torch.Generator | None) -> Tensor:
         """Return numbers that shuffle the given rows for an epoch in batches of that size.
 
         The generator is on the device of ``rows``; None for torch's own.
@@ -385,9 +383,7 @@ class Part(Rows):
         """Yield the rows at each index."""
         return self.of.read((self.index[index] for index in indices), seed)
 
-    def order(
-        self, rows: Tensor, batch_size: int, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def order(self, rows: Tensor, batch_size: int, generator: torch.Generator | None) -> Tensor:
         """Return numbers that shuffle the given rows."""
         return self.of.order(self.index[rows], batch_size, generator)
 

@@ -97,9 +97,7 @@ class StoredDataset(ReadLater):
         if indices:
             yield from self.take(torch.cat(indices)).split([len(index) for index in indices])
 
-    def order(
-        self, rows: Tensor, batch_size: int, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def order(self, rows: Tensor, batch_size: int, generator: torch.Generator | None) -> Tensor:
         """Return numbers that shuffle the given rows: the chunks, and the rows of many chunks."""
         permuted = partial(torch.randperm, generator=generator, device="cpu")
         mixed = permuted(len(rows))

@@ -140,9 +140,7 @@ class StreamDataset(ItemsReadLater):
         """Return the numbers of the first ones, which stand for all n."""
         return torch.arange(min(n, most), device="cpu")
 
-    def order(
-        self, rows: Tensor, batch_size: int, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def order(self, rows: Tensor, batch_size: int, generator: torch.Generator | None) -> Tensor:
         """Return numbers that mix the given rows, which ascend, as far as the buffer holds them.
 
         Each row is put off by up to as many places as there are rows in the buffer.

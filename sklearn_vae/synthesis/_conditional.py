@@ -31,9 +31,7 @@ class ConditionalVAE(TrainedModel):
         self.fit(data.rows, data.codes)
         return self.codec_.posterior(ArrayDataset(data.X))
 
-    def generate(
-        self, Z: np.ndarray, *, label: int = 0, rows: np.ndarray | None = None
-    ) -> np.ndarray:
+    def generate(self, Z: np.ndarray, label: int = 0, rows: np.ndarray | None = None) -> np.ndarray:
         """Return the mean of p(x|z, y) for codes Z, (n, z_dim), and the class number y."""
         labels = np.full(len(Z), label)
         return self.codec_.decode(np.hstack([Z, np.eye(self.module_.n_classes)[labels]]))

@@ -86,9 +86,7 @@ class DeformationVAE(TrainedModel):
         self.fit(data.rows, partners)
         return self.pair_posteriors(data.X, partners)
 
-    def generate(
-        self, Z: np.ndarray, *, label: int = 0, rows: np.ndarray | None = None
-    ) -> np.ndarray:
+    def generate(self, Z: np.ndarray, label: int = 0, rows: np.ndarray | None = None) -> np.ndarray:
         """Return the images ``rows`` as codes Z, (n, z_dim), deform them."""
         assert rows is not None
         images, codec = ArrayDataset(rows), self.codec_

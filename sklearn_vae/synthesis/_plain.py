@@ -43,9 +43,7 @@ class PlainVAE(RowModel):
         mean, std = self.vae.codec_.posterior(ArrayDataset(data.X))
         return mean * self._scale, std * self._scale
 
-    def generate(
-        self, Z: np.ndarray, *, label: int = 0, rows: np.ndarray | None = None
-    ) -> np.ndarray:
+    def generate(self, Z: np.ndarray, label: int = 0, rows: np.ndarray | None = None) -> np.ndarray:
         """Return the mean of p(x|z) for codes Z, (n, z_dim)."""
         return self.vae.codec_.decode(Z / self._scale)
 

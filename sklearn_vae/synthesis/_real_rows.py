@@ -23,9 +23,7 @@ class RealRows(RowModel):
         none = np.empty((len(data.X), 0))
         return none, none
 
-    def generate(
-        self, Z: np.ndarray, *, label: int = 0, rows: np.ndarray | None = None
-    ) -> np.ndarray:
+    def generate(self, Z: np.ndarray, label: int = 0, rows: np.ndarray | None = None) -> np.ndarray:
         """Return the rows."""
         assert rows is not None
         return rows

@@ -38,9 +38,7 @@ class RowModel(ABC):
         """
 
     @abstractmethod
-    def generate(
-        self, Z: np.ndarray, *, label: int = 0, rows: np.ndarray | None = None
-    ) -> np.ndarray:
+    def generate(self, Z: np.ndarray, label: int = 0, rows: np.ndarray | None = None) -> np.ndarray:
         """Return rows in the form of the fitted X.
 
         Parameters

@@ -87,6 +87,6 @@ def explains_memory(asked: Callable[..., str]) -> Callable[[Function], Function]
     return decorate
 
 
-def megabytes(n_values: int, itemsize: int = 4) -> str:
-    """Return the size of so many values, float32 unless said, in words."""
-    return f"{n_values * itemsize / 1e6:,.1f} MB"
+def megabytes(n_values: int) -> str:
+    """Return the size of so many values, float32, in words."""
+    return f"{4 * n_values / 1e6:,.1f} MB"

@@ -69,10 +69,10 @@ def test_images_of_other_dtypes_are_refused(dtype):
 def test_values_outside_the_unit_interval_are_refused_where_bounded(value):
     X = np.array([[0.5, value]])
     with pytest.raises(ValueError, match=rf"{value:g}.*Divide X"):
-        check_values(X, bounded=True, remedy="Divide X.")
-    check_values(X, bounded=False, remedy="")
-    check_values(np.array([[0.0, 1.0]]), bounded=True, remedy="")
-    check_values(np.array([[0, 255]], np.uint8), bounded=True, remedy="")
+        check_values(X, bounded=True, remedy=lambda X: "Divide X.")
+    check_values(X, bounded=False, remedy=lambda X: "")
+    check_values(np.array([[0.0, 1.0]]), bounded=True, remedy=lambda X: "")
+    check_values(np.array([[0, 255]], np.uint8), bounded=True, remedy=lambda X: "")
 
 
 def test_float_dtypes_may_differ_between_fit_and_transform_but_not_ranges():
