@@ -230,16 +230,16 @@ class ItemsReadLater(ReadLater):
         images = [*map(_image_of, items)]
         remedy = "Add torchvision.transforms.v2.Resize((height, width)) to its transforms."
         check_one_shape(images, lambda _: remedy)
+        for image in images:
+            self.form = self.form or (image.shape, image.dtype)
+            if (now := (image.shape, image.dtype)) != self.form:
+                a, b = (f"{tuple(shape)} and {dtype}" for shape, dtype in (self.form, now))
+                what = f"X has items of shape and type {a}, and others of {b}"
+                raise ValueError(f"{what}. Give all one.")
         x = torch.stack(images).cpu()
         x = x.float() if x.dtype == torch.bfloat16 else x  # NumPy has no bfloat16
         self.check(x.numpy())
-        x = to_tensor(x.numpy()) if x.dim() == 2 else x  # as an array's rows
-        now = x.shape[1:], x.dtype
-        self.form = self.form or now
-        if now != self.form:
-            a, b = (f"{tuple(shape)} and {dtype}" for shape, dtype in (self.form, now))
-            raise ValueError(f"X has items of shape and type {a}, and others of {b}. Give all one.")
-        return x
+        return to_tensor(x.numpy()) if x.dim() == 2 else x  # as an array's rows
 
 
 class ItemDataset(ItemsReadLater):

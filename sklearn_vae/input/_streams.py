@@ -96,7 +96,7 @@ class StreamDataset(ItemsReadLater):
         """Return the first items. No process has to start for them."""
         alone = self._alone()
         x = next(alone.read_through(most))
-        self.form = x.shape[1:], x.dtype
+        self.form = alone.form
         return x
 
     def _alone(self) -> StreamDataset:
@@ -205,6 +205,7 @@ class StreamDataset(ItemsReadLater):
             x = of_pass.drawn((seed + k, -1))
             if x is None:
                 return
+            self.form = self.form or of_pass.form
             yield x
 
     def _from_workers(self, seed: int) -> Generator[Tensor, None, None]:
