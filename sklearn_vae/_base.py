@@ -442,7 +442,8 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
         """
         check_is_fitted(self)
         n = check_count("n_draws", n_draws)
-        return self.codec_.score(self._read(X), n, importance_weighted=importance_weighted)
+        score = self.codec_.scorer(n, importance_weighted=importance_weighted)
+        return self.codec_.apply(self._read(X), score)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean ELBO of X in nats per sample; larger is better.

@@ -407,7 +407,8 @@ class VAETransformer(PretrainedMixin, ImageFeaturesMixin, TransformerMixin, Base
             When X differs from the fitted data in shape, dtype or range.
         """
         check_is_fitted(self)
-        return self.codec_.reconstruct(self._read(X))
+        codec = self.codec_
+        return codec.generate(self._read(X), lambda raw: codec.decoder(codec.codes(raw)))
 
     def sample(
         self, n_samples: int = 1, *, random_state: int | np.random.RandomState | None = None

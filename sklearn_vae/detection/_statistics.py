@@ -74,7 +74,7 @@ def _log_rms(x: torch.Tensor) -> torch.Tensor:
 
 def _elbo(codec: Codec, raw: torch.Tensor) -> torch.Tensor:
     """Return what ``VAETransformer.score_samples`` does, shape (n, 1)."""
-    return codec.bound(raw, n_draws=DRAWS)[:, None]
+    return codec.scorer(DRAWS)(raw)[:, None]
 
 
 def _elbo_of_place(codec: Codec, raw: torch.Tensor) -> torch.Tensor:

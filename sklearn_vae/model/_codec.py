@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -136,18 +135,18 @@ class Codec:
         loc, scale = np.split(self.apply(data, moments), 2, axis=1)
         return loc, scale
 
-    def score(self, data: Rows, n_draws: int, *, importance_weighted: bool) -> np.ndarray:
-        """Return a bound on log p(x) of each sample, (n,), from draws that are the row's own."""
-        of_chunk = partial(self.bound, n_draws=n_draws, importance_weighted=importance_weighted)
-        return self.apply(data, of_chunk)
+    def scorer(self, n_draws: int, *, importance_weighted: bool = False) -> OfChunk:
+        """Return the function from raw samples to bounds on log p(x), from draws of each row's own.
 
-    def bound(
-        self, raw: torch.Tensor, *, n_draws: int, importance_weighted: bool = False
-    ) -> torch.Tensor:
-        """Return the bound of :meth:`score` for a chunk."""
-        noise = row_noise(raw.cpu().numpy(), n_draws, self.module.z_dim, self.device)
+        The ELBO of these draws, or the importance-weighted bound; both (n,).
+        """
         of = self.module.importance_weighted if importance_weighted else self.module.elbo
-        bound: torch.Tensor = of(self.scaled(raw), noise)
+
+        def bound(raw: torch.Tensor) -> torch.Tensor:
+            noise = row_noise(raw.cpu().numpy(), n_draws, self.module.z_dim, self.device)
+            found: torch.Tensor = of(self.scaled(raw), noise)
+            return found
+
         return bound
 
     # -- samples out -------------------------------------------------------------------------------
@@ -156,10 +155,6 @@ class Codec:
         """Return what the decoder makes of its inputs Z, in the form of the fitted X."""
         codes = ArrayDataset(np.ascontiguousarray(Z, dtype=np.float32))
         return self.generate(codes, self.decoder)
-
-    def reconstruct(self, data: Rows) -> np.ndarray:
-        """Return what the decoder makes of each sample's posterior mean, in its form."""
-        return self.generate(data, lambda raw: self.decoder(self.codes(raw)))
 
     def codes(self, raw: torch.Tensor) -> torch.Tensor:
         """Return the posterior means of a chunk in the prior's units, as the decoder takes them."""

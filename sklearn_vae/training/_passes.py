@@ -132,4 +132,4 @@ def _warned(passes: Passes, why: str) -> Passes:
 def _scores(codec: Codec, data: Rows) -> np.ndarray:
     """Return the loss of some rows, in nats."""
     rows = data.sample(int(np.clip(len(data) // 10, *SCORED)))
-    return -codec.score(ArrayDataset(rows.numpy()), 1, importance_weighted=False)
+    return -codec.apply(ArrayDataset(rows.numpy()), codec.scorer(1))

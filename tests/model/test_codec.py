@@ -26,8 +26,8 @@ def test_codes_and_what_they_decode_to_are_the_estimators(vae, images):
     np.testing.assert_array_equal(mean, vae.transform(images))
     assert (std > 0).all()
     np.testing.assert_array_equal(codec.decode(mean), vae.inverse_transform(mean))
-    np.testing.assert_allclose(codec.decode(mean), codec.reconstruct(data), atol=1e-6)
-    bound = codec.score(data, 8, importance_weighted=False)
+    np.testing.assert_allclose(codec.decode(mean), vae.reconstruct(images), atol=1e-6)
+    bound = codec.apply(data, codec.scorer(8))
     np.testing.assert_array_equal(bound, vae.score_samples(images))
 
 
