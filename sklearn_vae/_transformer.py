@@ -321,7 +321,8 @@ class VAETransformer(PretrainedMixin, ImageFeaturesMixin, TransformerMixin, Base
         ValueError
             When X differs from the fitted data in shape, dtype or range.
         """
-        return self.codec_.apply(*self._to_encode(X))
+        data, encode = self._to_encode(X)  # looks whether there is a codec
+        return self.codec_.apply(data, encode)
 
     def transform_chunked(self, X: Any) -> Iterator[np.ndarray]:
         """Return what :meth:`transform` does a chunk at a time, for what memory does not hold.
@@ -350,7 +351,8 @@ class VAETransformer(PretrainedMixin, ImageFeaturesMixin, TransformerMixin, Base
         >>> sum(len(Z) for Z in vae.transform_chunked(X))
         300
         """
-        return self.codec_.apply_chunked(*self._to_encode(X))
+        data, encode = self._to_encode(X)
+        return self.codec_.apply_chunked(data, encode)
 
     def _to_encode(self, X: Any) -> tuple[Rows, OfChunk]:
         """Return the checked samples of X, and the function from some of them to features."""
