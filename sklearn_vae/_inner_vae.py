@@ -48,7 +48,7 @@ class HasVAE(NestedParamsMixin, MetaEstimatorMixin, DocLinkMixin, CallbackSuppor
         return tags
 
 
-VAE_KINDS = [VAETransformer, FrozenEstimator, None]
+VAE_KINDS: list[Any] = [VAETransformer, FrozenEstimator, None]
 """What ``vae`` may be."""
 
 
