@@ -43,7 +43,7 @@ class HasVAE(NestedParamsMixin, MetaEstimatorMixin, DocLinkMixin, CallbackSuppor
 
     def __sklearn_tags__(self) -> Tags:
         """Return scikit-learn's tags: takes what the VAE takes."""
-        tags: Tags = super().__sklearn_tags__()  # type: ignore[misc]
+        tags: Tags = super().__sklearn_tags__()
         tags.input_tags = get_tags(VAETransformer()).input_tags
         return tags
 
