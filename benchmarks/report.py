@@ -893,7 +893,7 @@ ERRORS = tuple(f"sizes/{name}" for name in SIZES)
 TABLES: dict[str, Callable[[], Records]] = {
     "sizes_error": lambda: sizes_error(take(*ERRORS)),
     "sizes_features": lambda: sizes_features(take(*ERRORS)),
-    "sizes_digits": lambda: sizes_digits(take("sizes/digits")),
+    "sizes_digits": lambda: sizes_digits(take("sizes/digits", "sizes/digits_all")),
     "backbones": backbones,
     "classification_mnist": lambda: few_labels(
         first(MNIST, [*LINEAR, "VAE mean"]),
