@@ -337,7 +337,7 @@ class BackboneTransformer(
         check_is_fitted(self)
         grid = len(self.module_.settings.output_shape) > 1
         if grid and get_output_config("transform", self)["dense"] != "default":
-            raise ValueError("A grid fits in no data frame: set pool='mean', or no set_output.")
+            raise ValueError("A data frame holds no grid. Set pool='mean', or no set_output.")
         if self.memory is not None:
             bare = object.__new__(type(self))
             # Not what scikit-learn's callbacks leave here and there.

@@ -68,7 +68,7 @@ def unfrozen(frozen: FrozenEstimator) -> VAETransformer:
     """Return the fitted VAE inside; TypeError where it is another estimator."""
     check_is_fitted(frozen.estimator)
     if not isinstance(frozen.estimator, VAETransformer):
-        raise TypeError(f"vae={frozen!r} holds no VAETransformer.")
+        raise TypeError(f"vae={frozen!r} holds no VAETransformer. Fit one, and freeze it.")
     return frozen.estimator
 
 

@@ -443,8 +443,8 @@ def _fill_gaps(graph: onnx.GraphProto, prefix: str) -> None:
     for node, i in gaps:
         if node.op_type != "Resize":
             raise NotImplementedError(  # of those that torch exports only Resize has been met
-                f"skl2onnx cannot sort {node.op_type} with inputs left out. Export the VAE alone: "
-                "sklearn_vae.onnx.to_onnx(vae)."
+                f"skl2onnx cannot place a {node.op_type} whose optional inputs are left out. "
+                "Export the VAE alone: sklearn_vae.onnx.to_onnx(vae)."
             )
         node.input[i] = empty.name
     graph.initializer.extend([empty] if gaps else [])

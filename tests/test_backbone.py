@@ -296,7 +296,7 @@ class Function(nn.Module):
     [
         (lambda x: (x, x), "output of the module is a tuple; a real tensor is needed"),
         (lambda x: torch.fft.fft(x.mean((2, 3))), "complex64 tensor; a real"),
-        (lambda x: x[:, :0].mean((2, 3)), r"shape \(16, 0\), are none, infinite or NaN"),
+        (lambda x: x[:, :0].mean((2, 3)), r"shape \(16, 0\), are empty, infinite or NaN"),
         (lambda x: x.mean((2, 3)) / 0, "infinite or NaN"),
         (lambda x: x.mean((0, 2, 3))[None], "16 images have 1 rows"),
         (lambda x: x @ torch.zeros(3, 3), r"fail on X, uint8 of shape \(3, 16, 24\): RuntimeErr"),

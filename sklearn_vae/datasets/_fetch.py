@@ -265,11 +265,11 @@ def _number_classes(
     if names.ndim != 1:
         raise UnfitError(f"classes has shape {names.shape}; it is one name for each class")
     if found.size and len(names) <= found[-1]:
-        raise UnfitError(f"it names {len(names)} classes, but has labels to {found[-1]}")
+        raise UnfitError(f"it names {len(names)} classes, but has labels up to {found[-1]}")
     try:
         return labels, names.astype(str)
     except ValueError as error:
-        raise UnfitError(f"classes of type {names.dtype} are no names ({error})") from error
+        raise UnfitError(f"classes of type {names.dtype} cannot be names ({error})") from error
 
 
 def _check_labels(part: str, y: np.ndarray) -> np.ndarray:

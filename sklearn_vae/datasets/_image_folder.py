@@ -271,7 +271,7 @@ def _list_below(
         other = owner.setdefault(os.path.realpath(folder), name)
         if other != name:
             pair = f"{name!r} and {other or '.'!r}"
-            raise ValueError(f"{pair} in {root} are one, by a link, and would be read twice.")
+            raise ValueError(f"{pair} in {root} are one folder, by a link. Remove one.")
     held: dict[str | None, list[Path]] = {name: [] for name in folders}
     left_out: Counter[str] = Counter()
     queue, listed = deque(folders.items()), set[str]()

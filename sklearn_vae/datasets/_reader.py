@@ -251,9 +251,11 @@ class ImageReader(TransformerMixin, DocLinkMixin, BaseEstimator):
         from ._files import ImageFiles  # here, because importing torch takes its time
 
         if size is None:
-            raise ValueError("lazy=True reads no file ahead, so size=None is open. Set size.")
+            raise ValueError("lazy=True reads no file ahead, not even for its size. Set size.")
         if self._gives_frames():
-            raise ValueError("lazy=True gives no frame. Set lazy=False, or set_output('default').")
+            raise ValueError(
+                "lazy=True fills no data frame. Set lazy=False, or set_output('default')."
+            )
         return ImageFiles(paths, size, self.aspect, self.mode, self.errors)
 
     def _height_and_width(self) -> tuple[int, int] | None:
@@ -290,7 +292,9 @@ class ImageReader(TransformerMixin, DocLinkMixin, BaseEstimator):
             return np.array(["image"], dtype=object)
         size = self._height_and_width()
         if size is None:
-            raise ValueError("size=None leaves the number of pixels open; set size to name them.")
+            raise ValueError(
+                "With size=None the number of pixels is unknown. Set size to name them."
+            )
         n = prod((*size, *MODES[self.mode]))
         return np.array([f"imagereader{i}" for i in range(n)], dtype=object)
 

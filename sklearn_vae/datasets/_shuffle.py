@@ -73,7 +73,7 @@ def _shuffled(chunks: Iterable[Any], size: int, rng: np.random.RandomState) -> I
         parts = [np.asarray(part) for part in (chunk if pair else (chunk,))]
         if len({len(part) for part in parts}) > 1:
             lengths = ", ".join(str(len(part)) for part in parts)
-            raise ValueError(f"The parts of a chunk have {lengths} rows. Give all as many.")
+            raise ValueError(f"The parts of a chunk have {lengths} rows. Give all the same number.")
         n = max(n, len(parts[0]))
         if held and [each.shape[1:] for each in held] != [part.shape[1:] for part in parts]:
             form, other = (" and ".join(str(a.shape[1:]) for a in each) for each in (held, parts))

@@ -77,8 +77,8 @@ class Pictures:
             of = "the images of fit have" if self.given else "X[0] has"
             raise ValueError(
                 f"X[{i}] has {found.channels} channel(s) of {found.dtype}; {of} "
-                f"{self.form.channels} of {self.form.dtype}. Give all images as many channels, and "
-                "one dtype."
+                f"{self.form.channels} of {self.form.dtype}. Give all images the same "
+                "number of channels and the same dtype."
             )
         return to_tensor(np.ascontiguousarray(image))
 

@@ -86,8 +86,8 @@ class InterpolationDisplay(TileDisplay):
         Z_start, Z_end = latent_means(vae, X_start), latent_means(vae, X_end)
         if len(Z_start) != len(Z_end):
             raise ValueError(
-                f"X_start has {len(Z_start)} images and X_end {len(Z_end)}; they are paired, so "
-                "pass as many of both."
+                f"X_start has {len(Z_start)} images and X_end {len(Z_end)}. They are paired: "
+                "pass the same number of both."
             )
         images = decode_grid(vae, np.linspace(Z_start, Z_end, n_steps, axis=1))
         display = cls(as_samples(X_start), as_samples(X_end), images, image_shape=shape)

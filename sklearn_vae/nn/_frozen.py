@@ -290,8 +290,8 @@ class Backbone(nn.Module):
             raise ValueError(f"{len(raw)} images have {len(features)} rows of features.")
         if not features.numel() or not features.isfinite().all():
             raise ValueError(
-                f"The first images' features, of shape {tuple(features.shape)}, are none, infinite "
-                "or NaN. Look at the backbone's weights, its layers, and at preprocessing."
+                f"The first images' features, of shape {tuple(features.shape)}, are empty, "
+                "infinite or NaN. Look at the backbone's weights, its layers, and at preprocessing."
             )
         self.settings = replace(
             self.settings,

@@ -26,8 +26,8 @@ def check_method(
     check_params(method)
     if frozen and method.model not in ("vae", None):
         raise ValueError(
-            f"method={given!r} trains a VAE of its own kind; a frozen one cannot become "
-            "one. Pass the template vae=VAETransformer(...), or another method."
+            f"method={given!r} trains a VAE of another kind, so a frozen one is of no use. "
+            "Pass a template, vae=VAETransformer(...), or another method."
         )
     if method.model == "deformation" and not spec.is_image:
         raise ValueError(

@@ -152,8 +152,8 @@ class PosteriorViews(_Views):
         module = getattr(vae, "module_", None)
         if not isinstance(module, VAE) or module.n_classes:
             raise TypeError(
-                f"vae={vae!r} is a {type(vae).__name__}, which has no codes of single images "
-                "alone. Pass a fitted VAETransformer."
+                f"vae={vae!r} is a {type(vae).__name__}, which does not encode single images. "
+                "Pass a fitted VAETransformer."
             )
         super().__init__(module, spread)
         self.residual = residual

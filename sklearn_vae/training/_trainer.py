@@ -262,9 +262,9 @@ class Trainer:
             )
         if self.free_bits > 0 and not model.has_kl_per_dimension():
             raise ValueError(
-                f"free_bits={self.free_bits} is per latent dimension, which prior="
-                f"{model.prior_recipe!r:.100} with posterior={model.posterior_recipe!r:.100} does "
-                "not tell apart. Use free_bits=0, or prior='normal' with posterior='normal'."
+                f"free_bits={self.free_bits} needs a KL term for each latent dimension, which "
+                f"prior={model.prior_recipe!r:.100} with posterior={model.posterior_recipe!r:.100} "
+                "lacks. Use free_bits=0, or prior='normal' with posterior='normal'."
             )
         return augment
 

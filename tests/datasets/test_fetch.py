@@ -110,10 +110,10 @@ GOOD |= {"X_test": GOOD["X_train"], "y_test": GOOD["y_train"]}
             r"parts differ: .*uint8 of \(8, 8\).*float64 of \(9, 9\)",
         ),
         ({"classes": np.array("ab")}, r"classes has shape \(\)"),
-        ({"classes": np.array([b"\xe4", b"b"])}, "classes of type .* are no names"),
+        ({"classes": np.array([b"\xe4", b"b"])}, "classes of type .* cannot be names"),
         ({"classes": np.array(["a", None])}, "classes is an array of Python objects.*array of str"),
         ({"X_val": GOOD["X_train"]}, r"lacks \['y_val'\]"),
-        ({"classes": np.array(["one"])}, "names 1 classes, but has labels to 1"),
+        ({"classes": np.array(["one"])}, "names 1 classes, but has labels up to 1"),
     ],
 )
 def test_npz_that_does_not_fit_together(tmp_path, changes, message):

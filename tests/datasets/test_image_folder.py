@@ -287,7 +287,7 @@ def test_a_folder_of_two_classes(tmp_path):
     shutil.rmtree(tmp_path / "dog")
     (tmp_path / "cat" / "a").unlink()
     (tmp_path / "dog").symlink_to("cat")
-    with pytest.raises(ValueError, match=r"'dog' and 'cat' in .* are one, by a link"):
+    with pytest.raises(ValueError, match=r"'dog' and 'cat' in .* are one folder, by a link"):
         load_image_folder(tmp_path)
 
 

@@ -763,7 +763,7 @@ def test_files_that_are_read_later_and_cannot_be(tmp_path, broken):
         ImageReader(8, lazy=True).transform([tmp_path / "none.png"])
     with pytest.raises(ValueError, match=r"size=None.*Set size"):
         ImageReader(lazy=True).transform(paths)
-    with pytest.raises(ValueError, match=r"lazy=True gives no frame"):
+    with pytest.raises(ValueError, match=r"lazy=True fills no data frame"):
         ImageReader(8, lazy=True).set_output(transform="pandas").transform(paths)
 
 

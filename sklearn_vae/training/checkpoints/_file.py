@@ -54,8 +54,8 @@ class FitCheckpoint:
             ) from error
         if self.path.is_dir():
             raise ValueError(
-                f"checkpoint: {self.path} is a folder, but what ends in {SUFFIX} is to be the file "
-                "of one fit. Choose another name."
+                f"checkpoint: {self.path} ends in {SUFFIX}, which names the file of one fit, but "
+                "it is a folder. Choose another name."
             )
 
     def read(self) -> dict[str, Any] | None:
