@@ -251,7 +251,9 @@ class ImageReader(TransformerMixin, DocLinkMixin, BaseEstimator):
         from ._files import ImageFiles  # here, because importing torch takes its time
 
         if size is None:
-            raise ValueError("lazy=True reads no file ahead, not even for its size. Set size.")
+            raise ValueError(
+                "size=None takes the files' own size, which lazy=True does not read. Set size."
+            )
         if self._gives_frames():
             raise ValueError(
                 "lazy=True fills no data frame. Set lazy=False, or set_output('default')."

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from helpers import same_weights, synthetic_images, tiny
+from helpers import found_by, guide_blocks, same_weights, synthetic_images, tiny
 
 from sklearn_vae import VAEDetector
 from sklearn_vae.input import _stored
@@ -201,3 +201,24 @@ def test_an_array_of_a_closed_file_is_refused(tmp_path):
     for call in (tiny().fit, vae.transform, VAEDetector(tiny()).fit):
         with pytest.raises(ValueError, match=r"closed HDF5 file.*with h5py\.File\(path\)"):
             call(stored)
+
+
+WRITTEN = """
+import h5py
+
+with h5py.File("images.h5", "w") as file:
+    file["images"] = (X * 255).astype(np.uint8)
+"""
+READ_AGAIN = """
+import json
+
+with h5py.File("images.h5") as file:
+    expected = joblib.load("vae.joblib").transform(file["images"])
+print("found", json.dumps(bool((np.load("features.npy") == expected).all())))
+"""
+
+
+def test_the_guides_code_from_file_to_features(tmp_path):
+    pytest.importorskip("h5py")
+    (code,) = guide_blocks("images.md", "From a file, start to end", ["h5py"]).values()
+    assert found_by(tmp_path, WRITTEN, code, READ_AGAIN)
