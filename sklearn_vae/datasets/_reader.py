@@ -335,7 +335,10 @@ def _as_column(images: np.ndarray) -> np.ndarray:
 def read_paths(X: Any) -> list[str]:
     """Return an array-like of paths as strings, or say what is wrong with it."""
     if isinstance(X, (str, bytes, os.PathLike)):
-        raise ValueError(f"X is a single path, {X!r:.100}; pass a list of paths, [X].")
+        raise ValueError(
+            f"X is a single path, {X!r:.100}; pass a list of paths, [X], or a folder's, "
+            "load_image_folder(X).data."
+        )
     values = np.asarray(X.to_numpy() if hasattr(X, "to_numpy") else X, dtype=object)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]

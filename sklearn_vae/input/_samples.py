@@ -148,8 +148,9 @@ def refuse_sample(x: Any) -> None:
         raise ValueError("X is None, or has None among its samples. Pass images or rows.")
     if isinstance(x, str | PathLike):
         raise ValueError(
-            f"X holds text, such as {reprlib.repr(str(x))}. Of paths, pass "
-            "sklearn_vae.datasets.ImageReader(size=32).fit_transform(X)."
+            f"X holds text, such as {reprlib.repr(str(x))}. Put "
+            "sklearn_vae.datasets.ImageReader(size=32) in front, which takes a list of paths; "
+            "load_image_folder(folder).data lists a folder's."
         )
     if isinstance(x, bytes):
         raise ValueError("X holds bytes. Decode each: np.asarray(PIL.Image.open(io.BytesIO(x))).")
