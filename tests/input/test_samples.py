@@ -165,7 +165,7 @@ def stored():
     return file.create_dataset("x", data=X)
 
 
-READER = r"ImageReader\(size=32\)\.fit_transform\(X\)"
+READER = r"ImageReader\(size=32\) in front.*load_image_folder"
 WHOLE = r"read as a whole.*np\.asarray\(X\).*np\.load\(path, mmap_mode='r'\)"
 SEVERAL = r"several sizes: \(8, 8\), \(9, 9\)\. Resize"
 REFUSED = {
