@@ -542,7 +542,7 @@ def test_names_and_frames(photos):
     assert backbone.get_feature_names_out().tolist() == names
     frame = frozen().set_output(transform="pandas").fit_transform(photos)
     assert frame.columns.tolist() == names
-    with pytest.raises(ValueError, match="no data frame"):
+    with pytest.raises(ValueError, match="data frame holds no grid"):
         frozen(pool=None).set_output(transform="pandas").fit_transform(photos)
 
 
