@@ -235,7 +235,7 @@ class ItemsReadLater(ReadLater):
             if (now := (image.shape, image.dtype)) != self.form:
                 a, b = (f"{tuple(shape)} and {dtype}" for shape, dtype in (self.form, now))
                 what = f"X has items of shape and type {a}, and others of {b}"
-                raise ValueError(f"{what}. Give all one.")
+                raise ValueError(f"{what}. Give all items the same.")
         x = torch.stack(images).cpu()
         x = x.float() if x.dtype == torch.bfloat16 else x  # NumPy has no bfloat16
         self.check(x.numpy())
