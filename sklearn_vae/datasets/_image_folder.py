@@ -198,7 +198,8 @@ def load_image_folder(
             labels = [name if name is None else _plain(name) for name in labels]
             given = None if given is None else [_plain(name) for name in given]
     else:
-        raise FileNotFoundError(f"container_path={str(root)!r} is neither a folder nor a file.")
+        here = "" if root.is_absolute() else f" Relative paths start at {Path.cwd()}."
+        raise FileNotFoundError(f"container_path={str(root)!r} is no folder and no file.{here}")
     if left_out:
         warnings.warn(_say_left_out(left_out, root).lstrip(), UserWarning, stacklevel=3)
     found = Counter(labels)

@@ -126,6 +126,8 @@ def test_no_image_at_all(tmp_path):
         load_image_folder(tmp_path)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         load_image_folder(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match=r"'nowhere'.*Relative paths start at \S+"):
+        load_image_folder("nowhere")
     with pytest.raises(ValueError, match=r"notes\.txt.*neither a folder nor \.csv"):
         load_image_folder(tmp_path / "notes.txt")
 
