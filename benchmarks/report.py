@@ -649,16 +649,16 @@ def scaling_growth(rows: Records) -> Records:
 
 
 def scaling_rate(rows: Records) -> Records:
-    """Images a second from each place, and the share of the mean of both runs in memory."""
-    key = "images a second"
-    of_array = statistics.fmean(row[key] for row in rows if row["where"] == "array")
+    """Images a second from each place, and how that compares with the array's in each round."""
+    epoch, fit, cpu = "epoch seconds", "fit seconds", "fit CPU seconds, this process"
+    array = next(row for row in rows if row["where"] == "array")
     return [
         {
             "where": row["where"],
-            key: f"{row[key]:,.0f}",
-            "of the array's": f"{row[key] / of_array:.2f}",
-            "fit, s": f"{row['fit seconds']:.0f}",
-            "CPU of this process, s": f"{row['fit CPU seconds, this process']:.0f}",
+            "images a second": f"{row['images'] / statistics.median(row[epoch]):,.0f}",
+            "of the array's": ratio(row[epoch], array[epoch]),
+            "fit, s": f"{statistics.median(row[fit]):.0f}",
+            "CPU of this process, s": f"{statistics.median(row[cpu]):.0f}",
         }
         for row in rows
     ]
