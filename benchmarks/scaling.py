@@ -379,10 +379,7 @@ def part_rate(args: argparse.Namespace) -> Iterator[Record]:
         folder = Path(name)
         write_images(folder, n)
         small_vae(1).fit(pictures(1000))
-        for number in range(args.rounds * len(STORED)):
-            if number % len(STORED) == 0:
-                order = rng.permutation(STORED).tolist()
-            where = order.pop()
+        for where in [w for _ in range(args.rounds) for w in rng.permutation(STORED).tolist()]:
             X = stored_images(folder, where, n)
             vae = VAETransformer(
                 16, network="mlp", max_epochs=1, augment=None, precision="float32", device="cpu",

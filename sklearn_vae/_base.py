@@ -44,7 +44,10 @@ from .utils._ranks import Ranks
 from .utils._sklearn_compat import CallbackSupportMixin, FitTasks, fit_context, fit_tasks
 
 OF_PARTIAL: dict[str, Any] = {
-    **{"lr_schedule": "constant", "validation_fraction": 0, "patience": None, "checkpoint": None}
+    "lr_schedule": "constant",
+    "validation_fraction": 0,
+    "patience": None,
+    "checkpoint": None,
 }
 """Parameters that partial_fit has, whatever the estimator's are."""
 

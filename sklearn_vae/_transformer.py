@@ -321,7 +321,7 @@ class VAETransformer(PretrainedMixin, ImageFeaturesMixin, TransformerMixin, Base
         ValueError
             When X differs from the fitted data in shape, dtype or range.
         """
-        data, encode = self._to_encode(X)  # looks whether there is a codec
+        data, encode = self._to_encode(X)
         return self.codec_.apply(data, encode)
 
     def transform_chunked(self, X: Any) -> Iterator[np.ndarray]:

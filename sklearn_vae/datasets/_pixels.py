@@ -19,8 +19,8 @@ BRANDS = {
     ),
 }
 """What a file without a decoder is, by its brand (ISO/IEC 14496-12, box ftyp)."""
-AT_ONCE = 2**24
-"""A file of at most so many bytes is read at once: decoders ask for few bytes many times."""
+READ_WHOLE = 2**24
+"""Bytes up to which a file is read as a whole: decoders ask for few bytes, many times."""
 SHARPNESS = 2
 """A JPEG is decoded at no less than so many times the size asked for."""
 GREY = {"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L"}
@@ -87,7 +87,7 @@ def _opened(path: str) -> BinaryIO:
     """Return a file of which no more is read than there is."""
     with open(path, "rb") as file:
         length = os.fstat(file.fileno()).st_size
-        return io.BytesIO(file.read(length)) if length <= AT_ONCE else BoundedFile(path)
+        return io.BytesIO(file.read(length)) if length <= READ_WHOLE else BoundedFile(path)
 
 
 def read_image(path: str, size: tuple[int, int] | None, aspect: str, mode: str) -> np.ndarray:

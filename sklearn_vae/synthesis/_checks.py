@@ -45,7 +45,7 @@ def check_method(
 
 
 def is_sampler(augmenter: Any) -> bool:
-    """Whether it wraps no classifier; what it wraps is said by an error, which hasattr takes."""
+    """Return True where it wraps no classifier; else raise what says so (False to hasattr)."""
     wrapped = augmenter.estimator
     if wrapped is None:
         return True

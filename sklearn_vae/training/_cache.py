@@ -11,8 +11,12 @@ from sklearn.utils.validation import check_memory
 from ..input._read import check_is_here
 
 BESIDE_TRAINING = {
-    **{"features": "mean", "symmetry": None, "memory": None},
-    **{"checkpoint": None, "loader_workers": 0, "verbose": 0},
+    "features": "mean",
+    "symmetry": None,
+    "memory": None,
+    "checkpoint": None,
+    "loader_workers": 0,
+    "verbose": 0,
 }
 """Parameters that training does not depend on, at their defaults: a cache does not look at them."""
 NOT_ALWAYS = ("classes_", "n_unlabelled_", "feature_names_in_", "net_", "_loaded_optimizer")

@@ -75,7 +75,7 @@ def _check_workers(size: int, device: torch.device) -> None:
             "to as many at most, or device='cpu'."
         )
     cores = joblib.cpu_count()
-    if device.type != "cuda" and size > max(2, cores):  # two are refused nowhere
+    if device.type != "cuda" and size > max(2, cores):  # two work on one core, too
         raise ValueError(
             f"parallel={size}, but this machine has {cores} cores. Set parallel to as many at most."
         )
