@@ -884,6 +884,8 @@ STAGES = {
 MODELS = ("default", "prior='mixture'", "prior='vamp'", "posterior='iaf'", "importance_samples=5")
 WAYS = ("main", "mixture", "self_training", "m2", "m2_more")
 FEW_LABELS = tuple(f"few_labels/{name}" for name in WAYS)
+RAW_SETS = ("pneumoniamnist", "sign_digits", "neu_surface", "cifar10", "svhn", "elpv_128")
+RAW_IMAGES = tuple(f"few_labels/images_{name}" for name in RAW_SETS)
 ROWS_FEW = "augmentation_rows/few"
 SIZES = (
     *("error_sign_digits", "error_elpv_128", "error_magnetic_tile_192", "error_64"),
@@ -942,7 +944,7 @@ TABLES: dict[str, Callable[[], Records]] = {
     "classes_fashion": lambda: anomalies("Fashion-MNIST class", "normal", "one_class"),
     "few_labels_summary": lambda: few_labels_summary(*FEW_LABELS),
     "few_labels_main": lambda: few_labels_cells(*FEW_LABELS),
-    "few_labels_images": lambda: few_labels_cells("few_labels/images", "few_labels/images_steel"),
+    "few_labels_images": lambda: few_labels_cells(*RAW_IMAGES),
     **{
         make.__name__: make
         for make in (
