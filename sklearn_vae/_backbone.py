@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted, check_memory
 from .input._chunks import apply_by_chunks
 from .input._read import read_first, read_in_place, with_checks
 from .input._rows import Rows
-from .input._spec import InputSpec, rows_at_once
+from .input._spec import InputSpec
 from .nn._device import exact_inference, resolve_device, to_device, to_host
 from .nn._frozen import (
     Backbone,
@@ -352,8 +352,8 @@ class BackboneTransformer(
     @explains_memory(_to_compute)
     def _features(self, data: Rows) -> np.ndarray:
         module, device = self.module_, self.device_
-        n_rows = rows_at_once(module.settings.input_shape)
-        return apply_by_chunks(data, lambda raw: module(to_device(raw, device)), device, n_rows)
+        shape = module.settings.input_shape
+        return apply_by_chunks(data, lambda raw: module(to_device(raw, device)), device, shape)
 
     def grids(self, images: torch.Tensor) -> torch.Tensor:
         """Return the features of images of any size, for estimators that read images themselves.

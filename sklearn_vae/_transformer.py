@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.base import TransformerMixin
 from sklearn.utils import Tags, check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import BaseVAE
 from ._parameters import FEATURES
-from .input._chunks import OfChunk
+from .input._chunks import OfChunk, each_chunk
 from .input._rows import Rows
 from .input._samples import from_torch
 from .persistence import PretrainedMixin
@@ -352,7 +353,7 @@ class VAETransformer(PretrainedMixin, ImageFeaturesMixin, TransformerMixin, Base
         300
         """
         data, encode = self._to_encode(X)
-        return self.codec_.apply_chunked(data, encode)
+        return each_chunk(data, encode, self.device_, self.spec_.shape)
 
     def _to_encode(self, X: Any) -> tuple[Rows, OfChunk]:
         """Return the checked samples of X, and the function from some of them to features."""
@@ -409,8 +410,13 @@ class VAETransformer(PretrainedMixin, ImageFeaturesMixin, TransformerMixin, Base
             When X differs from the fitted data in shape, dtype or range.
         """
         check_is_fitted(self)
-        codec = self.codec_
-        return codec.generate(self._read(X), lambda raw: codec.decoder(codec.codes(raw)))
+        codec, model = self.codec_, self.module_
+
+        def rebuilt(raw: torch.Tensor) -> torch.Tensor:
+            mean: torch.Tensor = model.conditional(model.posterior(codec.scaled(raw)).loc).mean
+            return mean
+
+        return codec.generate(self._read(X), rebuilt)
 
     def sample(
         self, n_samples: int = 1, *, random_state: int | np.random.RandomState | None = None

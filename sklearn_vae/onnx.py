@@ -22,7 +22,7 @@ from ._detector import VAEDetector
 from ._transformer import VAETransformer
 from .datasets import ImageReader
 from .input._spec import check_same
-from .model._codec import Codec, OfChunk
+from .model._codec import Codec, OfChunk, arrays_of, restored
 
 EXTRA = 'pip install "sklearn-vae[onnx]"'
 try:
@@ -112,11 +112,11 @@ def to_onnx(
         return _encoder(vae, vae.spec_.dtype, target_opset)
     if part != "decoder":
         raise ValueError(f"part={part!r}; use 'encoder' or 'decoder'.")
-    codec = vae.codec_.on("cpu")
+    codec = _on_cpu(vae)
     dtype = torch.from_numpy(codec.spec.restore(np.zeros(1, np.float32))).dtype
 
     def decode(Z: torch.Tensor) -> torch.Tensor:
-        x = codec.decoder(Z / codec.module.latent_scale)
+        x = codec.raw(codec.module.conditional(Z / codec.module.latent_scale).mean)
         return x > 0.5 if dtype == torch.bool else x.to(dtype)
 
     codes = torch.zeros(2, codec.module.z_dim, device="cpu")
@@ -205,9 +205,15 @@ def _remedy(estimator: Any) -> str:
     return f"Call sklearn_vae.onnx.register() once, then skl2onnx.to_onnx({name}, X[:1])."
 
 
+def _on_cpu(vae: VAETransformer) -> Codec:
+    """Return a copy of a VAE's codec in host memory."""
+    codec = vae.codec_
+    return restored(codec.recipe, codec.spec, arrays_of(codec.module), "cpu")
+
+
 def _encoder(vae: VAETransformer, dtype: Any, opset: int) -> onnx.ModelProto:
     vae.check_features()
-    codec = vae.codec_.on("cpu")
+    codec = _on_cpu(vae)
     return _of_raw(codec, codec.encoder(vae.features, vae.symmetry), dtype, "Z", opset)
 
 
@@ -416,7 +422,7 @@ def _convert_classifier(
 ) -> None:
     """Add VAE and heads, and the label of the largest probability."""
     classifier = operator.raw_operator
-    codec = classifier.vae_.codec_.on("cpu")
+    codec = _on_cpu(classifier.vae_)
     scores = classifier.scorer(codec)
     model = _of_raw(
         codec, lambda raw: scores(raw).softmax(1), _dtype(operator), "P", container.target_opset

@@ -133,7 +133,7 @@ def test_rows_do_not_depend_on_how_many_are_decoded_at_once(unbalanced, monkeypa
     X, y = unbalanced
     vae = FrozenEstimator(tiny().fit(X))
     whole, _ = augmenter(vae=vae, n_new=30).fit_resample(X, y)
-    monkeypatch.setattr("sklearn_vae.model._codec.rows_at_once", lambda shape: 17)
+    monkeypatch.setattr("sklearn_vae.input._chunks.rows_at_once", lambda shape: 17)
     parts, _ = augmenter(vae=vae, n_new=30).fit_resample(X, y)
     np.testing.assert_allclose(parts, whole, atol=1e-6)
 

@@ -124,7 +124,7 @@ STATISTICS: dict[str, Statistics] = {
     "elbo": Statistics(_elbo),
     "reconstruction": Statistics(_reconstruction),
     "latent": Statistics(
-        lambda codec, raw: codec.codes(raw),
+        lambda codec, raw: codec.module.posterior(codec.scaled(raw)).loc,
         lambda z_dim: [slice(None)],
     ),
 }

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import chain
 
 import numpy as np
 import torch
 
 from ..nn._device import ASYNCHRONOUS, exact_inference, to_host
 from ._rows import Rows
+from ._spec import rows_at_once
 
 SMALLEST_CHUNK = 16
 """Rows that an inference pass has at least."""
@@ -21,7 +23,9 @@ OfChunk = Callable[[torch.Tensor], torch.Tensor]
 """From raw samples to a tensor of as many rows."""
 
 
-def apply_by_chunks(data: Rows, function: OfChunk, device: torch.device, n_rows: int) -> np.ndarray:
+def apply_by_chunks(
+    data: Rows, function: OfChunk, device: torch.device, shape: tuple[int, ...]
+) -> np.ndarray:
     """Return ``function`` of all raw samples, computed by the chunk, in one array.
 
     The function gets raw samples in host memory and returns a tensor of as many rows. Chunks of few
@@ -35,29 +39,25 @@ def apply_by_chunks(data: Rows, function: OfChunk, device: torch.device, n_rows:
     function : callable
     device : torch.device
         Where the function works.
-    n_rows : int
-        How many samples a CPU takes at once.
+    shape : tuple of int
+        One sample as a network sees it, by which chunks are as large as caches like.
     """
+    chunks = each_chunk(data, function, device, shape)
     if data.is_stream:  # how many there are is known at the end
-        return np.concatenate([*each_chunk(data, function, device, n_rows)])
-    out: torch.Tensor | None = None
-    done = 0
-    with exact_inference():
-        for result in _results(data, function, device, n_rows):
-            if out is None:
-                shape = (len(data), *result.shape[1:])
-                out = torch.empty(shape, dtype=result.dtype, device="cpu")
-            out[done : done + len(result)] = result
-            done += len(result)
-    assert out is not None  # validation refuses an empty X
-    return out.numpy()
+        return np.concatenate([*chunks])
+    first = next(chunks)
+    out, done = np.empty((len(data), *first.shape[1:]), first.dtype), 0
+    for chunk in chain([first], chunks):
+        out[done : done + len(chunk)] = chunk
+        done += len(chunk)
+    return out
 
 
 def each_chunk(
-    data: Rows, function: OfChunk, device: torch.device, n_rows: int
+    data: Rows, function: OfChunk, device: torch.device, shape: tuple[int, ...]
 ) -> Iterator[np.ndarray]:
     """Yield what :func:`apply_by_chunks` returns, a chunk each."""
-    results = _results(data, function, device, n_rows)
+    results = _results(data, function, device, rows_at_once(shape))
     while True:
         with exact_inference():  # which is over while the caller has the chunk
             result = next(results, None)

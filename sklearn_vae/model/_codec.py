@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from ..input._chunks import OfChunk, apply_by_chunks, each_chunk
+from ..input._chunks import OfChunk, apply_by_chunks
 from ..input._read import read, read_in_place
 from ..input._rows import ArrayDataset, Rows
 from ..input._spec import InputSpec, rows_at_once
@@ -91,14 +90,19 @@ class Codec:
         scaled: torch.Tensor = self.module.scaling(to_device(raw, self.device))
         return scaled
 
+    def raw(self, x: torch.Tensor) -> torch.Tensor:
+        """Return such input as samples in the layout and range of the fitted X; uint8 or float."""
+        x = self.module.scaling.inverse(x)
+        if self.spec.dtype != "uint8":
+            return x
+        # What is scaled is a new tensor. torch's cast from float straight to uint8 is a
+        # scalar loop on CPUs; by way of int16 it takes a quarter of the time.
+        return x.round_().clamp_(0, self.spec.white).to(torch.int16).to(torch.uint8)
+
     @explains_memory(_to_infer)
     def apply(self, data: Rows, function: OfChunk) -> np.ndarray:
         """Return ``function`` of all raw samples, computed by the chunk, in one array."""
-        return apply_by_chunks(data, function, self.device, rows_at_once(self.spec.shape))
-
-    def apply_chunked(self, data: Rows, function: OfChunk) -> Iterator[np.ndarray]:
-        """Return an iterator over what :meth:`apply` returns, a chunk each."""
-        return each_chunk(data, function, self.device, rows_at_once(self.spec.shape))
+        return apply_by_chunks(data, function, self.device, self.spec.shape)
 
     # -- codes, features and scores out ------------------------------------------------------------
 
@@ -151,51 +155,18 @@ class Codec:
 
     # -- samples out -------------------------------------------------------------------------------
 
-    def decode(self, Z: np.ndarray) -> np.ndarray:
-        """Return what the decoder makes of its inputs Z, in the form of the fitted X."""
-        codes = ArrayDataset(np.ascontiguousarray(Z, dtype=np.float32))
-        return self.generate(codes, self.decoder)
-
-    def codes(self, raw: torch.Tensor) -> torch.Tensor:
-        """Return the posterior means of a chunk in the prior's units, as the decoder takes them."""
-        loc: torch.Tensor = self.module.posterior(self.scaled(raw)).loc
-        return loc
-
-    def decoder(self, z: torch.Tensor) -> torch.Tensor:
-        """Return the mean of p(x|z) of a chunk in the layout and range of X; uint8 or float32."""
-        return self.raw(self.module.conditional(to_device(z, self.device)).mean)
-
-    def raw(self, x: torch.Tensor) -> torch.Tensor:
-        """Return scaled samples in the layout and range of the fitted X; uint8 or float32."""
-        x = self.module.scaling.inverse(x)
-        if self.spec.dtype != "uint8":
-            return x
-        # What is scaled is a new tensor. torch's cast from float straight to uint8 is a
-        # scalar loop on CPUs; by way of int16 it takes a quarter of the time.
-        return x.round_().clamp_(0, self.spec.white).to(torch.int16).to(torch.uint8)
-
     @explains_memory(_to_infer)
     def generate(self, data: Rows, function: OfChunk) -> np.ndarray:
-        """Return ``function`` of all raw samples, itself raw samples, in the fitted X's dtype."""
-        return self.spec.restore(self.apply(data, function))
+        """Return ``function`` of all rows, scaled samples, in the form of the fitted X."""
+        return self.spec.restore(self.apply(data, lambda chunk: self.raw(function(chunk))))
+
+    def decode(self, Z: np.ndarray) -> np.ndarray:
+        """Return the mean of p(x|z) for the decoder's inputs Z, in the form of the fitted X."""
+        codes = ArrayDataset(np.ascontiguousarray(Z, dtype=np.float32))
+        conditional = self.module.conditional
+        return self.generate(codes, lambda z: conditional(to_device(z, self.device)).mean)
 
     # -- persistence -------------------------------------------------------------------------------
-
-    @classmethod
-    def restored(
-        cls, recipe: Any, spec: InputSpec, arrays: dict[str, np.ndarray], asked: str | torch.device
-    ) -> Codec:
-        """Return the codec of a model with the state ``arrays``, as :func:`arrays_of` returned it.
-
-        It is on the device that was asked for, or on the CPU where this machine lacks that.
-        """
-        codec = object.__new__(cls)
-        codec.__setstate__({"recipe": recipe, "spec": spec, "module": arrays, "asked": asked})
-        return codec
-
-    def on(self, device: str) -> Codec:
-        """Return a copy on another device."""
-        return self.restored(self.recipe, self.spec, arrays_of(self.module), device)
 
     def __getstate__(self) -> dict[str, Any]:
         state = {**vars(self), "module": arrays_of(self.module)}
@@ -203,14 +174,23 @@ class Codec:
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # The initial weights are replaced at once, and take no memory in from_pretrained;
-        # training may go on with those loaded.
-        home = torch.device("meta" if torch.empty(0).is_meta else "cpu")
-        device = resolve_device(state["asked"], fallback=True)
-        with home, generators_restored(), usual_dtype(), torch.inference_mode(False):
-            module = with_arrays(state["recipe"].build(state["spec"]), state["module"])
-            module = module.to(device).eval()
-        vars(self).update(state, device=device, module=module)
+        vars(self).update(vars(restored(**state)))
+
+
+def restored(
+    recipe: Any, spec: InputSpec, module: dict[str, np.ndarray], asked: str | torch.device
+) -> Codec:
+    """Return the codec of a module with the state that :func:`arrays_of` returned.
+
+    It is on the device that was asked for, or on the CPU where this machine lacks that.
+    """
+    # The initial weights are replaced at once, and take no memory in from_pretrained;
+    # training may go on with those loaded.
+    home = torch.device("meta" if torch.empty(0).is_meta else "cpu")
+    device = resolve_device(asked, fallback=True)
+    with home, generators_restored(), usual_dtype(), torch.inference_mode(False):
+        model = with_arrays(recipe.build(spec), module).to(device).eval()
+    return Codec(recipe, spec, model, device, asked)
 
 
 def arrays_of(model: torch.nn.Module) -> dict[str, np.ndarray]:

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from ..model._codec import Codec, arrays_of
+from ..model._codec import arrays_of, restored
 from ..utils._recipes import param_names
 from ..utils._sklearn_compat import check_params
 from ._config import OF_THE_MACHINE, Config, check_keys, from_text, named, to_dict
@@ -78,7 +78,7 @@ def load(cls: type[Any], folder: str | os.PathLike[str]) -> Any:
         vae = _unfitted(cls, config)
         z_dim = max(1, len(arrays["posterior_head.weight"]) // 2)  # means and log-variances
         with torch.device("meta"), no_larger_than(arrays):  # a model without memory, to be filled
-            codec = Codec.restored(config.recipe(z_dim), config.spec_, arrays, vae.device)
+            codec = restored(config.recipe(z_dim), config.spec_, arrays, vae.device)
         vae.__setstate__({**config.state(), "codec_": codec})
     return vae
 

@@ -10,7 +10,7 @@ from helpers import synthetic_images, tiny
 
 from sklearn_vae.input._rows import ArrayDataset
 from sklearn_vae.model import VAERecipe
-from sklearn_vae.model._codec import Codec, arrays_of
+from sklearn_vae.model._codec import arrays_of, restored
 from sklearn_vae.nn import Conv
 
 
@@ -56,7 +56,8 @@ def test_it_is_pickled_without_its_device_and_looks_for_the_one_asked_for(vae, i
 
 
 def test_a_copy_shares_no_memory(vae):
-    copied = vae.codec_.on("cpu")
+    codec = vae.codec_
+    copied = restored(codec.recipe, codec.spec, arrays_of(codec.module), "cpu")
     with torch.no_grad():
         for parameter in copied.module.parameters():
             parameter.zero_()
@@ -66,7 +67,7 @@ def test_a_copy_shares_no_memory(vae):
 def test_a_state_of_another_model_is_refused(vae):
     other = replace(vae.codec_.recipe, z_dim=5)
     with pytest.raises(RuntimeError, match="size mismatch"):
-        Codec.restored(other, vae.spec_, arrays_of(vae.module_), "cpu")
+        restored(other, vae.spec_, arrays_of(vae.module_), "cpu")
 
 
 def test_a_recipe_says_what_parameters_stand_for():

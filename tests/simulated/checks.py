@@ -275,7 +275,7 @@ def asynchronous(simulation, monkeypatch):
     """The device copies from and to pinned memory while the host goes on."""
     monkeypatch.setattr(sklearn_vae.input._chunks, "ASYNCHRONOUS", {DEVICE.type})
     monkeypatch.setattr(sklearn_vae.nn._device, "ASYNCHRONOUS", {DEVICE.type})
-    monkeypatch.setattr(sklearn_vae.model._codec, "rows_at_once", lambda shape: 13)
+    monkeypatch.setattr(sklearn_vae.input._chunks, "rows_at_once", lambda shape: 13)
     monkeypatch.setattr(sklearn_vae.input._chunks, "GPU_CHUNKS", 1)
 
     def pinned(self):
