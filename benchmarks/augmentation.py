@@ -51,7 +51,7 @@ from sklearn_vae.augmentation import AUGMENTATIONS, Augment
 from sklearn_vae.input._batches import Batches
 from sklearn_vae.input._rows import ArrayDataset
 from sklearn_vae.nn import MLP
-from sklearn_vae.synthesis import DeformationViews, Interpolation, Posterior, PosteriorViews
+from sklearn_vae.synthesis import DeformationViews, Interpolation, PosteriorSampling, PosteriorViews
 
 GREY_COUNTS = (4000, 2000, 1000, 750, 500, 350, 200, 100, 60, 40)
 COLOUR_COUNTS = (4500, 2000, 1000, 800, 600, 500, 400, 250, 150, 80)
@@ -182,7 +182,7 @@ def treatments(draw: Draw, vae: VAETransformer, n_new: dict[Any, int]) -> dict[s
         "shifts (flips)": augmented(method="bootstrap", augment=moved),
         "geometric": augmented(method="bootstrap", augment=STRENGTH),
         "VAE posterior": augmented(method="posterior"),
-        "VAE posterior, decoder alone": augmented(method=Posterior(residual=False)),
+        "VAE posterior, decoder alone": augmented(method=PosteriorSampling(residual=False)),
         "VAE interpolation": augmented(method="interpolation"),
         "VAE density": augmented(method="density"),
         "VAE conditional": augmented(vae=template, method="conditional"),

@@ -88,7 +88,7 @@ class VAEAugmenter(ForwardsMixin, OneToOneFeatureMixin, HasVAE, BaseEstimator):
           ordinary augmentation, without it random over-sampling.
         - ``"auto"``: interpolation in classes of 2 to 49 rows, around posteriors in others.
 
-        An instance sets more: ``synthesis.Posterior(spread=0.5)``; a search then tunes
+        An instance sets more: ``synthesis.PosteriorSampling(spread=0.5)``; a search then tunes
         ``method__spread``. Draws from the prior are not offered: they are known to be poor.
 
     n_new : str, float, int, dict or callable, default="balance"

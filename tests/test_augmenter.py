@@ -38,7 +38,7 @@ from sklearn_vae.synthesis import (
     Deformation,
     Density,
     Interpolation,
-    Posterior,
+    PosteriorSampling,
     QualityGate,
 )
 
@@ -453,7 +453,7 @@ def test_a_single_row_interpolates_with_its_unlabelled_neighbours(unbalanced):
 def test_posterior_with_no_spread_gives_each_row_or_its_reconstruction(residual, unbalanced):
     X, y = unbalanced
     vae = tiny().fit(X)
-    method = Posterior(spread=0, residual=residual)
+    method = PosteriorSampling(spread=0, residual=residual)
     sampler = augmenter(vae=FrozenEstimator(vae), method=method, n_new=1.0)
     out, _ = sampler.fit_resample(X, y)
     source = sampler.source_indices_[len(X) :]
@@ -494,7 +494,7 @@ def test_parameters_of_method_and_vae_can_be_searched(unbalanced):
     assert sampler.methods_[0].neighbors_.shape == (30, 3)
     assert sampler.vae_.z_dim == 2
     with pytest.raises(ValueError, match="spread"):
-        augmenter(method=Posterior(spread=-1)).fit(X, y)
+        augmenter(method=PosteriorSampling(spread=-1)).fit(X, y)
 
 
 def test_conditional_decoder_follows_the_label(rng):
@@ -641,7 +641,7 @@ def test_gate_knows_copies_where_real_rows_are_there_twice(images, labels):
     "changes, message",
     [
         ({"gate": QualityGate(max_rounds=0)}, "max_rounds"),
-        ({"method": Posterior(spread=-1)}, "spread"),
+        ({"method": PosteriorSampling(spread=-1)}, "spread"),
         ({"gate": True}, "asks a classifier, but y has one class, 'a'"),
     ],
 )
@@ -926,7 +926,7 @@ def test_a_frozen_vae_looks_at_the_names_of_columns(frame):
 def test_the_gates_classifier_is_seeded(frame):
     X, y = frame
     gate = QualityGate(RandomForestClassifier(3), max_rounds=2)
-    method = Posterior(spread=4, residual=False)
+    method = PosteriorSampling(spread=4, residual=False)
     once, again = (
         augmenter(method=method, n_new=20, gate=gate).fit(X, y).gate_.classifier_ for _ in range(2)
     )

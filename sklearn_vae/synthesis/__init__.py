@@ -13,7 +13,7 @@ from ._methods import (
     Draws,
     Interpolation,
     Method,
-    Posterior,
+    PosteriorSampling,
 )
 from ._sampling_strategy import N_NEW, new_rows
 from ._views import DeformationViews, PosteriorViews
@@ -30,7 +30,7 @@ __all__ = [
     "Draws",
     "Interpolation",
     "Method",
-    "Posterior",
+    "PosteriorSampling",
     "PosteriorViews",
     "QualityGate",
     "append_labels",

@@ -117,7 +117,7 @@ class Method(BaseEstimator, ABC):
         return rounds.ravel()[:n]
 
 
-class Posterior(Method):
+class PosteriorSampling(Method):
     """Draws around the posteriors of real rows: z = mean + spread * std * noise.
 
     Parameters
@@ -135,14 +135,14 @@ class Posterior(Method):
     --------
     >>> import numpy as np
     >>> from sklearn_vae import VAEAugmenter, VAETransformer
-    >>> from sklearn_vae.synthesis import Posterior
+    >>> from sklearn_vae.synthesis import PosteriorSampling
     >>> X, y = np.random.default_rng(0).random((20, 8, 8)), np.repeat([0, 1], [14, 6])
     >>> vae = VAETransformer(2, network="mlp", augment=None, max_epochs=1, device="cpu")
-    >>> augmenter = VAEAugmenter(vae=vae, method=Posterior(spread=0.5), n_new={1: 8})
+    >>> augmenter = VAEAugmenter(vae=vae, method=PosteriorSampling(spread=0.5), n_new={1: 8})
     >>> augmenter.fit_resample(X, y)[0].shape
     (28, 8, 8)
     >>> augmenter.set_params(method__spread=1.5).method
-    Posterior(spread=1.5)
+    PosteriorSampling(spread=1.5)
     """
 
     _parameter_constraints: ClassVar = {
@@ -175,7 +175,7 @@ class Interpolation(Method):
         drawn at random, so that the cost grows with the rows, not with their square.
 
     residual : bool, default=True
-        As in :class:`Posterior`, mixed from both rows.
+        As in :class:`PosteriorSampling`, mixed from both rows.
 
     unlabelled : bool, default=False
         Draw neighbours among the unlabelled rows of X, too (those with y == -1), where no labelled
@@ -309,7 +309,7 @@ class Density(Method):
         return Draws(rng.permutation(Z), np.empty((n, 0), int), np.empty((n, 0)))
 
 
-class Conditional(Posterior):
+class Conditional(PosteriorSampling):
     """Draws around the posteriors of real rows, for a decoder that sees the class [1]_.
 
     Codes of other classes' rows are not offered: with the class spelt out for the decoder, z still
@@ -318,10 +318,10 @@ class Conditional(Posterior):
     Parameters
     ----------
     spread : float, default=1.0
-        In posterior standard deviations, 0 or more, as in :class:`Posterior`.
+        In posterior standard deviations, 0 or more, as in :class:`PosteriorSampling`.
 
     residual : bool, default=True
-        As in :class:`Posterior`.
+        As in :class:`PosteriorSampling`.
 
     References
     ----------
@@ -438,7 +438,7 @@ class Auto(Method):
     ) -> Auto:
         """Pick the method of a class and fit it."""
         few = 1 < len(rows) < FEW_ROWS
-        self.method_: Method = Interpolation() if few else Posterior()
+        self.method_: Method = Interpolation() if few else PosteriorSampling()
         self.method_.fit(mean, std, rows, unlabelled)
         return self
 
@@ -452,7 +452,7 @@ MethodName = Literal[
 ]
 METHODS: dict[str, type[Method]] = {
     "auto": Auto,
-    "posterior": Posterior,
+    "posterior": PosteriorSampling,
     "interpolation": Interpolation,
     "density": Density,
     "conditional": Conditional,

@@ -115,7 +115,7 @@ class PosteriorViews(_Views):
     spread : float, default=1.0
         In posterior standard deviations, 0 or more.
     residual : bool, default=True
-        Add what the decoder loses of the image itself, as in :class:`Posterior`.
+        Add what the decoder loses of the image itself, as in :class:`PosteriorSampling`.
 
     Raises
     ------

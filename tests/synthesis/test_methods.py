@@ -10,7 +10,7 @@ from sklearn_vae.synthesis import (
     Deformation,
     Density,
     Interpolation,
-    Posterior,
+    PosteriorSampling,
 )
 
 
@@ -65,7 +65,7 @@ def test_every_row_is_used_as_often_as_any_other(name, posteriors):
     assert (counts == 2).all()
 
 
-@pytest.mark.parametrize("method", [Posterior(spread=0.5), Conditional(spread=0.5)])
+@pytest.mark.parametrize("method", [PosteriorSampling(spread=0.5), Conditional(spread=0.5)])
 def test_posterior_draws_have_its_moments(method, posteriors):
     mean, std = posteriors
     method.fit(mean, std, ROWS[:1], NONE)

@@ -29,7 +29,7 @@ from sklearn_vae.model import (
     Vamp,
 )
 from sklearn_vae.nn import MLP, NETWORKS, Conv, Custom, Network, Patches, ResNet
-from sklearn_vae.synthesis import Density, Posterior, QualityGate
+from sklearn_vae.synthesis import Density, PosteriorSampling, QualityGate
 
 SEARCHED = [
     ("network", MLP((16,)), "hidden", [(8,), (12, 4)]),
@@ -166,7 +166,7 @@ def test_recipes_inside_other_estimators():
     shared = Conv((4,))
     vae = tiny(network=shared, prior=Vamp(3))
     classifier = VAEAugmenter(
-        make_pipeline(clone(vae), SVC()), vae=vae, method=Posterior(), augment=Augment()
+        make_pipeline(clone(vae), SVC()), vae=vae, method=PosteriorSampling(), augment=Augment()
     )
     outer = Pipeline([("augmented", classifier)])
     outer.set_params(
@@ -208,7 +208,7 @@ def test_recipes_inside_other_estimators():
             r"augment=0\.5.*augmentation\.Augment",
         ),
         (VAETransformer(), {"beta__x": 4}, r"beta=1\.0 has no 'x' to set. Set beta itself\."),
-        (VAEAugmenter(), {"method__spread": 1}, r"method='auto'.*synthesis\.Posterior\(\)"),
+        (VAEAugmenter(), {"method__spread": 1}, r"method='auto'.*synthesis\.PosteriorSampling\(\)"),
         (VAEAugmenter(), {"vae__z_dim": 4}, r"vae=None.*vae=VAETransformer\(\)"),
         (
             VAEAugmenter(),
