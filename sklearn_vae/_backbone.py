@@ -344,8 +344,7 @@ class BackboneTransformer(
             kept = {k: v for k, v in vars(self).items() if k[0] != "_" or k == "_source"}
             bare.__dict__ = {**kept, "memory": None}
             of_versions = tuple(version(name) for name in ("sklearn-vae", "torch", "torchvision"))
-            features: np.ndarray = check_memory(self.memory).cache(_kept)(bare, X, of_versions)
-            return features
+            return check_memory(self.memory).cache(_kept)(bare, X, of_versions)
         here = next(self.module_.parameters(), torch.empty(0, device=self.device_)).device
         return self._features(read_in_place(X, self, self.spec_, here, bounded=self.spec_.is_image))
 
@@ -440,7 +439,6 @@ def _fresh(source: Source, backbone: Any, beside: Packed | None = None) -> torch
         if isinstance(source, Packed):
             return source.unpacked(beside)
         if source is None:
-            module: torch.nn.Module = copy.deepcopy(backbone)
-            return module
+            return copy.deepcopy(backbone)
         name, weights = source
         return torchvision_model(name, resolve_weights(name, weights))

@@ -13,7 +13,6 @@ from ._parameters import VAEParameters
 from .input._labels import (
     are_among,
     check_length,
-    check_not_recoded,
     class_numbers,
     read_labels,
     tell_unlabelled,
@@ -404,7 +403,6 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
         if not to_learn:
             return
         self.classes_, numbers = class_numbers(y, known)
-        check_not_recoded(self.classes_, numbers)
         if len(self.classes_) < 2:
             raise ValueError(
                 f"label_weight={self.label_weight} needs two classes or more, but y has "

@@ -19,12 +19,10 @@ from ._transformer import VAETransformer
 from .classification import fit_pool
 from .input._labels import (
     check_length,
-    check_not_recoded,
-    check_some_known,
     class_numbers,
+    known_rows,
     read_labels,
     tell_unlabelled,
-    unlabelled_rows,
 )
 from .input._rows import Rows
 from .model._codec import Codec, OfChunk
@@ -159,9 +157,8 @@ class VAEClassifier(ClassifierMixin, HasVAE, BaseEstimator):
             As :meth:`VAETransformer.fit`.
         """
         labels = read_labels(y, warn=True, one_hot=False)
-        check_some_known(~unlabelled_rows(labels))
+        known_rows(labels)
         classes, numbers = class_numbers(labels)
-        check_not_recoded(classes, numbers)
         if len(classes) < 2:
             raise ValueError(
                 f"A classifier needs two classes or more, but y has one class: {classes.tolist()}. "
@@ -265,8 +262,7 @@ class VAEClassifier(ClassifierMixin, HasVAE, BaseEstimator):
             For a y that :meth:`fit` refuses.
         """
         labels = read_labels(y, one_hot=False)
-        known = ~unlabelled_rows(labels)
-        check_some_known(known)
+        known = known_rows(labels)
         found = self.predict(X)
         check_length(labels, len(found))
         check_consistent_length(found, sample_weight)

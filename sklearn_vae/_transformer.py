@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.base import TransformerMixin
 from sklearn.utils import Tags, check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -411,12 +410,7 @@ class VAETransformer(PretrainedMixin, ImageFeaturesMixin, TransformerMixin, Base
         """
         check_is_fitted(self)
         codec, model = self.codec_, self.module_
-
-        def rebuilt(raw: torch.Tensor) -> torch.Tensor:
-            mean: torch.Tensor = model.conditional(model.posterior(codec.scaled(raw)).loc).mean
-            return mean
-
-        return codec.generate(self._read(X), rebuilt)
+        return codec.generate(self._read(X), lambda raw: model.rebuilt(codec.scaled(raw)))
 
     def sample(
         self, n_samples: int = 1, *, random_state: int | np.random.RandomState | None = None

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.model_selection import BaseCrossValidator, check_cv
 from sklearn.utils import check_consistent_length
 
-from ..input._labels import check_some_known, read_labels, unlabelled_rows
+from ..input._labels import known_rows, read_labels
 
 
 class LabelledSplit(BaseCrossValidator):
@@ -111,8 +111,7 @@ class LabelledSplit(BaseCrossValidator):
 def _labelled(y: Any, groups: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, Any]:
     """Return which rows have a label and which have none, the labels and their groups."""
     labels = read_labels(y, one_hot=False)
-    has_label = ~unlabelled_rows(labels)
-    check_some_known(has_label)
+    has_label = known_rows(labels)
     known, labels = np.flatnonzero(has_label), labels[has_label]
     if labels.dtype == object:  # text, which -1 stood beside
         labels = np.array(labels.tolist())

@@ -148,8 +148,7 @@ class RowFolds:
 
 
 def _finite(statistics: np.ndarray) -> np.ndarray:
-    finite: np.ndarray = np.isfinite(statistics).all(1)
-    return finite
+    return np.isfinite(statistics).all(1)
 
 
 def cross_fit(

@@ -37,8 +37,7 @@ class StandardisedDensity:
 
     def score_samples(self, X: np.ndarray) -> np.ndarray:
         """Return the scores, shape (n,)."""
-        scores: np.ndarray = (self._log_density(X) - self.median_) / self.spread_
-        return scores
+        return (self._log_density(X) - self.median_) / self.spread_
 
     @as_arrays
     def _log_density(self, X: np.ndarray) -> np.ndarray:
@@ -61,16 +60,14 @@ class ExpectedError:
 
     def score_samples(self, X: np.ndarray) -> np.ndarray:
         """Return the scores, shape (n,)."""
-        scores: np.ndarray = (self.median_ - self._beyond(X)) / self.spread_
-        return scores
+        return (self.median_ - self._beyond(X)) / self.spread_
 
     @staticmethod
     def _others(X: np.ndarray) -> np.ndarray:
         return np.column_stack([np.ones(len(X)), X[:, 1:]])
 
     def _beyond(self, X: np.ndarray) -> np.ndarray:
-        beyond: np.ndarray = X[:, 0] - self._others(X) @ self.line_
-        return beyond
+        return X[:, 0] - self._others(X) @ self.line_
 
 
 def _median_and_spread(values: np.ndarray) -> tuple[float, float]:

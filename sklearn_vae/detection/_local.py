@@ -100,8 +100,7 @@ class UsualLevel:
         """Return what to take off maps (folds, n, down, across) by fold: (folds, n, 1, 1)."""
         medians = np.median(maps, (2, 3), keepdims=True)
         low, high = self.ranges.T.reshape(2, -1, 1, 1, 1)
-        forgiven: np.ndarray = self.slopes.reshape(-1, 1, 1, 1) * medians.clip(low, high)
-        return forgiven
+        return self.slopes.reshape(-1, 1, 1, 1) * medians.clip(low, high)
 
 
 @dataclass
@@ -229,8 +228,7 @@ class LocalScores:
                 down, across = map(_between, layout, finest)
                 each = down @ each @ across.T
             total = total + each
-        merged: np.ndarray = np.asarray(total) / len(layouts)
-        return merged
+        return np.asarray(total) / len(layouts)
 
     @staticmethod
     def _own(by_fold: np.ndarray, folds: np.ndarray) -> np.ndarray:
@@ -307,5 +305,4 @@ def _worst(maps: np.ndarray) -> np.ndarray:
     """Return the mean of the largest values of maps (..., down, across)."""
     values = maps.reshape(*maps.shape[:-2], -1)
     k = max(1, round(WORST * values.shape[-1]))
-    worst: np.ndarray = np.partition(values, -k, axis=-1)[..., -k:].mean(-1)
-    return worst
+    return np.partition(values, -k, axis=-1)[..., -k:].mean(-1)

@@ -23,7 +23,7 @@ DRAWS = 8
 
 def _lost(model: VAE, x: torch.Tensor) -> torch.Tensor:
     """Return x minus its reconstruction from the posterior mean."""
-    return x - model.conditional(model.posterior(x).loc).mean
+    return x - model.rebuilt(x)
 
 
 def _path(model: VAE, x: torch.Tensor) -> torch.Tensor:

@@ -145,6 +145,16 @@ def unlabelled_rows(labels: np.ndarray) -> np.ndarray:
     return np.asarray(labels == UNLABELLED, bool)
 
 
+def known_rows(labels: np.ndarray) -> np.ndarray:
+    """Return which rows have a label, shape (n,), bool; refuse a y without any."""
+    known = ~unlabelled_rows(labels)
+    if not known.any():
+        raise ValueError(
+            "y has no class: all rows are -1, which means unlabelled. Give some their class."
+        )
+    return known
+
+
 def are_among(labels: np.ndarray, classes: np.ndarray) -> bool:
     """Whether all labels, where there are any, are of these classes."""
     return set(labels[~unlabelled_rows(labels)].tolist()) <= set(classes.tolist())
@@ -178,10 +188,11 @@ def class_numbers(
         )
     numbers = np.full(len(labels), -1, np.int64)
     numbers[known] = np.searchsorted(classes, labels[known])
+    _refuse_recoded(classes, numbers)
     return classes, numbers
 
 
-def check_not_recoded(classes: np.ndarray, numbers: np.ndarray) -> None:
+def _refuse_recoded(classes: np.ndarray, numbers: np.ndarray) -> None:
     """Refuse what looks like classes -1 and another, such as 1: -1 means unlabelled."""
     if len(classes) != 1 or (numbers >= 0).all():
         return
@@ -191,14 +202,6 @@ def check_not_recoded(classes: np.ndarray, numbers: np.ndarray) -> None:
         f"y has one class only, {label!r}, beside -1, which means unlabelled. If -1 is a class, "
         f"give it another label: np.where(np.asarray(y) == -1, {other!r}, y)."
     )
-
-
-def check_some_known(known: np.ndarray) -> None:
-    """Refuse a y without any class."""
-    if not known.any():
-        raise ValueError(
-            "y has no class: all rows are -1, which means unlabelled. Give some their class."
-        )
 
 
 def tell_unlabelled(numbers: np.ndarray, verbose: int) -> int:

@@ -87,8 +87,7 @@ class Codec:
 
     def scaled(self, raw: torch.Tensor) -> torch.Tensor:
         """Return raw samples as the network's input, on the device."""
-        scaled: torch.Tensor = self.module.scaling(to_device(raw, self.device))
-        return scaled
+        return self.module.scaling(to_device(raw, self.device))
 
     def raw(self, x: torch.Tensor) -> torch.Tensor:
         """Return such input as samples in the layout and range of the fitted X; uint8 or float."""
@@ -148,8 +147,7 @@ class Codec:
 
         def bound(raw: torch.Tensor) -> torch.Tensor:
             noise = row_noise(raw.cpu().numpy(), n_draws, self.module.z_dim, self.device)
-            found: torch.Tensor = of(self.scaled(raw), noise)
-            return found
+            return of(self.scaled(raw), noise)
 
         return bound
 

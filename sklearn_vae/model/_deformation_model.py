@@ -93,8 +93,7 @@ class DeformationModel(nn.Module):
 
     def posterior(self, pairs: Tensor) -> td.Normal:
         """Return q(z|a, b) of n scaled pairs."""
-        q: td.Normal = self.posterior_head(self.encoder(pairs).flatten(1))
-        return q
+        return self.posterior_head(self.encoder(pairs).flatten(1))
 
     def deformed(self, a: Tensor, z: Tensor) -> Tensor:
         """Return scaled images a, (n, c, h, w), as codes z, (n, z_dim), deform them."""

@@ -275,8 +275,7 @@ class _Bernoulli(td.Bernoulli):
     def joint_log_prob(self, x: Tensor) -> Tensor:
         if x.device.type != "cpu" or torch.compiler.is_compiling():
             return _per_sample(self.log_prob(x))
-        log_p: Tensor = _BernoulliJoint.apply(self.logits, x)
-        return log_p
+        return _BernoulliJoint.apply(self.logits, x)
 
 
 class _BernoulliJoint(torch.autograd.Function):

@@ -290,8 +290,7 @@ def kl_from_standard_normal(q: td.Normal) -> Tensor:
     """Return KL(q(z|x) || N(0, 1)) per dimension, (n, d)."""
     if torch.compiler.is_compiling():  # which has no need of a gradient written out
         return _kl_from_standard_normal(q.loc, q.scale)
-    kl: Tensor = _KLFromStandardNormal.apply(q.loc, q.scale)
-    return kl
+    return _KLFromStandardNormal.apply(q.loc, q.scale)
 
 
 def _kl_from_standard_normal(loc: Tensor, scale: Tensor) -> Tensor:

@@ -156,6 +156,10 @@ class VAE(nn.Module):
             params = torch.cat([params, rest], 1) if rest.shape[1] else params
         return self.likelihood(params)
 
+    def rebuilt(self, x: Tensor) -> Tensor:
+        """Return the mean of p(x|z) at the posterior mean of scaled x, in the shape of x."""
+        return self.conditional(self.posterior(x).loc).mean
+
     def forward(
         self,
         x: Tensor,
@@ -216,8 +220,7 @@ class VAE(nn.Module):
     def class_logits(self, x: Tensor) -> Tensor:
         """Return what the class head, which there must be, makes of scaled x: (n, n_labels)."""
         assert self.class_head is not None
-        logits: Tensor = self.class_head(self.posterior(x).loc).float()
-        return logits
+        return self.class_head(self.posterior(x).loc).float()
 
     def log_likelihood(self, x: Tensor, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Return log p(x|z) per sample in nats, shape (n,), for scaled x and z of (n, z_dim)."""

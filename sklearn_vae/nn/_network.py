@@ -140,8 +140,7 @@ class Beside(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the encoder's activations."""
-        encoded: Tensor = self.encoder(x)
-        return encoded
+        return self.encoder(x)
 
 
 def stage_activations(encoder: nn.Module, x: Tensor) -> list[Tensor]:

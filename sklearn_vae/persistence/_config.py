@@ -260,8 +260,7 @@ def from_text(text: str) -> Config:
                 f"(format, format_version) is {found!s:.80}, but {FORMAT, FORMAT_VERSION} is read. "
                 "Upgrade sklearn-vae, or save the model again."
             )
-        config: Config = call(Config, given)
-        return config
+        return call(Config, given)
 
 
 def to_dict(vae: Any) -> dict[str, Any]:

@@ -95,8 +95,7 @@ class DeformationVAE(TrainedModel):
         def deformed(numbers: Tensor) -> Tensor:
             index = numbers.long()
             a = self.module_.scaling.single(to_device(images.take(index), codec.device))
-            made: Tensor = self.module_.deformed(a, to_device(codes[index], codec.device))
-            return made
+            return self.module_.deformed(a, to_device(codes[index], codec.device))
 
         return codec.generate(ArrayDataset(np.arange(len(rows))), deformed)
 

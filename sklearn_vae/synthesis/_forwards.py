@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from ..input._labels import check_length, check_some_known, read_labels, unlabelled_rows
+from ..input._labels import check_length, known_rows, read_labels
 from ..input._samples import spelling, to_array
 from ..input._spec import check_same
 from ..utils._memory import memory_explained
@@ -43,8 +43,7 @@ def forwarded(stub: Function) -> Function:
         return self.estimator is not None and hasattr(wrapped, name)
 
     method = of_labelled if "y" in signature(stub).parameters else of_rows
-    forward: Function = available_if(offered)(functools.wraps(stub)(method))
-    return forward
+    return available_if(offered)(functools.wraps(stub)(method))
 
 
 def _wrapped(self: Any) -> Any:
@@ -66,8 +65,7 @@ def _read_rows(self: Any, X: Any) -> Any:
 def _read_labelled(self: Any, X: Any, y: Any) -> tuple[Any, np.ndarray]:
     """Return rows that have a label, and their labels."""
     rows, labels = _read_rows(self, X), read_labels(y, one_hot=False)
-    known = ~unlabelled_rows(labels)
-    check_some_known(known)
+    known = known_rows(labels)
     if not known.all():
         check_length(labels, len(rows))
         rows, labels = safe_indexing(rows, np.flatnonzero(known)), labels[known]

@@ -9,9 +9,8 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from ..input._labels import (
     check_length,
-    check_not_recoded,
-    check_some_known,
     class_numbers,
+    known_rows,
     read_labels,
 )
 from ..input._ranges import Spelling
@@ -87,9 +86,8 @@ def read_labelled(X: Any, y: Any, *, names_of: Any, for_classifier: bool) -> Lab
         array = to_array(X)
         rows = read_array(names_of, array, reset=True, at_least=2)
     check_length(labels, len(rows))
+    known_rows(labels)
     classes, codes = class_numbers(labels)
-    check_some_known(codes >= 0)
-    check_not_recoded(classes, codes)
     names = getattr(names_of, "feature_names_in_", None)
     given = array if is_table(array) else rows
     return Labelled(rows, labels, classes, codes, given, names, spelling(X, array))

@@ -54,5 +54,4 @@ class PlainVAE(RowModel):
     @property
     def _scale(self) -> np.ndarray:
         """What codes are times here, as ``transform`` has them: their distances mean more."""
-        scale: np.ndarray = self.vae.module_.latent_scale.cpu().numpy()
-        return scale
+        return self.vae.module_.latent_scale.cpu().numpy()

@@ -48,8 +48,7 @@ def recalled(estimator: Any, X: Any, y: Any) -> dict[str, Any]:
     train = check_memory(estimator.memory).cache(_trained, ignore=["beside"])
     beside = {k: getattr(estimator, k) for k in ("checkpoint", "loader_workers", "verbose")}
     versions = tuple(version(name) for name in ("sklearn-vae", "torch"))
-    found: dict[str, Any] = train(untrained, X, y, beside, versions)
-    return found
+    return train(untrained, X, y, beside, versions)
 
 
 def _trained(vae: Any, X: Any, y: Any, beside: Any, versions: Any) -> dict[str, Any]:

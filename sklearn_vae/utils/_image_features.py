@@ -30,8 +30,7 @@ class ImageFeaturesMixin(ClassNamePrefixFeaturesOutMixin):
         """
         check_is_fitted(self)
         in_rows = len(self.spec_.raw_shape) == 1
-        names: np.ndarray = super().get_feature_names_out(input_features if in_rows else None)
-        return names
+        return super().get_feature_names_out(input_features if in_rows else None)
 
     def __sklearn_tags__(self) -> Tags:
         """Return scikit-learn's tags: float32 comes out, n-D and 2-D arrays go in."""

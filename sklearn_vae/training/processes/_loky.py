@@ -57,8 +57,7 @@ def by_workers(estimator: Any, method: str, X: Any, y: Any) -> dict[str, Any]:
     state, told = outcomes[0]
     for warning in told:
         warnings.warn(warning, stacklevel=5)
-    found: dict[str, Any] = state
-    return found
+    return state
 
 
 def _check_workers(size: int, device: torch.device) -> None:
