@@ -263,11 +263,7 @@ class BackboneTransformer(
         """Build what the parameters stand for, and try it on the first of the samples."""
         self._source, preprocessing = None, self.preprocessing
         if isinstance(self.backbone, str):
-            if not self.spec_.is_image:
-                raise ValueError(
-                    f"backbone={self.backbone!r} takes images, but X has rows of "
-                    f"{self.n_features_in_} values. Set image_shape, for example (28, 28)."
-                )
+            self.spec_.check_image(f"backbone={self.backbone!r} takes images")
             entry = resolve_weights(self.backbone, self.weights)
             self._source = self.backbone, None if entry is None else entry.name
             if preprocessing is None:

@@ -356,11 +356,8 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
             raise ValueError(
                 f"symmetry={self.symmetry!r}; use one of {', '.join(map(repr, SYMMETRIES))}."
             )
-        if self.symmetry is not None and not spec.is_image:
-            raise ValueError(
-                f"symmetry={self.symmetry!r} flips images, but X has rows of {spec.n_features} "
-                "values. Set image_shape, for example (28, 28), or symmetry=None."
-            )
+        if self.symmetry is not None:
+            spec.check_image(f"symmetry={self.symmetry!r} flips images", ", else symmetry=None")
 
     def _optimizer_state(self) -> tuple[str, dict[str, Any]]:
         """Return the kind and the state of the optimiser, live or loaded."""

@@ -353,11 +353,7 @@ class VAEDetector(OutlierMixin, HasVAE, BaseEstimator):
         vae = self.vae_
         if self._local is not None:
             raise ValueError("error_map is of whole images. With patches use score_map(X).")
-        if not vae.spec_.is_image:
-            raise ValueError(
-                f"error_map needs images, but the VAE was fitted on rows of {vae.n_features_in_} "
-                "values. If these are images, set its image_shape=(height, width[, channels])."
-            )
+        vae.spec_.check_image("error_map needs images", " of vae")
 
         def errors(raw: torch.Tensor) -> torch.Tensor:
             return torch.stack([squared_errors(vae.codec_, raw) for vae in self.vaes_]).mean(0)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from ..datasets._reader import check_files, read_paths
+from ..datasets._reader import check_files, read_paths, try_to_read
 from ._ranges import IMAGES, OF_ARRAY, OF_ITEMS, Spelling, check_values
 from ._rows import ItemDataset, check_enough, to_tensor
 from ._samples import as_array, from_torch, refuse_container, refuse_sample
@@ -163,7 +163,7 @@ def _source(X: Any, form: Form | None) -> tuple[int, Callable[[int], Any], Spell
 
 def _files(X: Sequence[Any], form: Form | None) -> Callable[[int], np.ndarray]:
     """Return what reads one of the files, in the form of those that were fitted to."""
-    from ..datasets._pixels import is_grey, read_image  # imports Pillow
+    from ..datasets._pixels import is_grey  # imports Pillow
 
     paths = read_paths(X)
     check_files(paths, paths, Path())
@@ -178,12 +178,9 @@ def _files(X: Sequence[Any], form: Form | None) -> Callable[[int], np.ndarray]:
         )
 
     def read(i: int) -> np.ndarray:
-        try:
-            return read_image(paths[i], None, "crop", mode)
-        except (ImportError, MemoryError):  # not the file's fault
-            raise
-        except Exception as error:  # decoders answer damage with exceptions of every kind
-            why = str(error)[:300]
-            raise ValueError(f"{paths[i]} cannot be read: {why}. Leave it out of X.") from error
+        found = try_to_read(paths[i], None, "crop", mode)
+        if isinstance(found, str):
+            raise ValueError(f"{paths[i]} cannot be read: {found}. Leave it out of X.")
+        return found
 
     return read

@@ -93,6 +93,14 @@ class InputSpec:
         """Number of values in one sample."""
         return prod(self.raw_shape)
 
+    def check_image(self, what: str, else_: str = "") -> None:
+        """Refuse rows where something needs images, with what else there is to do."""
+        if not self.is_image:
+            raise ValueError(
+                f"{what}, but X has rows of {self.n_features} values. If these are images, set "
+                f"image_shape=(height, width[, channels]){else_}."
+            )
+
     def scaling(self, X: Array | None = None, *, standardise: bool) -> Scaling:
         """Return the model's first step; with ``standardise``, vectors get the scale of X."""
         loc, scale = _loc_and_scale(X, self.shape) if standardise else (None, None)

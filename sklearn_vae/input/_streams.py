@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import warnings
+from bisect import bisect
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
-from itertools import count, islice
+from itertools import accumulate, count, islice
 from typing import Any
 
 import torch
@@ -115,12 +116,26 @@ class StreamDataset(ItemsReadLater):
         return self._picked(list(indices), seed)  # what they draw comes before what the items draw
 
     def _picked(self, indices: list[Tensor], seed: int) -> Iterator[Tensor]:
-        buffer = _Buffer(torch.cat(indices))
+        """Yield the rows at each index; those that come before their turn wait in their places."""
+        wanted, ends = torch.cat(indices), [*accumulate(map(len, indices))]
+        places = torch.full((1 + int(wanted.max()),), -1, device="cpu")
+        places[wanted] = torch.arange(len(wanted), device="cpu")
+        made: dict[int, Tensor] = {}
+        reached = 0
         with closing(self._passed(seed)) as passed:
-            for index in indices:
-                while not buffer.has(index):
-                    buffer.add(next(passed))
-                yield buffer.take(index)
+            for number, index in enumerate(indices):
+                while reached <= int(index.max()):
+                    x = next(passed)
+                    to = places[reached : reached + len(x)].tolist()  # -1: nobody asks for it
+                    for item, place in zip(x, to, strict=False):
+                        if place < 0:
+                            continue
+                        of = bisect(ends, place)
+                        if of not in made:
+                            made[of] = x.new_empty((len(indices[of]), *x.shape[1:]))
+                        made[of][place - ends[of]] = item
+                    reached += len(x)
+                yield made.pop(number)
 
     def read_through(self, step: int) -> Iterator[Tensor]:
         """Yield all items of one pass, ``step`` at a time, however many there are."""
@@ -246,53 +261,3 @@ class StreamDataset(ItemsReadLater):
                 self._pass = number, iter(self.data)
             found = [*islice(self._pass[1], PIECE)]
             return self._stacked(found) if found else None
-
-
-class _Buffer:
-    """Items that have come and are yet to be asked for, each once.
-
-    Parameters
-    ----------
-    wanted : Tensor of shape (n,)
-        The numbers that will be asked for. Other items are dropped.
-    """
-
-    def __init__(self, wanted: Tensor) -> None:
-        self._wanted = torch.zeros(1 + int(wanted.max()), dtype=torch.bool, device="cpu")
-        self._wanted[wanted] = True
-        self._place = torch.zeros(len(self._wanted), dtype=torch.int64, device="cpu")
-        self._reached = 0
-        self._held: Tensor | None = None
-        self._free = self._place[:0]
-
-    def has(self, index: Tensor) -> bool:
-        """Return whether the items of these numbers have come."""
-        return self._reached > int(index.max())
-
-    def add(self, x: Tensor) -> None:
-        """Take the next items in."""
-        start, self._reached = self._reached, self._reached + len(x)
-        wanted = self._wanted[start : self._reached]
-        new = wanted.nonzero()[:, 0]
-        if self._held is None or len(new) > len(self._free):
-            self._grow(x, len(new))
-        places, self._free = self._free[: len(new)], self._free[len(new) :]
-        assert self._held is not None
-        self._held[places] = x if len(new) == len(x) else x[new]
-        self._place[start + new] = places
-
-    def _grow(self, x: Tensor, n: int) -> None:
-        """Make places for n items like those of x, and twice as many as there were."""
-        old = x[:0] if self._held is None else self._held
-        size = len(old)
-        n = max(n, size)
-        self._held = x.new_empty((size + n, *x.shape[1:]))
-        self._held[:size] = old
-        self._free = torch.cat([self._free, torch.arange(size, size + n, device="cpu")])
-
-    def take(self, index: Tensor) -> Tensor:
-        """Return the items of these numbers and forget them."""
-        assert self._held is not None
-        places = self._place[index]
-        self._free = torch.cat([self._free, places])
-        return self._held[places]

@@ -47,12 +47,8 @@ def remedy(estimator: Any, kind: type[Kind]) -> str:
 def image_shape_of(vae: VAETransformer) -> tuple[int, ...] | None:
     """Return what one row of the VAE's X is as an image; None where X has images already."""
     spec = vae.spec_
-    if not spec.is_image:
-        raise ValueError(
-            f"Images are needed, but the VAE was fitted on rows of {vae.n_features_in_} values. If "
-            "these are images, fit with image_shape=(height, width[, channels]) and values in "
-            "[0, 1]. LatentDisplay and TrainingCurveDisplay take any VAE."
-        )
+    also = " and fit again. LatentDisplay and TrainingCurveDisplay take any VAE"
+    spec.check_image("Images are needed", also)
     if len(spec.raw_shape) > 1:
         return None
     c, h, w = spec.shape

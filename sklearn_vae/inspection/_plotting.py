@@ -27,11 +27,7 @@ def as_images(X: Any, image_shape: tuple[int, ...] | None = None) -> np.ndarray:
     """Return images in any form as (n, h, w) or (n, h, w, c), float32 in [0, 1]."""
     X = check_array(from_torch(X), dtype="numeric", allow_nd=True, input_name="images")
     spec = with_white(read_spec(X, image_shape), X)
-    if not spec.is_image:
-        raise ValueError(
-            f"Images are needed, but each sample is a row of {spec.n_features} values. Set "
-            "image_shape=(height, width[, channels])."
-        )
+    spec.check_image("Images are needed")
     check_values(
         X,
         bounded=True,

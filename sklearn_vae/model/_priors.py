@@ -288,28 +288,8 @@ def _seeded(seed: int) -> AbstractContextManager[Any]:
 
 def kl_from_standard_normal(q: td.Normal) -> Tensor:
     """Return KL(q(z|x) || N(0, 1)) per dimension, (n, d)."""
-    if torch.compiler.is_compiling():  # which has no need of a gradient written out
-        return _kl_from_standard_normal(q.loc, q.scale)
-    return _KLFromStandardNormal.apply(q.loc, q.scale)
-
-
-def _kl_from_standard_normal(loc: Tensor, scale: Tensor) -> Tensor:
-    variance = scale.square()
-    return 0.5 * (loc.square() + variance - 1 - variance.log())
-
-
-class _KLFromStandardNormal(torch.autograd.Function):
-    """KL of normals from N(0, 1), whose gradient is three operations; autograd would take ten."""
-
-    @staticmethod
-    def forward(ctx: Any, loc: Tensor, scale: Tensor) -> Tensor:
-        ctx.save_for_backward(loc, scale)
-        return _kl_from_standard_normal(loc, scale)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
-        loc, scale = ctx.saved_tensors
-        return grad * loc, grad * (scale - scale.reciprocal())
+    variance = q.scale.square()
+    return 0.5 * (q.loc.square() + variance - 1 - variance.log())
 
 
 class _StandardNormal(nn.Module):

@@ -129,12 +129,8 @@ def _resolve_network(given: Any, spec: InputSpec, n: int | None) -> Network:
         if len(given) != 2 or not all(isinstance(m, torch.nn.Module) for m in given):
             raise ValueError(f"network={given!r}: give two torch modules, (encoder, decoder).")
         network = Custom(*given)
-    if not spec.is_image and not network.takes_vectors:
-        raise ValueError(
-            f"network={given!r} needs images, but X has rows of {spec.n_features} values. Set "
-            "image_shape, for example (28, 28), pass X as (n, height, width[, channels]), or use "
-            "network='mlp'."
-        )
+    if not network.takes_vectors:
+        spec.check_image(f"network={given!r} needs images", ". Else use network='mlp'")
     return network
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from torch import nn
 
-from ..utils._counts import are_counts, as_tuple
+from ..utils._counts import take_counts
 from ._network import Network, Reshape, Shape, Stages
 
 Size = tuple[int, int]
@@ -53,14 +53,7 @@ class Conv(Network):
     batch_norm: bool = False
 
     def __post_init__(self) -> None:
-        if self.channels == "auto":
-            return
-        if not are_counts(self.channels):
-            raise ValueError(
-                f"Conv(channels={self.channels!r}): give a tuple of at least one int, each of 1 or "
-                "more, such as (32, 64, 128), or 'auto'."
-            )
-        as_tuple(self, "channels")
+        take_counts(self, "channels", "auto")
 
     def encoder(self, shape: Shape) -> Stages:
         """Return one block per entry of ``channels``: ``(n, channels[-1], h', w')``."""

@@ -8,7 +8,7 @@ from math import prod
 
 from torch import nn
 
-from ..utils._counts import are_counts, as_tuple
+from ..utils._counts import take_counts
 from ._network import Network, Reshape, Shape
 
 
@@ -39,12 +39,7 @@ class MLP(Network):
     takes_vectors = True
 
     def __post_init__(self) -> None:
-        if self.hidden not in ((), []) and not are_counts(self.hidden):
-            raise ValueError(
-                f"MLP(hidden={self.hidden!r}): give a tuple of ints, each of 1 or more, such as "
-                "(512, 256), or () for a linear encoder and decoder."
-            )
-        as_tuple(self, "hidden")
+        take_counts(self, "hidden", ())
 
     def encoder(self, shape: Shape) -> nn.Module:
         """Return flatten, then Linear + ReLU per hidden width: ``(n, hidden[-1])``."""

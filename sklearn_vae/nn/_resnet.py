@@ -7,7 +7,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from ..utils._counts import are_counts, as_tuple, is_count
+from ..utils._counts import is_count, take_counts
 from ._conv import Conv, channels_for
 from ._network import Network, Shape
 
@@ -50,15 +50,9 @@ class ResNet(Network):
     blocks: int = 1
 
     def __post_init__(self) -> None:
-        auto = self.channels == "auto"
-        if not (auto or are_counts(self.channels)) or not is_count(self.blocks):
-            raise ValueError(
-                f"ResNet(channels={self.channels!r}, blocks={self.blocks!r}): give a tuple of "
-                "at least one int, each of 1 or more, or 'auto', and blocks >= 1 (without blocks "
-                "it is Conv)."
-            )
-        if not auto:
-            as_tuple(self, "channels")
+        take_counts(self, "channels", "auto")
+        if not is_count(self.blocks):
+            raise ValueError(f"{self!r}: give blocks >= 1 (without blocks it is Conv).")
 
     def encoder(self, shape: Shape) -> nn.Module:
         """Return one stage per entry of ``channels``: ``(n, channels[-1], h', w')``."""

@@ -63,11 +63,7 @@ def check_augment(
     """Refuse before any training what could not change an image."""
     if augment is None:
         return
-    if not spec.is_image:
-        raise ValueError(
-            f"augment={augment!r} is for images, but X has rows of {spec.n_features} values. Set "
-            "vae's image_shape, or augment=None."
-        )
+    spec.check_image(f"augment={augment!r} is for images", " of vae, else augment=None")
     augment_rows(np.zeros((1, *spec.raw_shape), spec.dtype), spec, augment, 0)
 
 

@@ -29,11 +29,8 @@ def check_method(
             f"method={given!r} trains a VAE of another kind, so a frozen one is of no use. "
             "Pass a template, vae=VAETransformer(...), or another method."
         )
-    if method.model == "deformation" and not spec.is_image:
-        raise ValueError(
-            f"method={given!r} deforms images, but X has rows of {spec.n_features} values. Set "
-            "vae's image_shape, or another method."
-        )
+    if method.model == "deformation":
+        spec.check_image(f"method={given!r} deforms images", " of vae, else another method")
     unlabelled = len(data.X) - len(data.known) if method.unlabelled else 0
     small = data.counts + unlabelled < method.min_rows
     if small.any() and method.model is not None:

@@ -13,14 +13,21 @@ def is_count(number: Any, least: int = 1) -> bool:
     return whole and int(number) >= least
 
 
-def as_tuple(recipe: Any, name: str) -> None:
-    """Make a tuple of a frozen recipe's sequence: equal recipes are to be equal and to hash."""
-    object.__setattr__(recipe, name, tuple(getattr(recipe, name)))
+def take_counts(recipe: Any, name: str, instead: Any) -> None:
+    """Make a tuple of a frozen recipe's counts, if not the word or the tuple that may be instead.
 
-
-def are_counts(numbers: Any) -> bool:
-    """Return whether numbers are a sequence of one or more, each of 1 or more."""
-    return isinstance(numbers, Sequence) and bool(numbers) and all(map(is_count, numbers))
+    Equal recipes are to be equal and to hash.
+    """
+    value = getattr(recipe, name)
+    counts = isinstance(value, Sequence) and not isinstance(value, str)
+    if value == instead and not counts:
+        return
+    if not counts or not (value or instead == ()) or not all(map(is_count, value)):
+        raise ValueError(
+            f"{type(recipe).__name__}({name}={value!r}): give a tuple of ints, each of 1 or more, "
+            f"such as (128, 64), or {instead!r}."
+        )
+    object.__setattr__(recipe, name, tuple(value))
 
 
 def check_count(name: str, value: Any) -> int:

@@ -176,16 +176,17 @@ def test_conv_refuses_images_that_it_would_halve_away():
         Conv(channels=(4, 4, 4, 4)).encoder((1, 8, 8))
 
 
-@pytest.mark.parametrize(("channels", "blocks"), [((), 1), ((4, 0), 1), ((4,), 0), ((4,), 1.5)])
-def test_resnet_refuses_what_is_none(channels, blocks):
+@pytest.mark.parametrize("blocks", [0, 1.5])
+def test_resnet_refuses_what_is_none(blocks):
     with pytest.raises(ValueError, match=r"blocks >= 1 \(without blocks it is Conv\)"):
-        ResNet(channels, blocks)
+        ResNet((4,), blocks)
 
 
 @pytest.mark.parametrize("channels", [(), (0,), (16, -1), (2.5,), 16, (True,)])
-def test_conv_refuses_impossible_channels(channels):
-    with pytest.raises(ValueError, match=r"give a tuple of at least one int"):
-        Conv(channels)
+@pytest.mark.parametrize("network", [Conv, ResNet])
+def test_networks_refuse_impossible_channels(network, channels):
+    with pytest.raises(ValueError, match=r"channels=.*give a tuple of ints.*or 'auto'"):
+        network(channels)
 
 
 @pytest.mark.parametrize("hidden", [(0,), (16, -1), (2.5,), 16])
