@@ -24,17 +24,14 @@ from .input._spec import InputSpec, read_spec, with_white
 from .synthesis import METHODS, Method, QualityGate, append_labels, append_rows, new_rows
 from .synthesis._augment_rows import check_augment
 from .synthesis._checks import check_gate, check_method, check_wrapped, is_sampler
-from .synthesis._conditional import ConditionalVAE
 from .synthesis._containers import check_can_append
 from .synthesis._deformation import DeformationVAE
 from .synthesis._forwards import ForwardsMixin
 from .synthesis._gate import resolve_gate, warn_of_shortage
 from .synthesis._labelled import Labelled, read_labelled
 from .synthesis._methods import MethodName, resolve_method
-from .synthesis._plain import PlainVAE
-from .synthesis._real_rows import RealRows
 from .synthesis._row_generator import RowGenerator, SyntheticRows, to_make
-from .synthesis._row_model import RowModel
+from .synthesis._row_model import ConditionalVAE, PlainVAE, RealRows, RowModel
 from .synthesis._sampler_tags import sampler_tags
 from .synthesis._sampling_strategy import NewRows
 from .utils._at_once import fitted_at_once

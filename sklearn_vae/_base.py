@@ -247,7 +247,7 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
         before = self.row_keys_ if again else NO_KEYS
 
         def finish(codec: Codec) -> None:
-            self._learn_scale(codec, data)
+            learn_scales(codec, data, self.lr)
             self.row_keys_ = remembered(data, before, partial=partial)
             if partial:
                 self._passes = passes.trained(codec, data)
@@ -327,14 +327,6 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
                 )
         return data
 
-    def _learn_scale(self, codec: Codec, data: Rows) -> None:
-        """Learn the scales of features."""
-        if not learn_scales(codec, data):
-            raise FloatingPointError(
-                "After training the network's activations are infinite or NaN. Use a smaller "
-                f"learning rate (lr={self.lr}), or scale X."
-            )
-
     def _reporter(
         self, tasks: FitTasks, recipe: VAERecipe, spec: InputSpec, data: Rows
     ) -> AroundEpochs:
@@ -346,7 +338,7 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
             now.codec_ = Codec(recipe, spec, net.snapshot(), net.device, self.device)
             now.history_, now.n_iter_ = net.rows(), len(net.history)
             with generators_restored():  # a Dataset may draw
-                self._learn_scale(now.codec_, data)
+                learn_scales(now.codec_, data, self.lr)
             return dict(vars(now))
 
         return AroundEpochs(tasks.begin_epoch, lambda net: tasks.end_epoch(lambda: fitted(net)))

@@ -28,21 +28,10 @@ from ._inner_vae import (
     unfrozen,
 )
 from ._transformer import VAETransformer
-from .detection import (
-    LOCAL,
-    STATISTICS,
-    Cutter,
-    DetectorMethod,
-    LocalScores,
-    RowFolds,
-    Windows,
-    cross_fit,
-    cutter_of,
-    draw_folds,
-    measure,
-    patches_of,
-    squared_errors,
-)
+from .detection._cross_fit import RowFolds, cross_fit, draw_folds, measure
+from .detection._local import LocalScores
+from .detection._places import Cutter, Windows, cutter_of, patches_of
+from .detection._statistics import LOCAL, STATISTICS, DetectorMethod, squared_errors
 from .input._pictures import read_pictures
 from .input._row_keys import shared_rows
 from .input._rows import ArrayDataset

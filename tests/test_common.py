@@ -17,7 +17,7 @@ from sklearn_vae import (
     VAEDetector,
     VAETransformer,
 )
-from sklearn_vae.detection import STATISTICS as DETECTING
+from sklearn_vae.detection._statistics import STATISTICS as DETECTING
 from sklearn_vae.nn import MLP, Network
 from sklearn_vae.synthesis import METHODS
 

@@ -18,8 +18,8 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.svm import SVC
 
 from sklearn_vae import VAEDetector, VAETransformer, _inner_vae
-from sklearn_vae.detection import STATISTICS
 from sklearn_vae.detection._density import StandardisedDensity
+from sklearn_vae.detection._statistics import STATISTICS
 from sklearn_vae.input._row_keys import row_keys, shared_rows
 from sklearn_vae.nn import MLP
 

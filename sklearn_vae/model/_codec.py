@@ -212,10 +212,10 @@ def with_arrays(model: torch.nn.Module, arrays: dict[str, np.ndarray]) -> torch.
     return model
 
 
-def learn_scales(codec: Codec, data: Rows) -> bool:
+def learn_scales(codec: Codec, data: Rows, lr: float) -> None:
     """Set the scales of features and which dimensions are active, from rows spread over the data.
 
-    Return whether the hidden features' scale is finite.
+    Refuse a model, trained at the rate ``lr``, whose hidden features have none that is finite.
     """
     model, rows = codec.module, data.spread(len(data), SCALE_ROWS)
     total = torch.zeros(model.n_hidden, dtype=torch.float64, device="cpu")
@@ -231,4 +231,8 @@ def learn_scales(codec: Codec, data: Rows) -> bool:
             spread.append(q.scale)
         model.set_feature_scale(total / len(rows), squares / len(rows))
         model.set_latent_scale(torch.cat(codes), torch.cat(spread))
-    return bool(torch.stack([total, squares]).isfinite().all())
+    if not torch.stack([total, squares]).isfinite().all():
+        raise FloatingPointError(
+            "After training the network's activations are infinite or NaN. Use a smaller learning "
+            f"rate (lr={lr}), or scale X."
+        )

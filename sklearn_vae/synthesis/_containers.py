@@ -46,20 +46,10 @@ def append_rows(X: Any, new: np.ndarray) -> Any:
     X_more : same container, of shape (n + m, ...)
         A copy.
     """
-    if isinstance(X, torch.Tensor):
-        return torch.cat([X, _as_tensor(new, X)])
-    if isinstance(X, list | tuple):
-        more: Any = type(X)(_elements(X, new))
-        return X + more
-    columns = np.shape(X)[1:]
+    columns = new.shape[1:] if isinstance(X, torch.Tensor | list | tuple) else np.shape(X)[1:]
     if prod(columns) != prod(new.shape[1:]):  # images in the cells of one column
         new = _in_cells(_elements(np.asarray(X, object).ravel(), new)).reshape(-1, *columns)
-    if hasattr(X, "iloc"):
-        return _append_pandas(X, new)
-    if _is_polars(X):
-        return _append_polars(X, new)
-    X = np.asarray(X)
-    return np.concatenate([X, _cast(new, X.dtype)])
+    return _appended(X, new)
 
 
 def append_labels(y: Any, new: np.ndarray, X: Any = None) -> Any:
@@ -83,18 +73,22 @@ def append_labels(y: Any, new: np.ndarray, X: Any = None) -> Any:
     shape = np.shape(y)[1:]
     one_hot = len(shape) == 1 and shape[0] > 1
     tail = np.eye(shape[0])[new] if one_hot else new.reshape(-1, *shape)
-    if isinstance(y, torch.Tensor):
-        return torch.cat([y, _as_tensor(tail, y)])
-    if isinstance(y, list | tuple):
-        end: Any = type(y)(_elements(y, tail))
-        return y + end
-    if hasattr(y, "iloc"):
-        index = X.index[len(y) :] if hasattr(X, "index") and hasattr(X, "iloc") else None
-        return _append_pandas(y, tail, index)
-    if _is_polars(y):
-        return _append_polars(y, tail)
-    y = np.asarray(y)
-    return np.concatenate([y, tail.astype(y.dtype)])
+    return _appended(y, tail, X.index[len(y) :] if hasattr(X, "iloc") else None)
+
+
+def _appended(data: Any, new: np.ndarray, index: Any = None) -> Any:
+    """Return data with more behind it, which in pandas has the index."""
+    if isinstance(data, torch.Tensor):
+        return torch.cat([data, _as_tensor(new, data)])
+    if isinstance(data, list | tuple):
+        more: Any = type(data)(_elements(data, new))
+        return data + more
+    if hasattr(data, "iloc"):
+        return _append_pandas(data, new, index)
+    if _is_polars(data):
+        return _append_polars(data, new)
+    data = np.asarray(data)
+    return np.concatenate([data, _cast(new, data.dtype)])
 
 
 # -- elements of lists, and of arrays and columns of objects ---------------------------------------

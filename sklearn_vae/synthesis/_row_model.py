@@ -1,13 +1,15 @@
-"""What the kinds of VAE, and real rows as they are, have in common for synthesis."""
+"""What makes rows of codes: the kinds of VAE, and real rows as they are."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 
-from ..input._rows import Rows
+from ..input._rows import ArrayDataset, Rows
 from ..input._spec import InputSpec
 from ..model._codec import Codec
 from ..training._amount import resolve_epochs
@@ -56,6 +58,71 @@ class RowModel(ABC):
         return X.reshape(len(X), -1)
 
 
+class RealRows(RowModel):
+    """Returns the real rows themselves."""
+
+    from_rows = True
+
+    @property
+    def vae(self) -> None:
+        """No VAE."""
+
+    def learn(self, data: Labelled, method: Method) -> tuple[np.ndarray, np.ndarray]:
+        """Learn nothing; return moments of codes without dimensions."""
+        none = np.empty((len(data.X), 0))
+        return none, none
+
+    def generate(self, Z: np.ndarray, label: int = 0, rows: np.ndarray | None = None) -> np.ndarray:
+        """Return the rows."""
+        assert rows is not None
+        return rows
+
+
+class PlainVAE(RowModel):
+    """VAE with the decoder p(x|z) and the encoder q(z|x).
+
+    Parameters
+    ----------
+    vae : VAETransformer
+        Is trained.
+    frozen : bool, default=False
+        Use the VAE, fitted already, as it is.
+    """
+
+    def __init__(self, vae: Any, *, frozen: bool = False) -> None:
+        self._vae = vae
+        self.template = None if frozen else vae
+
+    @property
+    def vae(self) -> Any:
+        """The VAETransformer."""
+        return self._vae
+
+    def learn(self, data: Labelled, method: Method) -> tuple[np.ndarray, np.ndarray]:
+        """Train the VAE, unless it is frozen; return its posteriors."""
+        if self.template is None:  # trained on rows of the same form, which this checks
+            self.vae.codec_.read(ArrayDataset(data.X), names_of=self.vae)
+        else:
+            self.vae.fit(data.rows, data.labels)
+            if data.names is not None:
+                self.vae.feature_names_in_ = data.names
+        mean, std = self.vae.codec_.posterior(ArrayDataset(data.X))
+        return mean * self._scale, std * self._scale
+
+    def generate(self, Z: np.ndarray, label: int = 0, rows: np.ndarray | None = None) -> np.ndarray:
+        """Return the mean of p(x|z) for codes Z, (n, z_dim)."""
+        return self.vae.codec_.decode(Z / self._scale)
+
+    def features(self, X: np.ndarray) -> np.ndarray:
+        """Return the posterior means of rows X."""
+        return self.vae.codec_.posterior(ArrayDataset(X))[0] * self._scale
+
+    @property
+    def _scale(self) -> np.ndarray:
+        """What codes are times here, as ``transform`` has them: their distances mean more."""
+        return self.vae.module_.latent_scale.cpu().numpy()
+
+
 class TrainedModel(RowModel):
     """A VAE of a kind of its own, with the parameters of a template.
 
@@ -87,3 +154,25 @@ class TrainedModel(RowModel):
         with joined(vae.parallel, vae.device) as ranks:
             self.codec_, net, _ = trainer.train(recipe, spec, data, y, epochs=epochs, ranks=ranks)
         self.history_ = net.rows()
+
+
+class ConditionalVAE(TrainedModel):
+    """VAE with the decoder p(x|z, y) and the encoder q(z|x)."""
+
+    def learn(self, data: Labelled, method: Method) -> tuple[np.ndarray, np.ndarray]:
+        """Train on all rows and their class numbers; return their posteriors."""
+        vae, n = self.template, len(data.classes)
+        rows, spec, recipe = vae.read_training(data.rows)
+        rows.classes = torch.from_numpy(data.codes)
+        recipe = replace(recipe, n_classes=n, n_labels=n if vae.label_weight > 0 else 0)
+        self._train(recipe, spec, rows, len(rows), data.codes)
+        return self.codec_.posterior(ArrayDataset(data.X))
+
+    def generate(self, Z: np.ndarray, label: int = 0, rows: np.ndarray | None = None) -> np.ndarray:
+        """Return the mean of p(x|z, y) for codes Z, (n, z_dim), and the class number y."""
+        labels = np.full(len(Z), label)
+        return self.codec_.decode(np.hstack([Z, np.eye(self.module_.n_classes)[labels]]))
+
+    def features(self, X: np.ndarray) -> np.ndarray:
+        """Return the posterior means of rows X."""
+        return self.codec_.posterior(ArrayDataset(X))[0]
