@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.utils import gen_batches
 from torch import Tensor
 from torch.utils.data import Subset
 
@@ -166,10 +167,8 @@ def some_rows(dataset: Any) -> Subset:
 
 def batch_bounds(n: int, batch_size: int, n_ranks: int = 1) -> Sequence[tuple[int, int]]:
     """Return (start, stop) of each batch; a last one of one row a process joins the one before."""
-    starts = list(range(0, n, batch_size))
-    if len(starts) > 1 and n - starts[-1] < 2 * n_ranks:
-        starts.pop()
-    return list(zip(starts, [*starts[1:], n], strict=True))
+    parts = gen_batches(n, batch_size, min_batch_size=2 * n_ranks)
+    return [(part.start, part.stop) for part in parts]
 
 
 def _resident(dataset: Any, rows: Tensor, device: torch.device) -> Any:

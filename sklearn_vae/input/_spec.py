@@ -28,8 +28,6 @@ DARK_WARNING = "The largest value of X is"
 CHUNK_PIXELS, CHUNK_VALUES = 2**18, 3 * 2**18
 """Pixels of images and values of vectors in one chunk of inference. Fastest of those tried: with
 their activations, of which convolutions have many a pixel, about what a cache holds."""
-TAIL_ROWS = 1000
-"""Rows at a time for the columns' scale."""
 
 Array = np.ndarray
 
@@ -137,12 +135,8 @@ def is_large(shape: tuple[int, ...]) -> bool:
 
 def _tails(X: Array, mean: Array, std: Array) -> Array:
     """Return sqrt(kurtosis / 3) of each column."""
-    safe = np.where(std > 0, std, 1.0)
-    fourth = np.zeros_like(std)
-    for start in range(0, len(X), TAIL_ROWS):  # in double precision a copy of all is twice as large
-        rows = (X[start : start + TAIL_ROWS].astype(np.float64) - mean) / safe
-        fourth += np.square(np.square(rows)).sum(0)
-    return np.sqrt(fourth / len(X) / 3)
+    rows = (X - mean) / np.where(std > 0, std, 1.0)
+    return np.sqrt(np.square(np.square(rows)).mean(0) / 3)
 
 
 def _loc_and_scale(X: Array | None, shape: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
