@@ -90,7 +90,7 @@ class Codec:
         return self.module.scaling(to_device(raw, self.device))
 
     def raw(self, x: torch.Tensor) -> torch.Tensor:
-        """Return such input as samples in the layout and range of the fitted X; uint8 or float."""
+        """Return the network's samples in the layout and range of the fitted X; uint8 or float."""
         x = self.module.scaling.inverse(x)
         if self.spec.dtype != "uint8":
             return x
