@@ -6,6 +6,8 @@ import signal
 import threading
 from typing import Any
 
+SIGNALS = signal.valid_signals()
+
 
 class Interrupts:
     """Counts the interrupts that arrive while the block runs, whatever handler answers them.
@@ -48,7 +50,7 @@ class Interrupts:
     def count(self) -> int:
         """Return how many have arrived so far; watch handlers that were set meanwhile, too."""
         if threading.current_thread() is threading.main_thread():
-            for number in signal.valid_signals():
+            for number in SIGNALS:
                 handler = signal.getsignal(number)
                 if callable(handler) and handler != self._handle:
                     self._wrapped[number] = handler

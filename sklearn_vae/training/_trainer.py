@@ -29,7 +29,7 @@ from ..model import VAE
 from ..model._codec import Codec
 from ..nn._device import resolve_device
 from ..nn._mps import is_limited
-from ..utils._generators import Borrowed, Generators, seeded, usual_device
+from ..utils._generators import Borrowed, Generators, seed_torch, seeded, usual_device
 from ..utils._memory import explains_memory, megabytes
 from ..utils._ranks import Ranks
 from ..utils._recipes import is_own
@@ -222,7 +222,7 @@ class Trainer:
                     checkpoint = FitCheckpoint(self.checkpoint, form, ranks)
             ranks.share_weights(model)
             if shared:
-                torch.manual_seed(generators.seed)
+                seed_torch(generators.seed, device)
             else:
                 alone.close()  # other threads may train meanwhile
             net.passes = passes

@@ -137,7 +137,7 @@ class Generators:
             if self._torchs:
                 _set_states(self._torchs, device)
             else:
-                torch.manual_seed(self.seed)
+                seed_torch(self.seed, device)
             try:
                 yield
             finally:
@@ -179,8 +179,16 @@ def seeded(seed: int, device: torch.device) -> Iterator[torch.dtype]:
     Yields the caller's default dtype.
     """
     with generators_restored(device), usual_dtype() as dtype, usual_device():
-        torch.manual_seed(seed)
+        seed_torch(seed, device)
         yield dtype
+
+
+def seed_torch(seed: int, device: torch.device) -> None:
+    """Seed torch's generators: on the CPU its own alone, as GPUs' are the caller's then."""
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
 
 
 @contextlib.contextmanager
@@ -191,7 +199,7 @@ def draws_seeded(seed: int) -> Iterator[None]:
     """
     with generators_restored():
         of_numpy, of_python = np.random.get_state(), random.getstate()  # noqa: NPY002
-        torch.manual_seed(seed)
+        seed_torch(seed, torch.device("cpu"))
         np.random.seed(seed % 2**32)  # noqa: NPY002
         random.seed(seed)
         try:

@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 from sklearn_vae import VAETransformer
 from sklearn_vae._parameters import FEATURES
 from sklearn_vae.model import Vamp
-from sklearn_vae.nn import MLP, Conv, Patches
+from sklearn_vae.nn import MLP, Conv, Custom, Patches
 from sklearn_vae.nn._device import exact_inference, resolve_device
 from sklearn_vae.training import _precision
 from sklearn_vae.training._net import VAENet
@@ -67,6 +67,15 @@ def test_seeded_blocks_repeat_and_leave_the_callers_generator_alone():
         assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(draws[0], draws[1])
     assert not torch.equal(draws[0], draws[2])
+
+
+def test_on_the_cpu_no_gpu_is_seeded(images, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", None)  # torch.manual_seed calls it
+    with seeded(1, CPU):
+        first = torch.randn(3)
+    assert torch.equal(first, torch.randn(3, generator=torch.Generator().manual_seed(1)))
+    shared = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Dropout(), torch.nn.Linear(64, 6))
+    tiny(network=Custom(shared, torch.nn.Linear(3, 64))).fit(images.reshape(-1, 64))
 
 
 def test_seeded_restores_the_generator_when_the_block_raises():
