@@ -15,6 +15,8 @@
 DATA ?= digits
 FUZZ ?= 20
 JOBS ?= 2
+# Each process begins with neighbouring tests, so that a module's fixtures are made once; who is done takes from others.
+SHARED := -n $(JOBS) --dist worksteal
 ifeq ($(OS),Windows_NT)
 PYTHON ?= python
 BIN := Scripts
@@ -42,13 +44,13 @@ demo: .venv/.installed
 test: lint types pytest
 
 pytest: .venv/.installed
-	$(PY) -m pytest -n $(JOBS)
+	$(PY) -m pytest $(SHARED)
 
 coverage: .venv/.installed
-	$(PY) -m pytest -n $(JOBS) --cov --cov-report=term
+	$(PY) -m pytest $(SHARED) --cov --cov-report=term
 
 fuzz: .venv/.installed
-	SKLEARN_VAE_FUZZ=$(FUZZ) $(PY) -m pytest -n $(JOBS)
+	SKLEARN_VAE_FUZZ=$(FUZZ) $(PY) -m pytest $(SHARED)
 
 docs: .venv/.installed-docs
 	$(PY) tools/sentences.py
@@ -80,13 +82,13 @@ lowest:
 	.venv-lowest/$(BIN)/python -m pip install --quiet uv
 	.venv-lowest/$(BIN)/uv pip install --quiet --python .venv-lowest/$(BIN)/python \
 		--resolution lowest-direct --exclude-newer 2025-10-01 --editable ".[test]" "scipy==1.15.*"
-	.venv-lowest/$(BIN)/python -m pytest -n $(JOBS)
+	.venv-lowest/$(BIN)/python -m pytest $(SHARED)
 
 nightly:
 	$(PYTHON) -m venv --clear .venv-nightly
 	.venv-nightly/$(BIN)/python -m pip install --quiet --upgrade pip
 	.venv-nightly/$(BIN)/python -m pip install --quiet --pre --editable ".[test]"
-	.venv-nightly/$(BIN)/python -m pytest -n $(JOBS)
+	.venv-nightly/$(BIN)/python -m pytest $(SHARED)
 
 dist: .venv/.installed
 	rm -rf dist
