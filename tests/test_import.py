@@ -18,11 +18,13 @@ def state():
         sklearn.get_config(), __import__("logging").getLogger().level,
     ]
 kept = json.dumps(state(), default=str)
-import sklearn_vae, sklearn_vae.inspection
+import sklearn_vae, sklearn_vae.datasets, sklearn_vae.inspection
 changed = json.dumps(state(), default=str) != kept
 new = {name.partition(".")[0] for name in set(sys.modules) - before}
 bars = "tqdm.auto" in sys.modules  # warns in a notebook without ipywidgets
-print(json.dumps({"new": sorted(new), "changed": changed, "bars": bars}))
+readers = {"torchvision", "PIL", "pydicom"} & set(sys.modules)  # for images in files
+found = {"new": sorted(new), "changed": changed, "bars": bars, "readers": sorted(readers)}
+print(json.dumps(found))
 """
 
 
@@ -44,4 +46,5 @@ def test_import_brings_no_optional_package_and_changes_no_setting():
     assert not heavy & set(report["new"])
     assert not report["changed"]
     assert not report["bars"]
+    assert not report["readers"]
     assert done.stderr == ""

@@ -370,7 +370,7 @@ def test_a_learnt_prior_fits_codes_in_clumps_better():
     X = np.zeros((200, 8, 8), np.float32)
     X[::2, :4], X[1::2, 4:] = 1, 1
     X = np.abs(X - (np.random.default_rng(0).random(X.shape) < 0.02)).astype(np.float32)
-    settings = {"z_dim": 2, "max_epochs": 300, "lr": 1e-2, "precision": "float32"}
+    settings = {"z_dim": 2, "max_epochs": 80, "lr": 1e-2, "precision": "float32"}
     bounds = {
         prior: tiny(prior=prior, **settings)
         .fit(X)

@@ -12,7 +12,6 @@ from collections import Counter
 import torch
 from torch.utils import backend_registration
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
 
 DEVICE = torch.device("privateuseone", 0)
 READS = ("_local_scalar_dense", "equal", "is_nonzero", "masked_select", "nonzero", "_unique2")
@@ -73,7 +72,7 @@ class SimulatedDevice(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})
-        tensors = [t for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
+        tensors = [*_tensors(args), *_tensors(kwargs)]
         apart = [t for t in tensors if isinstance(t, Apart)]
         target = kwargs.get("device")
         if target is not None and torch.device(target).type == DEVICE.type:
@@ -95,7 +94,7 @@ class SimulatedDevice(TorchDispatchMode):
                 self.traffic["read"] += 1
         if self.limited and makes_apart:
             _refuse_what_is_lacking(name, args)
-        out = func(*tree_map(_held, args), **tree_map(_held, kwargs))
+        out = func(*_mapped(_held, args), **_mapped(_held, kwargs))
         if self.limited and makes_apart and _any_double(out):
             raise TypeError(f"{func}: this device has no float64")
         if name == "copy_":
@@ -105,13 +104,11 @@ class SimulatedDevice(TorchDispatchMode):
         own = {id(t.held): t for t in apart}
 
         def set_apart(value):
-            if not isinstance(value, torch.Tensor):
-                return value
             if id(value) in own:  # changed in place
                 return own[id(value)]
             return Apart(value)
 
-        return tree_map(set_apart, out)
+        return _mapped(set_apart, out)
 
     def _is_left_to_the_device(self, name, args, kwargs):
         """Whether a copy arrives later; those from host memory are as if they were there."""
@@ -141,8 +138,29 @@ class SimulatedDevice(TorchDispatchMode):
             self.traffic["from host"] += 1
 
 
-def _held(value):
-    return value.held if isinstance(value, Apart) else value
+def _held(tensor):
+    return tensor.held if isinstance(tensor, Apart) else tensor
+
+
+# torch's own functions for nested values take most of the time of an operation this small.
+def _mapped(function, value):
+    """Return a value with what the function makes of the tensors in it."""
+    if isinstance(value, torch.Tensor):
+        return function(value)
+    if isinstance(value, (tuple, list)):
+        return type(value)([_mapped(function, each) for each in value])
+    if isinstance(value, dict):
+        return {key: _mapped(function, each) for key, each in value.items()}
+    return value
+
+
+def _tensors(value):
+    """Yield the tensors in a value."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, (tuple, list, dict)):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(each)
 
 
 def _refuse_mixture(func, tensors, apart):
@@ -170,7 +188,7 @@ def _refuse_what_is_lacking(name, args):
 
 
 def _any_double(out):
-    return any(isinstance(t, torch.Tensor) and t.dtype == torch.float64 for t in tree_leaves(out))
+    return any(t.dtype == torch.float64 for t in _tensors(out))
 
 
 class _Backend(backend_registration._DummyBackendModule):
