@@ -17,6 +17,8 @@ FUZZ ?= 20
 JOBS ?= 2
 # Each process begins with neighbouring tests, so that a module's fixtures are made once; who is done takes from others.
 SHARED := -n $(JOBS) --dist worksteal
+# Many tests start processes: each would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 ifeq ($(OS),Windows_NT)
 PYTHON ?= python
 BIN := Scripts
