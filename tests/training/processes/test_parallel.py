@@ -288,7 +288,7 @@ def test_torchrun(found, images, tmp_path):
     paths = os.pathsep.join(filter(None, sys.path))
     call = [sys.executable, *launch, str(tmp_path / "script.py"), str(tmp_path)]
     env = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
-    subprocess.run(call, check=True, timeout=60, env=env, capture_output=True)
+    subprocess.run(call, check=True, timeout=180, env=env, capture_output=True)
     for rank in range(2):
         history, state = joblib.load(tmp_path / str(rank))
         rows = [{k: v for k, v in row.items() if k != "dur"} for row in history]
