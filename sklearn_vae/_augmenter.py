@@ -45,7 +45,6 @@ from .utils._sklearn_compat import (
     check_feature_names,
     check_params,
     fit_context,
-    part_tasks,
     safe_indexing,
 )
 
@@ -372,7 +371,7 @@ class VAEAugmenter(ForwardsMixin, OneToOneFeatureMixin, HasVAE, BaseEstimator):
         gate = None if gate is None else seeded_clone(gate, rng)
         generator = RowGenerator(model, method, spec=spec, augment=self.augment, gate=gate)
         n_tasks = (model.template is not None) + (self.estimator is not None)
-        tasks = part_tasks(self, unseen, X, y, n_tasks)
+        tasks = FitTasks(self, unseen, X, y, n_tasks)
         unseen.generator_ = generator.fit(data, tasks)
         return data, rng, tasks
 

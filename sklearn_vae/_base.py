@@ -10,13 +10,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from ._parameters import VAEParameters
-from .input._labels import (
-    are_among,
-    check_length,
-    class_numbers,
-    read_labels,
-    tell_unlabelled,
-)
+from .input._labels import are_among, check_length, class_numbers, read_labels, tell_unlabelled
 from .input._read import check_numbered, read_first, with_checks
 from .input._row_keys import NO_KEYS, remembered
 from .input._rows import Rows, check_enough
@@ -40,7 +34,7 @@ from .utils._counts import check_count
 from .utils._doc_link import DocLinkMixin
 from .utils._generators import generators_restored
 from .utils._ranks import Ranks
-from .utils._sklearn_compat import CallbackSupportMixin, FitTasks, fit_context, fit_tasks
+from .utils._sklearn_compat import CallbackSupportMixin, FitTasks, fit_context
 
 OF_PARTIAL: dict[str, Any] = {
     "lr_schedule": "constant",
@@ -233,7 +227,7 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
         labels = None if partial and self.label_weight == 0 else self._read_y(y, len(data))
         amount = self.max_epochs, len(data), spec.shape
         epochs = 1 if partial else resolve_epochs(*amount, based=recipe.network.has_base)
-        tasks = fit_tasks(seen, self, X, y, epochs) if ranks.rank == 0 else None
+        tasks = FitTasks(seen, self, X, y, epochs, told=ranks.rank == 0)
         trainer = Trainer.of(self, **(OF_PARTIAL if partial else {}))
         known = getattr(self, "classes_", None) if again else None
         verbose = self.verbose if ranks.rank == 0 else 0
@@ -259,7 +253,7 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
             labels,
             epochs=epochs,
             resume=resume,
-            first=[] if tasks is None else [self._reporter(tasks, recipe, spec, data)],
+            first=[self._reporter(tasks, recipe, spec, data)] if tasks.followed else [],
             finish=finish,
             ranks=ranks,
             passes=passes.n if partial else None,
@@ -271,8 +265,7 @@ class BaseVAE(DocLinkMixin, CallbackSupportMixin, VAEParameters):
         self.codec_, self.net_, self.history_ = codec, net, rows
         self.__dict__.pop("_loaded_optimizer", None)
         self._resumable = partial or self.warm_start
-        if tasks is not None:
-            tasks.end()
+        tasks.end()
         warn_of_collapse(self.n_active_, net.step, images=spec.is_image)
 
     def read_training(self, X: Any, *, at_least: int = 2) -> tuple[Rows, InputSpec, VAERecipe]:

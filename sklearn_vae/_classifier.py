@@ -17,22 +17,11 @@ from sklearn.utils.validation import check_is_fitted
 from ._inner_vae import VAE_KINDS, HasVAE, samples_of, seeded_clone, unfrozen
 from ._transformer import VAETransformer
 from .classification import fit_pool
-from .input._labels import (
-    check_length,
-    class_numbers,
-    known_rows,
-    read_labels,
-    tell_unlabelled,
-)
+from .input._labels import check_length, class_numbers, known_rows, read_labels, tell_unlabelled
 from .input._rows import Rows
 from .model._codec import Codec, OfChunk
 from .utils._at_once import fitted_at_once
-from .utils._sklearn_compat import (
-    FitTasks,
-    check_params,
-    fit_context,
-    part_tasks,
-)
+from .utils._sklearn_compat import FitTasks, check_params, fit_context
 
 
 class VAEClassifier(ClassifierMixin, HasVAE, BaseEstimator):
@@ -167,7 +156,7 @@ class VAEClassifier(ClassifierMixin, HasVAE, BaseEstimator):
         rng = check_random_state(self.random_state)
         with fitted_at_once(self) as unseen:
             n_trained = int(not isinstance(self.vae, FrozenEstimator))
-            tasks = part_tasks(self, unseen, X, y, n_trained)
+            tasks = FitTasks(self, unseen, X, y, n_trained)
             vae, data = self._fitted_vae(X, labels, rng, tasks)
             unseen.vae_, unseen.classes_ = vae, classes
             unseen.n_unlabelled_ = tell_unlabelled(numbers, vae.verbose)

@@ -36,13 +36,7 @@ from .input._pictures import read_pictures
 from .input._row_keys import shared_rows
 from .input._rows import ArrayDataset
 from .input._spec import MIN_SIDE
-from .utils._sklearn_compat import (
-    FitTasks,
-    Interval,
-    StrOptions,
-    fit_context,
-    part_tasks,
-)
+from .utils._sklearn_compat import FitTasks, Interval, StrOptions, fit_context
 
 Cut = int | BackboneTransformer
 """One way to cut an image."""
@@ -215,7 +209,7 @@ class VAEDetector(OutlierMixin, HasVAE, BaseEstimator):
         """
         frozen = isinstance(self.vae, FrozenEstimator)
         n_kinds = len(patches_of(self.patches, frozen=frozen)) or 1
-        tasks = part_tasks(self, self, X, y, 0 if frozen else N_VAES * n_kinds)
+        tasks = FitTasks(self, self, X, y, 0 if frozen else N_VAES * n_kinds)
         fitted = self._fitted(X, tasks)
         kept = {k: v for k, v in self.__dict__.items() if k != "feature_names_in_"}
         self.__dict__ = {**kept, **fitted}  # in one step: an interrupt leaves the old or the new

@@ -7,12 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from ..input._labels import (
-    check_length,
-    class_numbers,
-    known_rows,
-    read_labels,
-)
+from ..input._labels import check_length, class_numbers, known_rows, read_labels
 from ..input._ranges import Spelling
 from ..input._rows import ArrayDataset, as_array_of
 from ..input._samples import spelling, to_array

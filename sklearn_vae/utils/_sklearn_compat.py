@@ -48,7 +48,7 @@ TORN_DOWN = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")
 
 
 class FitTasks:
-    """A fit and its epochs or parts as the tasks that scikit-learn's callbacks follow.
+    """A fit and its epochs or parts as the tasks that scikit-learn's callbacks follow, if any do.
 
     Parameters
     ----------
@@ -61,13 +61,24 @@ class FitTasks:
         What ``fit`` got.
     n_tasks : int
         How many epochs there will be, at most; or estimators that are fitted inside.
+    told : bool, default=True
+        Whether callbacks are to hear of it: from one of several processes.
+
+    Attributes
+    ----------
+    followed : bool
+        Whether callbacks do.
     """
 
-    def __init__(self, seen: Any, unseen: Any, X: Any, y: Any, n_tasks: int) -> None:
+    def __init__(
+        self, seen: Any, unseen: Any, X: Any, y: Any, n_tasks: int, *, told: bool = True
+    ) -> None:
+        self.followed = told and bool(getattr(unseen, "_skl_callbacks", None))
         self._task, self._unseen = {"estimator": seen, "X": X, "y": y}, unseen
-        self._fit = seen._init_callback_context(max_subtasks=n_tasks)
-        vars(unseen).update({name: vars(seen)[name] for name in TORN_DOWN})
-        self._fit.call_on_fit_task_begin(**self._task)
+        if self.followed:
+            self._fit = seen._init_callback_context(max_subtasks=n_tasks)
+            vars(unseen).update({name: vars(seen)[name] for name in TORN_DOWN})
+            self._fit.call_on_fit_task_begin(**self._task)
 
     def begin_epoch(self) -> None:
         """Tell the callbacks that an epoch begins."""
@@ -85,6 +96,9 @@ class FitTasks:
     @contextlib.contextmanager
     def part(self, name: str, estimator: Any) -> Iterator[None]:
         """Hand the callbacks on to an estimator that is fitted in the block."""
+        if not self.followed:
+            yield
+            return
         task = self._fit.subcontext(task_name=f"fit-{name}")
         with task.propagate_callback_context(estimator):
             task.call_on_fit_task_begin(**self._task)
@@ -93,32 +107,7 @@ class FitTasks:
 
     def end(self) -> None:
         """Tell the callbacks that the estimator is fitted."""
-        self._fit.call_on_fit_task_end(
-            **self._task, reconstruction_attributes=lambda: vars(self._unseen)
-        )
-
-
-class NoTasks(FitTasks):
-    """Those of a fit without callbacks."""
-
-    def __init__(self) -> None:
-        pass
-
-    @contextlib.contextmanager
-    def part(self, name: str, estimator: Any) -> Iterator[None]:
-        """Do nothing."""
-        yield
-
-    def end(self) -> None:
-        """Do nothing."""
-
-
-def part_tasks(seen: Any, unseen: Any, X: Any, y: Any, n_parts: int) -> FitTasks:
-    """Return the tasks of a fit that fits other estimators, as many as there are parts."""
-    return fit_tasks(seen, unseen, X, y, n_parts) or NoTasks()
-
-
-def fit_tasks(seen: Any, unseen: Any, X: Any, y: Any, n_tasks: int) -> FitTasks | None:
-    """Return the tasks of a fit; None without callbacks of scikit-learn's."""
-    has = bool(getattr(unseen, "_skl_callbacks", None))
-    return FitTasks(seen, unseen, X, y, n_tasks) if has else None
+        if self.followed:
+            self._fit.call_on_fit_task_end(
+                **self._task, reconstruction_attributes=lambda: vars(self._unseen)
+            )
