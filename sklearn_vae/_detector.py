@@ -28,7 +28,7 @@ from ._inner_vae import (
     unfrozen,
 )
 from ._transformer import VAETransformer
-from .detection._cross_fit import RowFolds, cross_fit, draw_folds, measure
+from .detection._cross_fit import RowFolds, cross_fit, draw_folds, measure, part_again
 from .detection._local import LocalScores
 from .detection._places import Cutter, Windows, cutter_of, patches_of
 from .detection._statistics import LOCAL, STATISTICS, DetectorMethod, squared_errors
@@ -116,8 +116,9 @@ class VAEDetector(OutlierMixin, HasVAE, BaseEstimator):
     So ``fit`` splits X at random, trains a VAE and its densities on each half, and takes the
     scores of a half from the other's VAE [4]_. A new sample's score is the mean of the two. A
     training row, recognised by its values, has the score of the one VAE that has not seen it, in
-    all methods. The alarm rate holds for samples drawn as X was (exchangeable ones): not for other
-    persons, machines or days.
+    all methods. Densities of fewer than 1,000 rows are fitted in up to eight ways. So its score is
+    a mean, too, and varies as a new one's does [6]_. The alarm rate holds for samples drawn as X
+    was (exchangeable ones): not for other persons, machines or days.
 
     References
     ----------
@@ -131,6 +132,8 @@ class VAEDetector(OutlierMixin, HasVAE, BaseEstimator):
        74, 2015.
     .. [5] Bates et al., "Testing for outliers with conformal p-values", Annals of Statistics 51,
        2023, https://arxiv.org/abs/2104.08279. :meth:`p_values` returns them.
+    .. [6] Kim, Xu, Barber, "Predictive inference is free with the jackknife+-after-bootstrap",
+       NeurIPS 2020.
 
     Examples
     --------
@@ -398,6 +401,7 @@ class VAEDetector(OutlierMixin, HasVAE, BaseEstimator):
             folds = draw_folds(len(data), np.random.RandomState(0))
         else:
             vaes, data, folds = train_on_halves(template_of(self.vae), X, tasks, rng, draw_folds)
+        folds = part_again(folds)
         ranks, keys = cross_fit([vae.codec_ for vae in vaes], data, folds)
         learnt = {"_row_folds": RowFolds(keys, folds), "_ranks": ranks, "_local": None}
         return vaes, len(keys), keys, learnt
@@ -424,7 +428,7 @@ class VAEDetector(OutlierMixin, HasVAE, BaseEstimator):
                     template, ArrayDataset(rows), tasks, rng, lambda n, _: folds
                 )
             codecs = [vae.codec_ for vae in own]
-            scores, keys_of_rows = cross_fit(codecs, data, folds, LOCAL)
+            scores, keys_of_rows = cross_fit(codecs, data, folds[:, None], LOCAL)
             vaes.extend(own)
             keys.append(keys_of_rows)
             return codecs, scores

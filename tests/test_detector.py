@@ -62,10 +62,19 @@ def log_normal(T, own):
     return in_spreads(-0.5 * (z * solved).sum(1), ~own)
 
 
+WAYS = 8
+
+
 def out_of_fold(n):
-    """The rows of each fold of a frozen VAE's densities."""
+    """The rows of each fold of a frozen VAE's densities, of all ways to part few rows."""
     folds = np.random.RandomState(0).permutation(n) % 4
-    return [folds == k for k in range(4)]
+    rng = np.random.RandomState(0)
+    ways = [folds]
+    for _ in range(WAYS - 1):
+        ways.append(folds.copy())
+        for half in (0, 1):
+            ways[-1][folds % 2 == half] = rng.permutation(folds[folds % 2 == half])
+    return [way == k for way in ways for k in range(4)]
 
 
 def cross_fitted(parts, n):
@@ -75,7 +84,7 @@ def cross_fitted(parts, n):
     medians = [np.median(r[own]) for r, own in zip(raw, folds, strict=True)]
     scores = [r - m + np.mean(medians) for r, m in zip(raw, medians, strict=True)]
     own = np.sum([np.where(own, s, 0) for s, own in zip(scores, folds, strict=True)], 0)
-    return own, np.mean(scores, 0)
+    return own / WAYS, np.mean(scores, 0)
 
 
 def rms(X):

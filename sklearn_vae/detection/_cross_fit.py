@@ -16,6 +16,8 @@ from ._statistics import STATISTICS, Statistics
 
 N_FOLDS = 4
 """Densities, which cost little, are fitted without one fold of four each."""
+MOST_WAYS, ENOUGH_ROWS = 8, 2000
+"""Ways to part few rows into folds, at most, and rows for which one way is enough."""
 LEAST = -1e200
 """Score of what no number can tell: it is no normal sample."""
 
@@ -23,6 +25,23 @@ LEAST = -1e200
 def draw_folds(n: int, random_state: np.random.RandomState) -> np.ndarray:
     """Return the fold of each of n rows; their sizes differ by one at most."""
     return (random_state.permutation(n) % N_FOLDS).astype(np.uint8)
+
+
+def part_again(folds: np.ndarray) -> np.ndarray:
+    """Return each row's folds in several ways to part them, (n, ways): the more, the fewer rows.
+
+    Densities of few rows differ much by which they are. A row's held-out score is the mean over
+    the ways, as a new row's is the mean over all densities: the scores of both vary alike. Folds of
+    way w are numbered from ``w * N_FOLDS``. Each is of rows that the same VAE has not seen.
+    """
+    rng = np.random.RandomState(0)
+    ways = [folds]
+    for w in range(1, int(np.clip(ENOUGH_ROWS // len(folds), 1, MOST_WAYS))):
+        again = np.empty_like(folds)
+        for unseen in (folds % 2 == 0, folds % 2 == 1):
+            again[unseen] = rng.permutation(folds[unseen])
+        ways.append(again + w * N_FOLDS)
+    return np.stack(ways, 1)
 
 
 class Score:
@@ -82,31 +101,40 @@ class Calibrated:
 class CrossFitted(Calibrated):
     """The mean of several models' scores, and what each of the fitted rows has.
 
-    Each model was fitted without one fold. A fitted row has the score of the one model that does
+    Each model was fitted without one fold. A fitted row has the mean score of the models that do
     not know it. A new row has the mean over all, which are moved so that the medians of their
     held-out rows agree. This is cross-conformal prediction [1]_ with a mean of scores for the mean
-    of ranks, which would not tell far outliers apart.
+    of ranks, which would not tell far outliers apart. Several ways to part the rows are those of
+    the jackknife+-after-bootstrap [2]_.
 
     Parameters
     ----------
     scores : sequence of Score
         One per fold.
+    outs : sequence of ndarray of bool, shape (n,)
+        Which rows each fold has.
     held_out : sequence of ndarray of shape (m, k)
-        The statistics of each fold, as its model has them.
+        The statistics of these rows, as its model has them.
 
     References
     ----------
     .. [1] Vovk, "Cross-conformal predictors", Annals of Mathematics and Artificial Intelligence
        74, 2015.
+    .. [2] Kim, Xu, Barber, "Predictive inference is free with the jackknife+-after-bootstrap",
+       NeurIPS 2020.
     """
 
-    def __init__(self, scores: Sequence[Score], held_out: Sequence[np.ndarray]) -> None:
+    def __init__(
+        self, scores: Sequence[Score], outs: Sequence[np.ndarray], held_out: Sequence[np.ndarray]
+    ) -> None:
         self.scores = scores
         found = [score(rows) for score, rows in zip(scores, held_out, strict=True)]
         medians = [float(np.median(each)) for each in found]
         self.shifts = [float(np.mean(medians)) - median for median in medians]
-        moved = [each + shift for each, shift in zip(found, self.shifts, strict=True)]
-        super().__init__(np.concatenate(moved))
+        total = np.zeros(len(outs[0]))
+        for out, each, shift in zip(outs, found, self.shifts, strict=True):
+            total[out] += each + shift
+        super().__init__(total / np.sum(outs, axis=0))
 
     def __call__(self, statistics: Sequence[np.ndarray], folds: np.ndarray) -> np.ndarray:
         """Return the scores of samples.
@@ -115,13 +143,13 @@ class CrossFitted(Calibrated):
         ----------
         statistics : sequence of ndarray of shape (n, k)
             From each VAE; that of score k is number k modulo their number, as for folds.
-        folds : ndarray of shape (n,)
-            The fold of a sample that was fitted to, else -1.
+        folds : ndarray of shape (n, ways)
+            The folds of a sample that was fitted to, else -1.
         """
         each = self.by_model(statistics)
         scores: np.ndarray = each.mean(0)
-        known = np.flatnonzero(folds >= 0)
-        scores[known] = each[folds[known] % len(each), known]
+        known = np.flatnonzero(folds[:, 0] >= 0)
+        scores[known] = each[folds[known].T % len(each), known].mean(0)
         return scores
 
     def by_model(self, statistics: Sequence[np.ndarray]) -> np.ndarray:
@@ -135,16 +163,18 @@ class CrossFitted(Calibrated):
 
 
 class RowFolds:
-    """Which fold each fitted row was in, found again by its key."""
+    """Which fold, or folds, each fitted row was in, found again by its key."""
 
     def __init__(self, keys: np.ndarray, folds: np.ndarray) -> None:
         self.keys, first = np.unique(keys, return_index=True)
         self.folds = folds[first]
 
     def __call__(self, keys: np.ndarray) -> np.ndarray:
-        """Return the fold of each row, -1 for one that was not fitted to."""
+        """Return the fold or folds of each row, -1 for one that was not fitted to."""
         at = np.searchsorted(self.keys, keys).clip(max=len(self.keys) - 1)
-        return np.where(self.keys[at] == keys, self.folds[at].astype(int), -1)
+        folds = self.folds[at].astype(int)
+        folds[self.keys[at] != keys] = -1
+        return folds
 
 
 def _finite(statistics: np.ndarray) -> np.ndarray:
@@ -159,25 +189,27 @@ def cross_fit(
 ) -> tuple[dict[str, CrossFitted], np.ndarray]:
     """Return the scores of each method, a density's by fold, others by VAE; and keys of the rows.
 
-    VAE k has not seen the folds whose number is k modulo the number of VAEs.
+    ``folds`` are (n, ways). VAE k has not seen those whose number is k modulo the number of VAEs.
     """
     n, fitted = len(codecs), {}
     plain = [m for m, statistics in of.items() if not statistics.columns(1)]
+    unseen = [folds[:, 0] % n == k for k in range(n)]
     own = []
-    for k, codec in enumerate(codecs):
-        part = data if n == 1 else codec.read(rows_of(data, folds % n == k), names_of=None)
+    for codec, out in zip(codecs, unseen, strict=True):
+        part = data if n == 1 else codec.read(rows_of(data, out), names_of=None)
         own.append(measure(part, [(codec, of[m]) for m in plain]))
     for m, held_out in zip(plain, zip(*own, strict=True), strict=True):
-        fitted[m] = CrossFitted([Score() for _ in held_out], held_out)
+        fitted[m] = CrossFitted([Score() for _ in held_out], unseen, held_out)
     dense = [m for m in of if m not in plain]
     keys: list[np.ndarray] = []
     found = iter(measure(data, [(codec, of[m]) for m in dense for codec in codecs], keys))
     for m in dense:
         everywhere = [next(found) for _ in codecs]
         columns = of[m].columns(codecs[0].module.z_dim)
-        outs = [folds == k for k in range(folds.max() + 1)]
+        outs = [(folds == k).any(1) for k in range(folds.max() + 1)]
         fitted[m] = CrossFitted(
             [Score(columns, everywhere[k % n][~out], of[m].density) for k, out in enumerate(outs)],
+            outs,
             [everywhere[k % n][out] for k, out in enumerate(outs)],
         )
     return fitted, np.concatenate(keys)
