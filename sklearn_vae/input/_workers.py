@@ -11,11 +11,13 @@ from collections.abc import Generator, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import torch
-from joblib import wrap_non_picklable_objects
+from joblib import cpu_count, wrap_non_picklable_objects
 from torch.utils.data import DataLoader, Dataset
 
 AHEAD = 2
 """Batches that each process reads ahead."""
+PER_CORE = 4
+"""Processes a core, at most: they wait for disks and networks, but each takes memory."""
 
 Job = tuple[int, Any]
 """A seed, and what to read by it."""
@@ -38,6 +40,7 @@ class Workers:
     """
 
     def __init__(self, items: Any, n: int) -> None:
+        _check_number(n)
         self.n, self.busy = n, False
         self._jobs = _Jobs()
         self._loader: DataLoader = DataLoader(
@@ -83,6 +86,15 @@ class Workers:
                 "starts processes has to call fit below `if __name__ == '__main__':`. Or set "
                 "loader_workers=0."
             ) from error
+
+
+def _check_number(n: int) -> None:
+    """Refuse far more processes than there are cores."""
+    cores = cpu_count()
+    if n > (most := PER_CORE * cores):
+        raise ValueError(
+            f"loader_workers={n}, but this machine has {cores} cores. Set it to {most} at most."
+        )
 
 
 class _Jobs:

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 from helpers import same_weights, synthetic_images, tiny
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, IterableDataset
 
 from sklearn_vae.input._batches import Batches
 from sklearn_vae.input._rows import ItemDataset
+from sklearn_vae.input._workers import Workers
 
 X = synthetic_images(90, 8, 8, dtype="uint8")
 
@@ -29,6 +30,13 @@ class Drawing(Dataset):
             raise ValueError(f"item {i} is damaged")
         draws = int(self.noise()) + np.random.randint(9) + random.randrange(9)  # noqa: NPY002
         return X[i] // 2 + np.uint8(draws)
+
+
+class Stream(IterableDataset):
+    """The same, one after the other."""
+
+    def __iter__(self):
+        return iter(X)
 
 
 def epoch(batches):
@@ -81,3 +89,17 @@ def test_what_cannot_be_sent_is_named():
 def test_arrays_need_no_processes(monkeypatch):
     monkeypatch.setattr(torch.utils.data.DataLoader, "__init__", None)
     assert same_weights(tiny(loader_workers=2).fit(X), tiny().fit(X))
+
+
+def test_far_more_processes_than_cores_are_refused(monkeypatch):
+    monkeypatch.setattr("sklearn_vae.input._workers.cpu_count", lambda: 2)
+    started = []
+    monkeypatch.setattr(
+        torch.utils.data.DataLoader, "__init__", lambda self, *args, **how: started.append(how)
+    )
+    for data in (Drawing(), Stream()):
+        with pytest.raises(ValueError, match="=9, but this machine has 2 cores"):
+            tiny(loader_workers=9).fit(data)
+    assert not started
+    Workers(ItemDataset(Drawing()), 8)
+    assert started[0]["num_workers"] == 8
