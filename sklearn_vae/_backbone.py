@@ -14,7 +14,7 @@ import joblib
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, check_memory
+from sklearn.utils.validation import check_is_fitted
 
 from .input._chunks import apply_by_chunks
 from .input._read import read_first, read_in_place, with_checks
@@ -34,6 +34,7 @@ from .nn._packed import Packed
 from .nn._scaling import Scaling
 from .training._precision import Precision, has_fast_bfloat16
 from .utils._at_once import fitted_at_once
+from .utils._caches import opened_cache
 from .utils._doc_link import DocLinkMixin
 from .utils._generators import seeded
 from .utils._image_features import ImageFeaturesMixin
@@ -340,7 +341,7 @@ class BackboneTransformer(
             kept = {k: v for k, v in vars(self).items() if k[0] != "_" or k == "_source"}
             bare.__dict__ = {**kept, "memory": None}
             of_versions = tuple(version(name) for name in ("sklearn-vae", "torch", "torchvision"))
-            return check_memory(self.memory).cache(_kept)(bare, X, of_versions)
+            return opened_cache(self.memory).cache(_kept)(bare, X, of_versions)
         here = next(self.module_.parameters(), torch.empty(0, device=self.device_)).device
         return self._features(read_in_place(X, self, self.spec_, here, bounded=self.spec_.is_image))
 

@@ -499,6 +499,12 @@ def test_what_cannot_be_pickled_is_named(photos, tmp_path):
         frozen(preprocessing=lambda x: x / 255, memory=str(tmp_path)).fit_transform(photos)
 
 
+def test_a_memory_that_is_no_folder_is_refused(photos, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"^memory: .*file cannot be made a folder \(.*\)\. "):
+        frozen(memory=str(tmp_path / "file")).fit_transform(photos)
+
+
 def test_copies_have_the_same_features(photos):
     backbone = frozen(layers=["1", "4"]).fit(photos)
     Z = backbone.transform(photos)

@@ -27,7 +27,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.svm import SVC
 from torch import nn
 
-from sklearn_vae import VAETransformer
+from sklearn_vae import VAEAugmenter, VAEClassifier, VAEDetector, VAETransformer
 from sklearn_vae.model import BCEMSE, Gaussian
 from sklearn_vae.nn import MLP, Conv
 from sklearn_vae.training import _cache
@@ -133,6 +133,17 @@ def test_a_vae_out_of_its_memory_goes_on(images, rows, tmp_path):
     named = pd.DataFrame(rows).add_prefix("p")
     for _ in range(2):
         assert tiny(memory=str(tmp_path)).fit(named).feature_names_in_[0] == "p0"
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_a_memory_that_is_no_folder_is_refused_before_training(images, labels, tmp_path, place):
+    (tmp_path / "file").touch()
+    vae = tiny(memory=str(tmp_path / place), callbacks=[CountFits(str(tmp_path / "fits"))])
+    for estimator in (vae, VAEDetector(vae), VAEClassifier(vae), VAEAugmenter(vae=vae, n_new=2)):
+        fit = getattr(estimator, "fit_resample", estimator.fit)
+        with pytest.raises(ValueError, match=r"^memory: .*file.* cannot be made a folder"):
+            fit(images, labels)
+    assert not (tmp_path / "fits").exists()
 
 
 def test_what_is_recalled_has_nothing_of_the_fit_before(images, rows, labels, tmp_path):

@@ -319,8 +319,9 @@ def test_pipes_and_folders_under_temporary_names_are_left_alone(pair, tmp_path):
 
 
 def test_a_file_in_the_folders_place_is_kept(pair, victim):
-    with pytest.raises(FileExistsError):
-        pair[0].save_pretrained(victim)
+    for path in (victim, victim / "below"):
+        with pytest.raises(FileExistsError, match=r"victim.* cannot be made a folder"):
+            pair[0].save_pretrained(path)
     assert victim.read_text() == "precious"
     with pytest.raises(FileNotFoundError):
         VAETransformer.from_pretrained(victim)

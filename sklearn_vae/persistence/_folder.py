@@ -61,7 +61,12 @@ def save(files: Files, folder: str | os.PathLike[str]) -> None:
     _refuse_foreign(folder)
     if not may_replace(folder / CARD):
         files = {name: parts for name, parts in files.items() if name != CARD}
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise FileExistsError(
+            f"{folder} cannot be made a folder ({error.strerror}). Choose another."
+        ) from error
     _remove_leftovers(folder)
     _write(folder, files)
 

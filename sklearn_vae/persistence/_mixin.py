@@ -43,8 +43,9 @@ class PretrainedMixin:
             When a parameter has been set to what it cannot be. When history, column names and
             classes take more than 16 MB, or the names of the classes more than 64 MB as an array.
         FileExistsError
-            When the folder holds a ``config.json`` or ``model.safetensors`` of another origin. In
-            each case nothing is written.
+            When a file has the folder's name or that of a folder above it. When the folder holds a
+            ``config.json`` or ``model.safetensors`` of another origin. In each case nothing is
+            written.
 
         Warns
         -----

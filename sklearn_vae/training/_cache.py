@@ -6,9 +6,9 @@ from importlib.metadata import version
 from typing import Any
 
 from sklearn.base import clone
-from sklearn.utils.validation import check_memory
 
 from ..input._read import check_is_here
+from ..utils._caches import opened_cache
 
 BESIDE_TRAINING = {
     "features": "mean",
@@ -45,7 +45,7 @@ def recalled(estimator: Any, X: Any, y: Any) -> dict[str, Any]:
     if estimator.symmetry is not None:
         clone(estimator).read_training(X)  # refuses it for rows
     untrained = clone(estimator).set_params(**BESIDE_TRAINING)
-    train = check_memory(estimator.memory).cache(_trained, ignore=["beside"])
+    train = opened_cache(estimator.memory).cache(_trained, ignore=["beside"])
     beside = {k: getattr(estimator, k) for k in ("checkpoint", "loader_workers", "verbose")}
     versions = tuple(version(name) for name in ("sklearn-vae", "torch"))
     return train(untrained, X, y, beside, versions)
