@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..utils._spread import spread_rows
+from ._samples import from_torch
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +22,7 @@ MOST_SHARED = 0.01
 
 def row_keys(raw: torch.Tensor) -> np.ndarray:
     """Return a 64-bit hash of each sample's values, whatever float type they come in."""
-    rows = raw.detach().cpu().numpy().reshape(len(raw), -1)
+    rows = from_torch(raw).reshape(len(raw), -1)
     if rows.dtype.kind == "f":
         rows = rows.astype(np.float64) + 0.0  # -0.0 is 0.0
     hashes = (blake2b(row.data, digest_size=8).digest() for row in np.ascontiguousarray(rows))

@@ -11,6 +11,7 @@ import torch
 from ..input._chunks import OfChunk, apply_by_chunks
 from ..input._read import read, read_in_place
 from ..input._rows import ArrayDataset, Rows
+from ..input._samples import from_torch
 from ..input._spec import InputSpec, rows_at_once
 from ..nn._device import exact_inference, resolve_device, to_device
 from ..utils._generators import generators_restored, usual_dtype
@@ -146,7 +147,7 @@ class Codec:
         of = self.module.importance_weighted if importance_weighted else self.module.elbo
 
         def bound(raw: torch.Tensor) -> torch.Tensor:
-            noise = row_noise(raw.cpu().numpy(), n_draws, self.module.z_dim, self.device)
+            noise = row_noise(from_torch(raw), n_draws, self.module.z_dim, self.device)
             return of(self.scaled(raw), noise)
 
         return bound

@@ -12,6 +12,7 @@ import pytest
 import torch
 from device import DEVICE, SimulatedDevice, register
 from helpers import some_labels, synthetic_images, tiny
+from sklearn.frozen import FrozenEstimator
 from torch import nn
 from torch.utils.data import IterableDataset, TensorDataset
 
@@ -21,6 +22,7 @@ import sklearn_vae.model._codec
 import sklearn_vae.nn._mps
 import sklearn_vae.training._trainer
 from sklearn_vae import VAEAugmenter, VAEDetector
+from sklearn_vae.detection._statistics import STATISTICS
 from sklearn_vae.nn import Conv, Patches, ResNet
 from sklearn_vae.nn._scaling import Scaling
 from sklearn_vae.synthesis import DeformationViews, PosteriorViews
@@ -321,6 +323,22 @@ def test_images_on_the_device_stay_there(asynchronous, simulation, images, dtype
     assert simulation.traffic["from host"] == 0
     assert simulation.traffic["to host"] <= 2  # the first row, to know its form; the range
     assert len(simulation.begun) - begun == 5  # the codes of each chunk
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float16, torch.bfloat16, torch.float64])
+def test_scores_on_the_device_are_those_elsewhere(simulation, images, dtype):
+    X = torch.tensor(images * (255 if dtype == torch.uint8 else 1)).to(dtype)
+    vae = tiny(device="auto").fit(X)
+    results = []
+    for x in (X.to(DEVICE), X):
+        detector = VAEDetector(FrozenEstimator(vae), contamination=0.2)
+        with pytest.warns(UserWarning, match="trained on rows of X"):  # it knows them again
+            detector.fit(x)
+        scores = {
+            method: detector.set_params(method=method).score_samples(x) for method in STATISTICS
+        }
+        results.append({**scores, "ELBO": vae.score_samples(x), "map": detector.error_map(x)})
+    assert_same(*results)
 
 
 def test_bad_values_on_the_device_are_refused_as_elsewhere(simulation, images):
