@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from ._priors import Prior
 
 
+LEAST_LOG_SCALE = -10
+"""Of independent normals."""
+
+
 class Posterior(ABC):
     """q(z|x) of n samples: base of what a family's module returns.
 
@@ -120,7 +124,7 @@ class DiagonalNormal(PosteriorFamily):
     """Independent normals; with a standard normal prior the KL term is exact."""
 
     def build(self, n_activations: int, z_dim: int) -> nn.Module:
-        """Return a linear layer to means and log-variances."""
+        """Return a linear layer to means and what scales are made of."""
         return PosteriorHead(n_activations, z_dim)
 
 
@@ -200,8 +204,11 @@ class PosteriorHead(nn.Linear):
     def normal(self, activations: Tensor) -> NormalPosterior:
         """Return independent normals (n, z_dim)."""
         loc, log_var = super().forward(activations).float().chunk(2, dim=1)
-        log_var = F.hardtanh(log_var, -20, 20)  # a clamp whose gradient is one operation, not five
-        return NormalPosterior(loc, (0.5 * log_var).exp())
+        log_scale = 0.5 * log_var
+        # Above the prior's scale it grows linearly. In the first steps single samples go far
+        # beyond, and an exponential would let these few be the whole loss.
+        exponential = F.hardtanh(log_scale, LEAST_LOG_SCALE, 1).exp()
+        return NormalPosterior(loc, torch.where(log_scale > 0, 1 + log_scale, exponential))
 
     def forward(self, activations: Tensor) -> Posterior:  # type: ignore[override]
         """Return q(z|x)."""

@@ -305,3 +305,17 @@ def test_what_cannot_be_drawn_from_is_refused_before_training(images):
 
     with pytest.raises(ValueError, match=r"posterior=Family.*densities of shape \(2, 3\)"):
         tiny(posterior=Family(Wide)).fit(images)
+
+
+def test_a_scale_grows_linearly_above_the_priors():
+    head = POSTERIORS["normal"]().build(1, 1)
+    torch.nn.init.zeros_(head.weight)
+    log_var = torch.tensor([-40.0, -20, -6, -0.1, 0, 0.1, 6, 40], requires_grad=True)
+    bias = torch.stack([torch.zeros_like(log_var), log_var])
+    scales = torch.cat(
+        [torch.func.functional_call(head, {"bias": b}, torch.zeros(1, 1)).scale[0] for b in bias.T]
+    )
+    expected = [*np.exp([-10, -10, -3, -0.05, 0]), 1.05, 4, 21]
+    np.testing.assert_allclose(scales.detach(), expected, rtol=1e-6)
+    scales.sum().backward()  # no sample is out of reach of the gradient, but for the smallest
+    np.testing.assert_allclose(log_var.grad[2:], [*(0.5 * np.exp([-3, -0.05])), *[0.5] * 4], 1e-6)
