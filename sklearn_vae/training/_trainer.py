@@ -57,6 +57,10 @@ NOT_SETTINGS = {"params", "lr", "initial_lr", "fused", "foreach", "capturable"}
 """What of an optimiser's groups may differ when training goes on: rates, and how it is computed."""
 
 
+Split = tuple[Any, Subset | None]
+"""What to train on, and what to validate on, if anything."""
+
+
 @dataclass(frozen=True)
 class Resumption:
     """What a training goes on from.
@@ -175,15 +179,11 @@ class Trainer:
             Which pass over all chunks X is of, from 1 on; None where X is all there is.
         """
         ranks = Ranks() if ranks is None else ranks
-        check_seeded(self.checkpoint, self.random_state)
-        if self.checkpoint is not None:
-            data.check_again("no checkpoint would be found again", "Set checkpoint=None")
-        if ranks.size > 1:
-            data.check_again("processes would not share it out", "Set parallel=None")
+        _check_comes_again(self, data, ranks)
         device = device_of(ranks, resolve_device(self.device))
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         seed = ranks.of_first(seed)
-        train, valid = self._split(data, y, seed)
+        split = self._split(data, y, seed)
         done = 0 if resume is None else len(resume.history)
         seeds = np.random.SeedSequence([seed, done]).generate_state(2)
         seed_of_call, seed_of_draws = map(int, seeds)
@@ -205,28 +205,22 @@ class Trainer:
             check_view(augment, spec.shape, device)
             n = resolve_batch_size(self.batch_size, len(data), spec.shape)
             net = self._make_net(
-                model.to(device), spec, device, n, augment, valid, first, ranks, generators
+                model.to(device), spec, device, n, augment, split[1], first, ranks, generators
             )
             net.initialize()
             if resume is not None:
                 self._resume(net, resume)
             checkpoint = None
             if ranks.size > 1 or self.checkpoint is not None:
-                form = self._form(recipe, spec, data, net, epochs, seed_of_call)
-                form["split"] = digest([getattr(part, "indices", None) for part in (train, valid)])
-                form["epochs before"] = str(done)
-                form["processes"] = str(ranks.size)
-                check_alike(ranks, form | {"checkpoint": str(self.checkpoint is not None)})
-                check_shares(ranks, n, len(train), 0 if valid is None else len(valid))
-                if self.checkpoint is not None:
-                    checkpoint = FitCheckpoint(self.checkpoint, form, ranks)
+                form = self._form(recipe, spec, data, split, net, epochs, seed_of_call)
+                checkpoint = _agreed(self.checkpoint, form, split, net)
             ranks.share_weights(model)
             if shared:
                 seed_torch(generators.seed, device)
             else:
                 alone.close()  # other threads may train meanwhile
             net.passes = passes
-            net.train(train, epochs, checkpoint)
+            net.train(split[0], epochs, checkpoint)
             net.train_split = None  # it holds the validation images
             ranks.share_weights(model)  # a callback may have loaded others
             codec = Codec(recipe, spec, model.eval(), device, self.device)
@@ -234,7 +228,7 @@ class Trainer:
             ranks.share_weights(model)
         if checkpoint is not None:
             checkpoint.remove()
-        return codec, net, len(train)
+        return codec, net, len(split[0])
 
     def _check(self, model: VAE, spec: InputSpec) -> Callable[[torch.Tensor], torch.Tensor] | None:
         """Refuse two objectives at once, and what the model cannot be trained with.
@@ -269,7 +263,14 @@ class Trainer:
         return augment
 
     def _form(
-        self, recipe: Any, spec: InputSpec, data: Rows, net: VAENet, epochs: int, seed: int
+        self,
+        recipe: Any,
+        spec: InputSpec,
+        data: Rows,
+        split: Split,
+        net: VAENet,
+        epochs: int,
+        seed: int,
     ) -> dict[str, str]:
         """Return what makes the training what it is, by name: what a checkpoint is found by."""
         whole = self.checkpoint is not None
@@ -287,6 +288,9 @@ class Trainer:
             "y": digest(getattr(data, "classes", None)),
             "initial weights": digest(net.module_.state_dict()),
             "state of the optimiser": digest(net.optimizer_.state_dict()),
+            "split": digest([getattr(part, "indices", None) for part in split]),
+            "epochs before": str(len(net.history)),
+            "processes": str(net.ranks.size),
         }
 
     def _make_net(
@@ -365,7 +369,7 @@ class Trainer:
             net.optimizer_.load_state_dict(copy.deepcopy(state))  # torch would share its tensors
         net.begin_rate(self.lr)
 
-    def _split(self, data: Rows, y: Any, seed: int) -> tuple[Any, Subset | None]:
+    def _split(self, data: Rows, y: Any, seed: int) -> Split:
         """Return what to train on, shuffled, and what to validate on, if anything."""
         fraction = self.validation_fraction
         if fraction is None:
@@ -393,6 +397,23 @@ class Trainer:
         except (TypeError, ValueError):  # few of a class, or None among strings
             train, valid = split()
         return Subset(data, train), Subset(data, valid)
+
+
+def _check_comes_again(trainer: Trainer, data: Rows, ranks: Ranks) -> None:
+    """Refuse what a checkpoint or another process would not find as it was."""
+    check_seeded(trainer.checkpoint, trainer.random_state)
+    if trainer.checkpoint is not None:
+        data.check_again("no checkpoint would be found again", "Set checkpoint=None")
+    if ranks.size > 1:
+        data.check_again("processes would not share it out", "Set parallel=None")
+
+
+def _agreed(path: Any, form: dict[str, str], split: Split, net: VAENet) -> FitCheckpoint | None:
+    """Return the checkpoint, if there is one, of a training that all processes have alike."""
+    ranks, (train, valid) = net.ranks, split
+    check_alike(ranks, form | {"checkpoint": str(path is not None)})
+    check_shares(ranks, net.batch_size, len(train), 0 if valid is None else len(valid))
+    return None if path is None else FitCheckpoint(path, form, ranks)
 
 
 def _shared(trainer: Trainer, recipe: Any, device: torch.device, dtype: torch.dtype) -> list[str]:
