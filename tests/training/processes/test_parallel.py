@@ -37,6 +37,8 @@ LONG = {
     **{"network": Conv((8,), batch_norm=True), "augment": Augment(rotate=10, paste=0.5)},
 }
 
+VIEWS = {"contrastive_weight": 0.5, "batch_size": 20, "max_epochs": 2}
+
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="no SIGKILL, and file stores of its own")
 
 
@@ -90,6 +92,10 @@ class Faster(Callback):
         net.optimizer_.param_groups[0]["lr"] = 0.5
 
 
+def mirrored(x):
+    return x.flip(-1)
+
+
 class Items(Dataset):
     def __init__(self, X):
         self.X, self.rng = X, np.random.default_rng()
@@ -138,6 +144,8 @@ def fits(rank, X, y, folder):
     drawn = tiny(parallel="ddp", augment="auto", random_state=None, network=Conv((8,))).fit(X)
     found["no seed"] = result(drawn)
     found["items"] = result(tiny(parallel="ddp", **VALIDATED).fit(Items(X)))
+    for name, rows in (("views", X), ("equal", X[:1].repeat(40, 0))):
+        found[name] = result(tiny(parallel="ddp", augment=mirrored, **VIEWS).fit(rows))
     chunks = tiny(parallel="ddp").partial_fit(X[:100]).partial_fit(X[100:])
     found["chunks"] = result(chunks)
 
@@ -204,7 +212,7 @@ def found(images, partly, tmp_path_factory):
 
 def test_two_processes_train_one_model(found, images):
     one, two, _ = found
-    for name in ("mlp", "no seed", "items", "chunks", "long", "resumed"):
+    for name in ("mlp", "no seed", "items", "views", "equal", "chunks", "long", "resumed"):
         same(one[name], two[name])
     for name, alone in {
         "mlp": tiny(**VALIDATED).fit(images),
@@ -215,6 +223,16 @@ def test_two_processes_train_one_model(found, images):
     assert one["n_iter"] == two["n_iter"] == 6
     for method in ("conditional", "deformation"):
         np.testing.assert_array_equal(one[method], two[method])
+
+
+def test_views_are_told_apart_from_those_of_the_process(found, images):
+    """Codes of equal images tell nothing: each is one of the others, of ten images or of twenty."""
+    alone = tiny(augment=mirrored, **VIEWS).fit(images[:1].repeat(40, 0))
+    for rows, n in ((found[0]["equal"][0], 10), (alone.history_, 20)):
+        for row in rows:
+            assert row["train_contrastive_loss"] == pytest.approx(np.log(2 * n - 1), rel=1e-5)
+    first, second = (row["train_contrastive_loss"] for row in found[0]["views"][0])
+    assert second < first
 
 
 def test_what_is_pickled_needs_no_group(found, images):
