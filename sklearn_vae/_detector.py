@@ -425,7 +425,12 @@ class VAEDetector(OutlierMixin, HasVAE, BaseEstimator):
             else:
                 template = template_of(self.vae, windows=isinstance(cutter, Windows))
                 own, data, _ = train_on_halves(
-                    template, ArrayDataset(rows), tasks, rng, lambda n, _: folds
+                    template,
+                    ArrayDataset(rows),
+                    tasks,
+                    rng,
+                    lambda n, _: folds,
+                    cutter.overlap(*pictures[0].shape[1:]),
                 )
             codecs = [vae.codec_ for vae in own]
             scores, keys_of_rows = cross_fit(codecs, data, folds[:, None], LOCAL)

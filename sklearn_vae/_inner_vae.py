@@ -100,8 +100,12 @@ def train_on_halves(
     tasks: FitTasks,
     rng: np.random.RandomState,
     draw_folds: Callable[[int, np.random.RandomState], np.ndarray],
+    overlap: float = 1.0,
 ) -> tuple[list[VAETransformer], Rows, np.ndarray]:
-    """Return VAEs trained without every other fold of X each, X as they see it, and the folds."""
+    """Return VAEs trained without every other fold of X each, X as they see it, and the folds.
+
+    ``overlap`` is how many samples show a pixel.
+    """
     reader = clone(template)
     check_params(reader)
     vaes = [seeded_clone(template, rng) for _ in range(N_VAES)]
@@ -110,7 +114,11 @@ def train_on_halves(
     n = resolve_batch_size(reader.batch_size, len(data), spec.shape)
     as_one = {  # as many steps as one VAE of all rows takes, with half the rows in each
         "max_epochs": resolve_epochs(
-            reader.max_epochs, len(data), spec.shape, based=recipe.network.has_base
+            reader.max_epochs,
+            len(data),
+            spec.shape,
+            based=recipe.network.has_base,
+            overlap=overlap,
         ),
         "batch_size": max(-(-n // N_VAES), min(n, 2)),
     }

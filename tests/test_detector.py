@@ -378,7 +378,7 @@ def test_two_vaes_take_the_steps_of_one(images, monkeypatch):
     template = tiny(batch_size=60, max_epochs="auto")
     asked = []
 
-    def few(max_epochs, n, shape, *, based=False):
+    def few(max_epochs, n, shape, **how):
         asked.append((max_epochs, n, shape))
         return 2
 

@@ -100,6 +100,11 @@ class Windows:
         """Return the windows of images (n, c, h, w)."""
         return _WindowPlaces(images, self)
 
+    def overlap(self, height: int, width: int) -> float:
+        """Return how many windows of an image show a pixel, on average."""
+        n = len(self.offsets(height)) * len(self.offsets(width))
+        return n * self.size**2 / (height * width)
+
     def use(self, spec: InputSpec) -> None:
         """Give rows as a frozen VAE takes them; refuse one that takes others."""
         if spec.shape[1:] != (self.size, self.size):
@@ -166,6 +171,10 @@ class Cells:
     def __call__(self, images: Tensor) -> Places:
         """Return the cells of images (n, c, h, w), of any size."""
         return _CellPlaces(images, self.backbone.grids(images))
+
+    def overlap(self, height: int, width: int) -> float:
+        """Return how many cells show a pixel: each stands for its own."""
+        return 1.0
 
     def use(self, spec: InputSpec) -> None:
         """Give rows as a frozen VAE takes them; refuse one that takes others."""

@@ -18,7 +18,12 @@ STEPS, BATCHES = 2000, (16, 256)
 
 
 def resolve_epochs(
-    max_epochs: int | str, n: int, shape: tuple[int, ...], *, based: bool = False
+    max_epochs: int | str,
+    n: int,
+    shape: tuple[int, ...],
+    *,
+    based: bool = False,
+    overlap: float = 1.0,
 ) -> int:
     """Return the number of epochs that ``max_epochs`` stands for.
 
@@ -31,10 +36,12 @@ def resolve_epochs(
         Of one, (c, h, w) or (d,).
     based : bool, default=False
         Whether the model starts from a linear base: of vectors a quarter is then enough.
+    overlap : float, default=1.0
+        How many samples show a pixel, as windows do; the most epochs are divided by it.
     """
     if not isinstance(max_epochs, str):
         return max_epochs
-    epochs = _auto_epochs(n, shape)
+    epochs = min(_auto_epochs(n, shape), round(EPOCHS[1] / overlap))
     return max(EPOCHS[0], epochs // 4) if based and len(shape) == 1 else epochs
 
 

@@ -297,3 +297,16 @@ def test_the_worst_places_count():
 def test_between_centres_lies_the_line():
     weights = _between(np.array([1.0, 3.0]), np.arange(5))
     assert_allclose(weights @ [10, 20], [10, 10, 15, 20, 20])
+
+
+def test_a_pixel_counts_as_often_as_windows_show_it(sets):
+    for size, (height, width) in ((8, (16, 16)), (8, (8, 8)), (9, (30, 25)), (16, (64, 40))):
+        cutter = Windows(size)
+        seen = np.zeros((height, width))
+        for y in cutter.offsets(height):
+            for x in cutter.offsets(width):
+                seen[y : y + size, x : x + size] += 1
+        assert cutter.overlap(height, width) == pytest.approx(seen.mean())
+    X = sets[0][:4, :16, :16]
+    fitted = VAEDetector(of_windows().set_params(max_epochs="auto"), patches=8, contamination=0.3)
+    assert [vae.n_iter_ for vae in fitted.fit(X).vaes_] == [round(200 / 2.25)] * 2

@@ -43,6 +43,13 @@ def test_large_pictures(side, n, epochs, batch_size):
     assert resolve_batch_size("auto", n, (1, side, side)) == batch_size
 
 
+@pytest.mark.parametrize(("overlap", "epochs"), [(1, [200, 200, 30]), (4, [50, 50, 30])])
+def test_windows_count_by_the_pixels_that_they_show(overlap, epochs):
+    found = [resolve_epochs("auto", n, (1, 8, 8), overlap=overlap) for n in (50, 3000, 20_000)]
+    assert found == epochs
+    assert resolve_epochs(120, 50, (1, 8, 8), overlap=overlap) == 120
+
+
 def test_numbers_stand_for_themselves():
     for n in (2, 10**6):
         for number in (1, 7, np.int64(1000)):
