@@ -134,9 +134,10 @@ class VAETransformer(PretrainedMixin, ImageFeaturesMixin, TransformerMixin, Base
 
     loader_workers : int, default=0
         Processes that read the items of a torch Dataset, such as the files of
-        ``ImageReader(lazy=True)``; 0 reads them in this one. The batches are the same for any
-        number. Each call starts its own, in seconds; scripts need ``if __name__ == "__main__":``.
-        A stream has to share its items out by torch's ``get_worker_info``.
+        ``ImageReader(lazy=True)``, at most four a core; 0 reads them in this one. The batches are
+        the same for any number. Each call starts its own, in seconds; scripts need
+        ``if __name__ == "__main__":``. A stream has to share its items out by torch's
+        ``get_worker_info``.
 
     lr : float, default=2e-3
         Learning rate of the optimiser, above 0; the peak of the schedule.
