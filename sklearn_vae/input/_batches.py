@@ -15,6 +15,7 @@ from torch.utils.data import Subset
 from ..nn._device import free_memory, to_device
 from ..utils._generators import Generators
 from ..utils._ranks import Ranks
+from ..utils._spread import STATISTICS_ROWS
 from ._rows import ResidentDataset
 
 DEVICE_SHARE = 0.5
@@ -159,10 +160,14 @@ def without_subsets(dataset: Any) -> tuple[Any, Tensor]:
     return dataset, rows
 
 
-def some_rows(dataset: Any) -> Subset:
-    """Return the rows of a dataset that stand for all in statistics."""
+def some_rows(dataset: Any, most: int) -> Subset:
+    """Return at most ``most`` rows of a dataset that stand for all in statistics.
+
+    Of a stream, of which they are the first, it is more.
+    """
     whole, rows = without_subsets(dataset)
-    return Subset(dataset, whole.spread(len(rows)).tolist())
+    most = STATISTICS_ROWS if whole.is_stream else most
+    return Subset(dataset, whole.spread(len(rows), most).tolist())
 
 
 def batch_bounds(n: int, batch_size: int, n_ranks: int = 1) -> Sequence[tuple[int, int]]:

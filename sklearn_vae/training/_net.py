@@ -24,7 +24,7 @@ from ..model._label_loss import label_loss
 from ..nn._mps import is_limited
 from ..utils._generators import Generators
 from ..utils._ranks import Ranks
-from ._batch_norm import refresh_batch_norm
+from ._batch_norm import NORM_ROWS, refresh_batch_norm
 from ._callbacks import acts_on_batches, check_callbacks_picklable, terms_of
 from ._interrupts import Interrupts
 from ._precision import autocast
@@ -149,7 +149,7 @@ class VAENet(NeuralNet):
         start, stop = self.ranks.share(bounds[0][1])
         self._whole_batch = stop - start
         self.n_steps = epochs * self.steps_per_epoch
-        self._train_rows = some_rows(dataset)
+        self._train_rows = some_rows(dataset, NORM_ROWS)
         self._pseudo_labels = self.label_weight > 0 and has_guesses(dataset)
         self._checkpoint = checkpoint
         found = None if checkpoint is None else checkpoint.read()

@@ -35,6 +35,7 @@ from sklearn_vae.augmentation import Augment
 from sklearn_vae.input._batches import Batches
 from sklearn_vae.model import Bernoulli, Gaussian
 from sklearn_vae.nn import MLP, Conv, Network
+from sklearn_vae.training import _net
 
 TERMS = ("loss", "log_likelihood", "kl")
 
@@ -887,6 +888,16 @@ def test_batch_norm_ends_with_the_statistics_of_the_clean_training_images(
     torch.testing.assert_close(norm.running_var, variance, rtol=0.1, atol=1e-4)
     assert norm.momentum == 0.1
     assert not norm.training
+
+
+def test_batch_norm_takes_its_statistics_from_some_rows(images, monkeypatch):
+    monkeypatch.setattr(_net, "NORM_ROWS", 70)  # of 200 every third
+    vae = tiny(network=Conv(channels=(4,), batch_norm=True), batch_size=20).fit(images)
+    convolution, norm = list(vae.module_.encoder.modules())[2:4]
+    with torch.no_grad():
+        activations = convolution(torch.tensor(images[::3, None], dtype=torch.float32))
+    mean = torch.stack([x.mean((0, 2, 3)) for x in activations.split(20)]).mean(0)
+    torch.testing.assert_close(norm.running_mean, mean, rtol=1e-4, atol=1e-5)
 
 
 def test_ctrl_c_after_the_last_epoch_leaves_batch_norm_as_it_was(images):
