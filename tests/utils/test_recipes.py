@@ -225,7 +225,7 @@ def test_recipes_inside_other_estimators():
             {"network__width": 4},
             r"Invalid parameter 'width' for Conv\(.*Valid parameters are: \['channels', 'batch",
         ),
-        (VAETransformer(network=Conv()), {"network__channels": (0,)}, "at least one int"),
+        (VAETransformer(network=Conv()), {"network__channels": (0,)}, "give a tuple of ints"),
         (
             VAETransformer(),
             {"nettwork__channels": 4},
