@@ -45,6 +45,10 @@ demo: .venv/.installed
 
 test: lint types pytest
 
+# Each process has a core: more threads of NumPy's and scikit-learn's libraries would wait for each other.
+pytest coverage fuzz: export OMP_NUM_THREADS := 1
+pytest coverage fuzz: export OPENBLAS_NUM_THREADS := 1
+
 pytest: .venv/.installed
 	$(PY) -m pytest $(SHARED)
 
