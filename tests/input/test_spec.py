@@ -144,7 +144,8 @@ def test_rows_of_half_precision_come_back_finite(rng):
     ):
         assert half.dtype == np.float16
         limited = single.clip(-65504, 65504).astype(np.float16)
-        np.testing.assert_array_equal(half, limited)
+        # A value between two of half precision may be rounded to either.
+        np.testing.assert_array_max_ulp(half, limited, maxulp=1)
 
 
 @pytest.mark.parametrize("method", ["posterior", "interpolation", "density", "conditional"])

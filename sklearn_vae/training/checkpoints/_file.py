@@ -7,6 +7,7 @@ import io
 import json
 import os
 import secrets
+import warnings
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,10 @@ class FitCheckpoint:
             if _digest(content[DIGEST:]) != content[:DIGEST]:  # torch looks at no checksum
                 raise ValueError("it is not what was written")
             # From memory, as torch raises OSError for damage, too.
-            found = torch.load(io.BytesIO(content[DIGEST:]), map_location="cpu", weights_only=True)
+            packed = io.BytesIO(content[DIGEST:])
+            with warnings.catch_warnings():  # of sparse tensors that something else has unpickled
+                warnings.filterwarnings("ignore", "Validating sparse tensor", UserWarning)
+                found = torch.load(packed, map_location="cpu", weights_only=True)
             if found["format"] != FORMAT:
                 raise ValueError(f"its format is {found['format']!r:.80}, not {FORMAT!r}")
             form, state = found["form"], found["state"]

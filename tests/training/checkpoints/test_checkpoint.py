@@ -1,6 +1,7 @@
 """A killed fit goes on, and ends where it would have."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -145,6 +146,14 @@ def test_each_fit_of_a_folder_has_a_file_of_its_own(images, tmp_path):
     tiny(checkpoint=tmp_path, max_epochs=3, callbacks=[KillIn(0, log)]).fit(images)
     assert log == [1, 2]
     assert len([*tmp_path.iterdir()]) == 5
+
+
+def test_what_torch_says_of_other_tensors_is_no_damage(images, tmp_path):
+    killed(tmp_path, images)
+    pickle.loads(pickle.dumps(torch.eye(2).to_sparse()))  # torch warns of it in its next load
+    log = []
+    tiny(checkpoint=tmp_path, max_epochs=3, callbacks=[KillIn(0, log)]).fit(images)
+    assert log == [1, 2]
 
 
 def test_of_one_file_what_differs_is_refused_by_name(images, tmp_path):
