@@ -91,12 +91,12 @@ class InputSpec:
         """Number of values in one sample."""
         return prod(self.raw_shape)
 
-    def check_image(self, what: str, else_: str = "") -> None:
-        """Refuse rows where something needs images, with what else there is to do."""
+    def check_image(self, what: str, remedy: str = "") -> None:
+        """Refuse rows where ``what`` needs images; ``remedy`` goes on from "Set image_shape"."""
         if not self.is_image:
             raise ValueError(
                 f"{what}, but X has rows of {self.n_features} values. If these are images, set "
-                f"image_shape=(height, width[, channels]){else_}."
+                f"image_shape=(height, width[, channels]){remedy}."
             )
 
     def scaling(self, X: Array | None = None, *, standardise: bool) -> Scaling:

@@ -81,7 +81,7 @@ def load(cls: type[Any], folder: str | os.PathLike[str]) -> Any:
             text, arrays = from_file(file)
         config = from_text(text)
         vae = _unfitted(cls, config)
-        z_dim = max(1, len(arrays["posterior_head.weight"]) // 2)  # means and log-variances
+        z_dim = max(1, len(arrays["posterior_head.weight"]) // 2)  # means and scales
         with torch.device("meta"), no_larger_than(arrays):  # a model without memory, to be filled
             codec = restored(config.recipe(z_dim), config.spec_, arrays, vae.device)
         vae.__setstate__({**config.state(), "codec_": codec})
